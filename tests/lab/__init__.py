@@ -1,0 +1,71 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Scratch image servers, small real images and a faulty line, for tests on Debian 12 as root.
+
+With ``tests`` on the path::
+
+    with servers("one", "two") as (one, two):
+        image = build_image("split", tmp_path, version="2")
+        one.run("image", "import", *map(str, image.paths), "--alias", "demo")
+        with Proxy(two.url) as line:
+            line.cut(500_000)
+            mark = two.mark()
+            ...  # what is tested, against one.socket and line.url
+        assert not two.writes(mark)
+
+On the command line: ``python3 tests/lab --help``.
+"""
+
+from __future__ import annotations
+
+from .bad import BAD, build_bad
+from .certificates import Authority, KeyPair, client_certificate
+from .clients import ClientConfig, client_config
+from .clusters import cluster, up_cluster
+from .content import STANDARD
+from .errors import ApiError, LabError
+from .families import FAMILIES, Family
+from .images import KINDS, Image, build_directory, build_image
+from .labs import attach, down, servers, sweep, up
+from .large import build_large
+from .proxy import DOWN, UP, Proxy
+from .requestlog import Request
+from .server import Server
+from .ssh import SshHost
+from .web import WebServer
+
+__all__ = [
+    "BAD",
+    "DOWN",
+    "FAMILIES",
+    "KINDS",
+    "STANDARD",
+    "UP",
+    "ApiError",
+    "Authority",
+    "ClientConfig",
+    "Family",
+    "Image",
+    "KeyPair",
+    "LabError",
+    "Proxy",
+    "Request",
+    "Server",
+    "SshHost",
+    "WebServer",
+    "attach",
+    "build_bad",
+    "build_directory",
+    "build_image",
+    "build_large",
+    "client_certificate",
+    "client_config",
+    "cluster",
+    "down",
+    "servers",
+    "sweep",
+    "up",
+    "up_cluster",
+]
