@@ -1,0 +1,89 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of ``lxd_image_import``: for image files that are here and not on the managed host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
+    ControllerImage,
+)
+
+
+class ActionModule(ActionBase):
+    """Finds out what a file is, lets the module see whether the store lacks it, and only then sends it."""
+
+    TRANSFERS_FILES = True
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        self._supports_check_mode = True
+        self._supports_async = True
+        super().run(tmp, task_vars)
+        self._vars = task_vars or {}
+        args = self._task.args
+        names = [name for name in ("src", "metadata", "rootfs") if args.get(name)]
+        # Which options go together is for the module to say; here it only matters whether there are files to find.
+        if names not in (["src"], ["metadata", "rootfs"]) or self._is_remote(args):
+            return self._in_the_end({})
+        paths = [controller_files.find(self, str(args[name])) for name in names]
+        if controller_files.is_here(self):
+            return self._in_the_end({**dict(zip(names, paths, strict=True)), "remote_src": True})
+        return self._import(ControllerImage(*paths), names)
+
+    @staticmethod
+    def _is_remote(args: dict[str, Any]) -> bool:
+        try:
+            return bool(boolean(args.get("remote_src", False)))
+        except TypeError:
+            # The module words what is wrong with it.
+            return True
+
+    def _import(self, image: ControllerImage, names: list[str]) -> dict[str, Any]:
+        given = self._task.args.get("fingerprint")
+        known = {"fingerprint": str(given).strip().lower()} if given else image.identify()
+        known["name"] = image.name
+        in_background = bool(self._task.async_val) and not self._task.check_mode
+        first = self._module({"_file": {**known, "asks": in_background}})
+        if first.get("failed"):
+            return first
+        if self._task.check_mode:
+            if given and "upload" in first["actions"]:
+                # Now its content matters, and it has to be what was announced.
+                return self._module({"_file": {**image.identify(), "name": image.name}})
+            return first
+        if not first.get("needs_file"):
+            return self._in_the_end({"_file": known}) if in_background else first
+        compression = str(self._task.args.get("compression") or "gzip")
+        with image.as_files(compression) as (paths, archive):
+            sent = controller_files.send(self, paths, self._vars)
+        there = {"_file": {"name": image.name, "archive": archive}, "remote_src": True}
+        return _together(first, self._in_the_end({**dict(zip(names, sent, strict=True)), **there}))
+
+    def _module(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What the module says, with these options over those of the task."""
+        args = {**self._task.args, **options}
+        return dict(self._execute_module(module_args=args, task_vars=self._vars))
+
+    def _in_the_end(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The same, for the last time, and in the background if that is wanted."""
+        args = {**self._task.args, **options}
+        answer = self._execute_module(
+            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
+        )
+        return dict(answer)
+
+
+def _together(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    """The result of both calls: the first may have made the server trust the client."""
+    if first.get("actions") and "actions" in last:
+        last["actions"] = [*first["actions"], *last["actions"]]
+        last["changed"] = True
+    return last

@@ -1,0 +1,238 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of another LXD or Incus server, or of another project of the same one."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ..downloads import Download, Opened, Retries
+from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable, WrongValue
+from ..images import (
+    CONTAINER,
+    VIRTUAL_MACHINE,
+    Contents,
+    Image,
+    Origin,
+    is_fingerprint,
+    is_prefix,
+)
+from ..store import Store
+from ..transport import Stream
+from . import Arrival, Offer, Request, unanswered
+from .pulling import Pull
+from .relaying import Relay, attributes_of
+from .routes import PULL, PUSH, RELAY, choose, open_way
+
+
+class LxdSource:
+    """The image that ``request`` names in the store ``source``, for the store ``target``."""
+
+    def __init__(self, source: Store, target: Store, request: Request) -> None:
+        self._source = source
+        self._target = target
+        self._request = request
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer. Raises NoSuchImage, and WrongValue where no way leads there."""
+        known = None if self._request.asks_always else self._known(contents)
+        if known:
+            return known
+        try:
+            fingerprint = self._resolve()
+            held = contents.find(fingerprint)
+            if held and not held.cached and not self._request.copy_aliases:
+                return held
+            image = self._source.described(fingerprint)
+        except Unreachable as error:
+            raise unanswered(error, self._request, contents) from error
+        if self._request.copy_aliases:
+            self.aliases = tuple(sorted(image.alias_names))
+        return held if held and not held.cached else self._offer(image, held)
+
+    def _known(self, contents: Contents) -> Image | None:
+        """What the target holds already, as far as it can tell by itself."""
+        name = self._request.name.lower()
+        if is_fingerprint(name):
+            held = contents.find(name)
+            return held if held and not held.cached and self._fits(held.type) else None
+        if self._source.project != "default" or self._is_behind_a_socket:
+            # A server records the project of an origin nowhere, and what came over a socket has none.
+            return None
+        return contents.came_from(self._address, "lxd", self._is_meant, self._request.alias)
+
+    def _is_meant(self, origin: Origin, image: Image) -> bool:
+        return origin.alias == self._request.name and image.type == (
+            self._request.type or CONTAINER
+        )
+
+    def _fits(self, image_type: str) -> bool:
+        return self._request.type in (None, image_type)
+
+    def _resolve(self) -> str:
+        """The whole fingerprint of what the source has under the name."""
+        name = self._request.name
+        found = self._source.alias(name)
+        if not found and is_prefix(name.lower()):
+            image = self._source.described(name.lower())
+            found = image.fingerprint, image.type
+        if not found:
+            raise self._source.no_image(name)
+        fingerprint, image_type = found
+        if not self._fits(image_type):
+            raise NoSuchImage(
+                f"{name} in {self._source} is a {image_type} image, not a {self._request.type}",
+                "Correct image_type, or leave it out.",
+            )
+        return fingerprint
+
+    @property
+    def _is_same_server(self) -> bool:
+        return self._source.server is self._target.server
+
+    @property
+    def _is_behind_a_socket(self) -> bool:
+        return self._source.server.transport.is_local and not self._is_same_server
+
+    @property
+    def _address(self) -> str:
+        """Where others reach the source: its https address, or an empty text if it has none."""
+        return _https(self._source)
+
+    def _offer(self, image: Image, held: Image | None) -> Offer:
+        route = choose(
+            self._request.mode,
+            {
+                PULL: self._obstacle_to_pull,
+                PUSH: lambda: self._obstacle_to_push(image),
+                RELAY: open_way,
+            },
+            prefer_relay=self._is_behind_a_socket,
+        )
+        if route == PULL:
+            return self._pull(image, held)
+        if route == PUSH:
+            return Push(image, self._source, self._target, held)
+        return Relay(
+            image.fingerprint,
+            image.type,
+            lambda retries: self._stream(image, retries),
+            held,
+            self._request.retries,
+            brings=image,
+        )
+
+    def _pull(self, image: Image, held: Image | None) -> Offer:
+        """By alias where that lets the target know where the image came from, else by fingerprint."""
+        server = self._source.server
+        target = self._target.server.dialect
+        by_alias = (
+            image.public
+            and self._source.project == "default"
+            and not is_prefix(self._request.name.lower())
+            and (target.family == server.dialect.family or target.does("records_origin_of_lxd"))
+        )
+        named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
+        source = {
+            "server": self._address,
+            "protocol": target.protocol_for(server.dialect),
+            "certificate": _certificate(self._source),
+            "project": self._source.project,
+            "image_type": image.type,
+            **named,
+        }
+        secret = None if image.public else lambda: self._source.secret(image.fingerprint)
+        return Pull(image.fingerprint, image.type, source, held, by_alias, secret)
+
+    def _obstacle_to_pull(self) -> str:
+        if self._target.server.dialect.does("has_image_registries"):
+            return f"{self._target.server.address} fetches images only from its image registries"
+        if not self._address:
+            return f"{self._source.server.address} does not listen on the network"
+        return ""
+
+    def _obstacle_to_push(self, image: Image) -> str:
+        source, target = self._source.server, self._target.server
+        if target.dialect.does("has_image_registries"):
+            return f"{target.address} takes images only from its image registries"
+        if not source.trusts_us:
+            return f"{source.address} does not trust this client, which has to ask it to send"
+        if not _https(self._target):
+            return f"{target.address} does not listen on the network"
+        if source.dialect.family != target.dialect.family:
+            return f"{source.dialect.name} and {target.dialect.name} refuse each other's images"
+        if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
+            # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
+            return "a split virtual machine image would arrive as a container's"
+        return ""
+
+    def _stream(self, image: Image, retries: Retries) -> Stream:
+        """The export, to be handed on as it is."""
+        transport = self._source.server.transport
+
+        def open_at(headers: Mapping[str, str]) -> Opened:
+            plain = {"Accept-Encoding": "identity", **headers}
+            return Opened(transport, self._source.export(image.fingerprint, plain))
+
+        download = Download(open_at, retries)
+        content_type = download.opened.response.headers["Content-Type"]
+        return Stream(download, content_type, download.length)
+
+
+class Push(Offer):
+    """An image that its source sends to the target by itself."""
+
+    route = PUSH
+
+    def __init__(self, image: Image, source: Store, target: Store, replaces: Image | None) -> None:
+        self.fingerprint = image.fingerprint
+        self.type = image.type
+        self.replaces = replaces
+        self._image = image
+        self._source = source
+        self._invitation = {
+            "target": _https(target),
+            "certificate": _certificate(target),
+            "project": target.project,
+        }
+
+    def transfer(self, store: Store) -> Arrival:
+        with store.invitation(self._image) as secret:
+            try:
+                self._source.push(self._image.fingerprint, {**self._invitation, "secret": secret})
+            except OperationFailed as error:
+                if store.server.dialect.says_already_there(error.err):
+                    raise Overtaken(f"{store} got the image from somebody else") from error
+                raise WrongValue(
+                    f"{error.message} (it was to send the image to {self._invitation['target']})",
+                    "If it cannot reach that address, use mode: relay.",
+                ) from error
+        store.edit(self._image.fingerprint, lambda _image: attributes_of(self._image))
+        return Arrival(self._image.fingerprint, self._image.size)
+
+
+def _https(store: Store) -> str:
+    """The https address of a server; an empty text if it has none."""
+    transport = store.server.transport
+    if not transport.is_local:
+        return transport.address
+    # Those of a server that listens on all of them begin with the one it would advertise.
+    addresses = store.server.info["environment"].get("addresses") or []
+    return f"https://{addresses[0]}" if addresses else ""
+
+
+def _certificate(store: Store) -> str:
+    """The certificate by which another server can know this one; an empty text if an authority vouches for it."""
+    transport = store.server.transport
+    if transport.is_local:
+        certificate: str = store.server.info["environment"].get("certificate") or ""
+        return certificate
+    return transport.trust.to_hand_on(transport.shown) or ""
+
+
+def _is_form(response: Any) -> bool:
+    response.close()
+    return str(response.headers.get("Content-Type", "")).startswith("multipart/")

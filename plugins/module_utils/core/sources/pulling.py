@@ -1,0 +1,84 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Offers that the target's server fetches for itself."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Callable, Mapping
+
+from ..downloads import masked
+from ..errors import ImageStoreError, OperationFailed, Overtaken, Refused
+from ..images import Image
+from ..store import Store
+from . import Arrival, Offer
+
+
+class Pull(Offer):
+    """An image that the target fetches from ``source`` (as in ``POST /1.0/images``).
+
+    ``secret`` issues the key that a private image takes. A server may see something else at the source than we did:
+    what it got is given back if ``check`` raises. (It gets None for something that was there before.)
+    """
+
+    route = "pull"
+
+    def __init__(
+        self,
+        fingerprint: str,
+        image_type: str | None,
+        source: Mapping[str, Any],
+        replaces: Image | None,
+        records_origin: bool = False,
+        secret: Callable[[], AbstractContextManager[str]] | None = None,
+        check: Callable[[Image | None], None] | None = None,
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.type = image_type
+        self.replaces = replaces
+        self.records_origin = records_origin
+        self._source = source
+        self._secret = secret
+        self._check = check
+
+    def make_way(self, store: Store) -> None:
+        # A newer LXD takes the mark of a cached image away when it is asked for the image.
+        if not store.server.dialect.does("clears_cached_mark"):
+            super().make_way(store)
+
+    def transfer(self, store: Store) -> Arrival:
+        with self._secret() if self._secret else nullcontext("") as secret:
+            try:
+                fingerprint, transferred = store.pull({**self._source, "secret": secret})
+            except (OperationFailed, Refused) as error:
+                self._explain(store, error)
+                where = masked(
+                    self._source.get("url") or self._source.get("server") or "its registry"
+                )
+                raise ImageStoreError(
+                    f"{error.message} (it was to fetch the image from {where})",
+                    "If it cannot get it from there, mode: relay streams the image through this host.",
+                ) from error
+        if self._check:
+            try:
+                self._check(store.image(fingerprint))
+            except ImageStoreError:
+                if transferred:
+                    store.delete_image(fingerprint)
+                raise
+        return Arrival(fingerprint, transferred)
+
+    def _explain(self, store: Store, error: OperationFailed | Refused) -> None:
+        """Raises Overtaken if a pull failed because the target has what it fetched.
+
+        Incus says so where the image has aliases (``cmd/incusd/images.go``, imagesPost).
+        """
+        if not isinstance(error, OperationFailed) or not store.server.dialect.says_already_there(
+            error.err
+        ):
+            return
+        if self._check and not store.holds(self.fingerprint or ""):
+            self._check(None)
+        raise Overtaken(f"{store} got the image from somebody else") from error

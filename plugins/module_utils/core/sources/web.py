@@ -1,0 +1,215 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of plain web servers, by their address."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from ..archives.kinds import ARCHIVES, WORDS, kind_of
+from ..downloads import Download, Retries, Web, masked
+from ..errors import Overtaken, WrongFile, WrongValue
+from ..images import CONTAINER, VIRTUAL_MACHINE, Contents, Image
+from ..store import Store
+from ..transport import Stream
+from . import Offer
+from .forms import Form
+from .landing import Landing, read_landing
+from .pulling import Pull
+from .relaying import Relay
+from .routes import PULL, PUSH, RELAY, choose, open_way
+
+HEAD_BYTES = 512
+
+
+def web_address(
+    url: str, option: str, checked_otherwise: bool
+) -> tuple[str, tuple[str, str] | None]:
+    """A URL without the credentials that may be in it, and those. Raises WrongValue.
+
+    Over plain http anybody in between could say what the image is, so that takes ``checked_otherwise``: a
+    fingerprint of the task's own.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongValue(
+            f"{option} is {masked(url)!r}, which is no http or https address",
+            "Write https://host/path.",
+        )
+    if parts.scheme == "http" and not checked_otherwise:
+        raise WrongValue(
+            f"{option} is {masked(url)}, which anybody in between can answer",
+            "Use https, or give the image's fingerprint.",
+        )
+    user, at, host = parts.netloc.rpartition("@")
+    name, _colon, password = user.partition(":")
+    credentials = (unquote(name), unquote(password)) if at else None
+    return parts._replace(netloc=host).geturl(), credentials
+
+
+class UrlSource:
+    """The unified image at ``url``, for the store ``target``. With ``expected``, it has to have that fingerprint.
+
+    ``obstacle`` is what keeps the target from fetching it by itself, as far as the task's options tell, or empty.
+    """
+
+    def __init__(
+        self,
+        web: Web,
+        url: str,
+        target: Store,
+        mode: str,
+        retries: int,
+        expected: str | None,
+        obstacle: str,
+    ) -> None:
+        self._web = web
+        self._url = url
+        self._target = target
+        self._mode = mode
+        self._retries = retries
+        self._expected = expected
+        self._obstacle = obstacle
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer. Raises WrongFile where the web server's answer is not fit."""
+        held = contents.find(self._expected)
+        if held and not held.cached:
+            return held
+        landing = self._ask()
+        held = contents.find(landing.fingerprint)
+        if held and not held.cached:
+            return held
+        image_type = held.type if held else None
+        obstacles = {PULL: lambda: self._obstacle_to_pull(landing), PUSH: _no_push, RELAY: open_way}
+        if choose(self._mode, obstacles) == PULL:
+            source = {"type": "url", "protocol": "direct", "url": self._url}
+            return Pull(
+                landing.fingerprint,
+                image_type,
+                source,
+                held,
+                check=lambda image: self._require(image, landing),
+            )
+        _require_archive(self._web, landing.location)
+        return Relay(landing.fingerprint, image_type, self._streams(landing), held, self._retries)
+
+    def _ask(self) -> Landing:
+        """What the web server says of the image."""
+        dialect = self._target.server.dialect
+        environment = self._target.server.info["environment"]
+        headers = {
+            dialect.web_header("Server-Architectures"): ", ".join(environment["architectures"]),
+            dialect.web_header("Server-Version"): environment["server_version"],
+        }
+        opened = self._web.get(self._url, headers, "HEAD")
+        if opened.response.status_code in _NO_HEAD:
+            opened.response.close()
+            opened = self._web.get(self._url, headers)
+        opened.response.close()
+        raw: Any = opened.response.raw.headers
+        landing = read_landing(self._url, opened.response.status_code, raw.getlist, dialect.name)
+        if landing is None:
+            return self._plain()
+        if self._expected and landing.fingerprint != self._expected:
+            raise WrongFile(
+                f"{masked(self._url)} has the image {landing.fingerprint}, not {self._expected}",
+                "Correct the option fingerprint, or the address.",
+            )
+        return landing
+
+    def _plain(self) -> Landing:
+        """A file of a web server that says nothing of images."""
+        if not self._expected:
+            raise WrongFile(
+                f"{masked(self._url)} sends no header LXD-Image-Hash or Incus-Image-Hash",
+                "Give the image's fingerprint, then a plain web server will do.",
+            )
+        return Landing(self._expected, self._url, "the web server sends none of the headers")
+
+    def _obstacle_to_pull(self, landing: Landing) -> str:
+        if not self._target.server.dialect.does("imports_by_url"):
+            return f"{self._target.server.address} fetches no images by their address"
+        return self._obstacle or landing.obstacle
+
+    def _require(self, image: Image | None, landing: Landing) -> None:
+        """Raises WrongFile unless the server got what the web server told us of."""
+        if image and image.fingerprint != landing.fingerprint:
+            raise WrongFile(
+                f"{masked(self._url)} gave the server the image {image.fingerprint}, not {landing.fingerprint}",
+                "Does it answer everybody alike?",
+            )
+
+    def _streams(self, landing: Landing) -> Any:
+        """Opens the image, each time that it is called."""
+        asked = False
+
+        def stream(retries: Retries) -> Stream:
+            nonlocal asked
+            if asked and self._ask() != landing:
+                raise Overtaken(f"the image at {masked(self._url)} has changed")
+            asked = True
+            download = _download(self._web, landing.location, retries)
+            return Stream(download, "application/octet-stream", download.length)
+
+        return stream
+
+
+class SplitUrlSource:
+    """The split image whose two files are at these addresses, with the fingerprint ``expected``."""
+
+    def __init__(self, web: Web, urls: tuple[str, str], retries: int, expected: str) -> None:
+        self._web = web
+        self._urls = urls
+        self._retries = retries
+        self._expected = expected
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer. Raises WrongFile if the files cannot be an image's."""
+        held = contents.find(self._expected)
+        if held and not held.cached:
+            return held
+        _require_archive(self._web, self._urls[0])
+        image_type = VIRTUAL_MACHINE if _kind_at(self._web, self._urls[1]) == "qcow2" else CONTAINER
+
+        def stream(retries: Retries) -> Stream:
+            downloads = [_download(self._web, url, retries) for url in self._urls]
+            form = Form(image_type, "metadata", "rootfs")
+            lengths = [download.length for download in downloads]
+            known = [length for length in lengths if length is not None]
+            return form.stream(downloads, sum(known) if len(known) == len(lengths) else None)
+
+        return Relay(self._expected, image_type, stream, held, self._retries)
+
+
+_NO_HEAD = (403, 405, 501)
+
+
+def _no_push() -> str:
+    return "a web server only answers"
+
+
+def _download(web: Web, url: str, retries: Retries) -> Download:
+    return Download(lambda headers: web.open(url, headers), retries)
+
+
+def _require_archive(web: Web, url: str) -> None:
+    """Raises WrongFile unless an image, or the metadata of one, can be at this address."""
+    kind = _kind_at(web, url)
+    if kind not in ARCHIVES:
+        raise WrongFile(f"{masked(url)} is {WORDS[kind]}, not an image", "Open it to see.")
+
+
+def _kind_at(web: Web, url: str) -> str:
+    """What is at an address, by its first bytes."""
+    opened = web.open(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
+    head = next(opened.transport.blocks(opened.response), b"")[:HEAD_BYTES]
+    opened.response.close()
+    if not head:
+        raise WrongFile(f"{masked(url)} is empty", "Is the address right?")
+    return kind_of(head)

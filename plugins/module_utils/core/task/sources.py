@@ -1,0 +1,229 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where images come from, by the options of a task."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Iterable, Iterator
+
+from ..errors import WrongValue
+from .reaching import SOURCE, require_no
+
+if TYPE_CHECKING:
+    from ..images import Image
+    from ..remotes import Remote
+    from ..sources import Source
+    from ..sources.simplestreams import ImageServer
+    from ..store import Store
+    from . import Task
+
+
+def names_source(task: Task) -> bool:
+    """Whether the options name a source at all."""
+    return any(task.params.get(name) for name in ("source_project", *SOURCE.servers))
+
+
+def copy_source(task: Task) -> Source:
+    """Where the image to copy comes from."""
+    from ..sources import Request
+
+    params = task.params
+    request = Request(
+        name=params["image"],
+        type=params["image_type"],
+        latest=params["state"] == "latest",
+        copy_aliases=params["copy_aliases"],
+        mode=params["mode"],
+        retries=params["retries"],
+        auto_update=bool(params["auto_update"]),
+        alias=next(iter(params["aliases"] or ()), None),
+    )
+    architecture = _architecture(task)
+    if params["source_registry"]:
+        from ..sources.registry import RegistrySource
+
+        require_no(params, "source_registry", "architecture", *SOURCE.details)
+        return RegistrySource(params["source_registry"], task.store, request)
+    remote = _source_remote(task)
+    if remote and remote.protocol == "simplestreams":
+        from ..sources.simplestreams import StreamsSource
+
+        return StreamsSource(_image_server(task, remote), task.store, request, architecture)
+    from ..sources.lxd import LxdSource
+
+    require_no(params, "a source of the protocol lxd", "architecture")
+    return LxdSource(_source_store(task, remote), task.store, request)
+
+
+def offered_images(task: Task) -> Iterable[Image]:
+    """The images that the source offers."""
+    params = task.params
+    if params["all_projects"]:
+        raise WrongValue("all_projects is for the managed server only", "Name a source_project.")
+    if params["source_registry"]:
+        require_no(params, "source_registry", *SOURCE.details)
+        return task.store.registry_images(params["source_registry"])
+    remote = _source_remote(task)
+    if remote and remote.protocol == "simplestreams":
+        import platform
+
+        from ..images import architecture_name
+        from ..sources.simplestreams import everything
+
+        native = architecture_name(platform.machine()) or "x86_64"
+        return everything(_image_server(task, remote), native)
+    return _source_store(task, remote).contents().images
+
+
+def _source_remote(task: Task) -> Remote | None:
+    """The source server, by name or by address; None is the target itself."""
+    from ..remotes import Remote, image_server_address, server_address
+
+    params = task.params
+    protocol, address = params["source_protocol"], params["source_server"]
+    if params["source_remote"]:
+        remote = task.reach.config.remote(params["source_remote"])
+        return replace(remote, protocol=protocol) if protocol else remote
+    if not address:
+        return None
+    read = image_server_address if protocol == "simplestreams" else server_address
+    return Remote("", read(address, "source_server"), protocol or "lxd")
+
+
+def _source_store(task: Task, remote: Remote | None) -> Store:
+    """The store that the image is in: on another server, or in another project of the target's."""
+    from ..server import Server
+    from ..store import Store
+
+    params = task.params
+    if remote:
+        project = params["source_project"] or remote.project or "default"
+        return Store(Server(task.reach.transport(remote, SOURCE)), project)
+    require_no(params, "source_project alone", "source_protocol", *SOURCE.proofs)
+    project = params["source_project"]
+    if not project or project == task.store.project:
+        raise WrongValue(
+            "no source is given",
+            "Name one by source_remote, source_server or source_registry;"
+            " or, for another project of the same server, by a source_project that differs from project.",
+        )
+    return Store(task.store.server, project)
+
+
+def _image_server(task: Task, remote: Remote) -> ImageServer:
+    from ..downloads import Web
+    from ..sources.simplestreams import ImageServer
+
+    require_no(
+        task.params, "an image server (simplestreams)", "source_project", "source_client_cert"
+    )
+    return ImageServer(remote.address, Web(task.deadline, task.reach.trust(remote, SOURCE)))
+
+
+def _architecture(task: Task) -> str | None:
+    from ..images import architecture_name
+
+    given = task.params["architecture"]
+    if given and not architecture_name(given):
+        raise WrongValue(
+            f"architecture is {given!r}, which LXD does not know",
+            "Write x86_64 or aarch64, for instance.",
+        )
+    return architecture_name(given) if given else None
+
+
+@contextmanager
+def import_source(task: Task) -> Iterator[Source]:
+    """Where the image to import comes from; files are open for as long as the context lasts."""
+    from ..images import fingerprint_of
+
+    params = task.params
+    expected = params["fingerprint"]
+    expected = fingerprint_of(expected, "fingerprint") if expected else None
+    _require_fitting_form(task)
+    if params["url"] or params["metadata_url"]:
+        yield _web_source(task, expected)
+        return
+    announced = task.announced
+    if not params["remote_src"]:
+        if not announced:
+            raise WrongValue(
+                "the files are on the controller, and this module was not called by its action plugin",
+                "Set remote_src: true for files of the managed host.",
+            )
+        from ..sources.announced import AnnouncedSource
+
+        yield AnnouncedSource(announced, expected)
+        return
+    archive = announced.archive if announced else None
+    if params["src"] and os.path.isdir(params["src"]):
+        from ..archives.packing import Tree
+        from ..sources.directory import DirectorySource
+
+        yield DirectorySource(Tree(params["src"]), params["compression"], expected)
+        return
+    from ..archives.files import ImageFiles
+    from ..sources.files import FileSource
+
+    paths = [params["src"]] if params["src"] else [params["metadata"], params["rootfs"]]
+    with ImageFiles(*paths) as files:
+        yield FileSource(files, expected, archive)
+
+
+def _require_fitting_form(task: Task) -> None:
+    """Raises WrongValue if an option was given that is not for this form of an import."""
+    params = task.params
+    if params["url"] or params["metadata_url"]:
+        require_no(params, "a web server", "remote_src")
+        if params["metadata_url"] and params["mode"] == "pull":
+            raise WrongValue(
+                "mode: pull does not work with split files from a web server", "Leave it out."
+            )
+    else:
+        require_no(params, "files", "url_headers", "url_username", "url_ca_path")
+        if params["mode"] != "auto" or not params["url_validate_certs"]:
+            raise WrongValue(
+                "mode and url_validate_certs are of no use with files", "Leave them out."
+            )
+    if params["compression"] != "gzip" and not params["src"]:
+        raise WrongValue("compression is for a directory only", "Leave it out.")
+
+
+def _web_source(task: Task, expected: str | None) -> Source:
+    """A web server's image, or its two halves."""
+    from base64 import b64encode
+
+    from ..downloads import Web
+    from ..sources.web import SplitUrlSource, UrlSource, web_address
+    from ..transport import Trust
+
+    params = task.params
+    headers = {str(name): str(value) for name, value in (params["url_headers"] or {}).items()}
+    url, credentials = web_address(params["url"] or params["rootfs_url"], "url", bool(expected))
+    if params["url_username"]:
+        credentials = params["url_username"], params["url_password"]
+    if credentials:
+        headers["Authorization"] = "Basic " + b64encode(":".join(credentials).encode()).decode()
+    task.mask(*headers.values(), *(credentials or ())[1:])
+    trust = Trust(
+        params["url_ca_path"],
+        None,
+        params["url_validate_certs"],
+        "url_ca_path",
+        takes_pin=False,
+    )
+    web = Web(task.deadline, trust, url, headers)
+    if params["metadata_url"]:
+        first = web_address(params["metadata_url"], "metadata_url", True)[0]
+        return SplitUrlSource(web, (first, url), params["retries"], expected or "")
+    obstacle = ""
+    if headers:
+        obstacle = "the web server wants headers or credentials that only this task has"
+    elif params["url_ca_path"] or not params["url_validate_certs"]:
+        obstacle = "the server checks web servers against its system's authorities only"
+    return UrlSource(web, url, task.store, params["mode"], params["retries"], expected, obstacle)

@@ -1,0 +1,120 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Image files of the controller: found, looked at, packed, and sent to the managed host.
+
+Private to the collection. The controller needs neither requests nor a way to any image server for this.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.compressing import (
+    compressed,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.looking import inspect
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.packing import Tree
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import ImageStoreError
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.images import CONTAINER
+
+
+class ControllerImage:
+    """An image in a file or directory of the controller, or in two files; ``paths`` are absolute."""
+
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it has to be packed to become a file."""
+        return len(self.paths) == 1 and os.path.isdir(self.paths[0])
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return " and ".join(self.paths)
+
+    def identify(self) -> dict[str, Any]:
+        """What is in it, in the words of ``core/sources/announced.py``. Reads all of it."""
+        with _said("look at", self.name):
+            if self.is_directory:
+                return {"archive": Tree(self.paths[0]).digest(), "type": CONTAINER}
+            with ImageFiles(*self.paths) as files:
+                return {"type": inspect(files), "fingerprint": files.digest()}
+
+    @contextmanager
+    def as_files(self, compression: str) -> Iterator[tuple[tuple[str, ...], str | None]]:
+        """Its files, to be sent, and the digest of the directory that they were made of, or None."""
+        if not self.is_directory:
+            yield self.paths, None
+            return
+        archive = sha256()
+
+        def read() -> Iterator[bytes]:
+            for block in Tree(self.paths[0]).archive():
+                archive.update(block)
+                yield block
+
+        with tempfile.NamedTemporaryFile(dir=_local_folder(), suffix=".tar") as file:
+            with _said("pack", self.name):
+                for block in compressed(read(), compression):
+                    file.write(block)
+                file.flush()
+            yield (file.name,), archive.hexdigest()
+
+
+def _local_folder() -> str:
+    """Where the controller keeps what is temporary."""
+    return str(constants.config.get_config_value("DEFAULT_LOCAL_TMP"))
+
+
+@contextmanager
+def _said(verb: str, name: str) -> Iterator[None]:
+    """Errors of the library as those of an action."""
+    try:
+        yield
+    except ImageStoreError as error:
+        raise AnsibleActionFail(f"Cannot {verb} {name} on the controller: {error}") from error
+
+
+def find(action: ActionBase, path: str) -> str:
+    """The absolute path of a file of the controller, sought where ``ansible.builtin.copy`` seeks it."""
+    try:
+        return str(action._find_needle("files", path))
+    except AnsibleError as error:
+        raise AnsibleActionFail(f"Cannot find {path} on the controller: {error}") from error
+
+
+def is_here(action: ActionBase) -> bool:
+    """Whether the managed host is the controller, and the module there can read what we can."""
+    become = action._connection.become
+    alone = become is None or become.get_option("become_user") in (None, "root")
+    return bool(action._connection.transport == "local" and alone)
+
+
+def send(action: ActionBase, paths: tuple[str, ...], task_vars: Mapping[str, Any]) -> list[str]:
+    """Send files into the task's temporary folder on the managed host, which goes when the task ends; their paths."""
+    shell = action._connection._shell
+    if shell.tmpdir is None:
+        action._make_tmp_path()
+    sent = [
+        str(
+            action._transfer_file(
+                path, shell.join_path(shell.tmpdir, f"{number}-{os.path.basename(path)}")
+            )
+        )
+        for number, path in enumerate(paths)
+    ]
+    action._fixup_perms2((shell.tmpdir, *sent))
+    return sent

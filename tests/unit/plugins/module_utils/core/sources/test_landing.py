@@ -1,0 +1,133 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What web servers say is hostile: every way to be wrong has a name, and nothing else ever gets through."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import WrongFile
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.sources.landing import (
+    read_landing,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+URL = "https://user:secret@images.example.com/images/web"
+HASH = "0123456789abcdef" * 4
+FILE = "https://images.example.com/files/a.tar.xz"
+GOOD = {"LXD-Image-Hash": [HASH], "LXD-Image-URL": [FILE]}
+
+
+def landing(headers, status=200, family="LXD"):
+    return read_landing(URL, status, lambda name: headers.get(name, []), family)
+
+
+class TestGoodHeaders:
+    def test_say_what_and_where_an_image_is(self):
+        found = landing(GOOD)
+        assert (found.fingerprint, found.location, found.obstacle) == (HASH, FILE, "")
+
+    def test_may_come_for_both_families(self):
+        both = {**GOOD, "Incus-Image-Hash": [HASH], "Incus-Image-URL": [FILE]}
+        assert landing(both, family="Incus").obstacle == landing(both, family="LXD").obstacle == ""
+
+    def test_of_the_other_family_only_serve_a_relay(self):
+        found = landing(GOOD, family="Incus")
+        assert found.fingerprint == HASH
+        assert "sends no Incus- headers" in found.obstacle
+
+    def test_in_capitals_serve_a_relay(self):
+        found = landing({**GOOD, "LXD-Image-Hash": [HASH.upper()]})
+        assert found.fingerprint == HASH
+        assert "in capitals" in found.obstacle
+
+    def test_may_lead_to_plain_http_since_the_hash_is_known(self):
+        assert landing({**GOOD, "LXD-Image-URL": [FILE.replace("https", "http")]}).obstacle == ""
+
+    def test_may_be_absent_altogether(self):
+        assert landing({}) is None
+
+
+class TestBadHeaders:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"LXD-Image-Hash": []}, "sends LXD-Image-URL, but no LXD-Image-Hash"),
+            ({"LXD-Image-URL": []}, "sends LXD-Image-Hash, but no LXD-Image-URL"),
+            ({"LXD-Image-Hash": [HASH, "f" * 64]}, "sends the header LXD-Image-Hash 2 times"),
+            ({"LXD-Image-URL": [FILE, FILE]}, "sends the header LXD-Image-URL 2 times"),
+            ({"LXD-Image-Hash": [HASH[:63]]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": [HASH + "0"]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": ["g" * 64]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": ["../../etc/passwd"]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": [f"{HASH}, {HASH}"]}, "is no SHA-256"),
+            ({"LXD-Image-URL": ["/files/a"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["files/a"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["//a/b"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["file:///etc/passwd"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["ftp://a/b"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://a:99999/"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://[a/"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://a/b c"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://me:pw@a/b"]}, "with credentials in it"),
+            ({"Incus-Image-Hash": [HASH]}, "sends Incus-Image-Hash, but no Incus-Image-URL"),
+            (
+                {"Incus-Image-Hash": ["f" * 64], "Incus-Image-URL": [FILE]},
+                "says one thing to LXD and another to Incus",
+            ),
+        ],
+    )
+    def test_are_refused_by_name(self, change, said):
+        with pytest.raises(WrongFile) as caught:
+            landing({**GOOD, **change})
+        assert said in str(caught.value)
+
+    def test_do_not_matter_less_with_a_bad_status(self):
+        with pytest.raises(WrongFile, match="answers with the HTTP status 404"):
+            landing(GOOD, status=404)
+
+    @pytest.mark.parametrize(
+        "change", [{"LXD-Image-URL": ["https://me:pw@a/b"]}, {"LXD-Image-Hash": []}]
+    )
+    def test_never_show_credentials(self, change):
+        with pytest.raises(WrongFile) as caught:
+            landing({**GOOD, **change})
+        assert "secret" not in str(caught.value)
+        assert "pw" not in str(caught.value)
+
+    def test_are_shown_cut_short(self):
+        with pytest.raises(WrongFile) as caught:
+            landing({**GOOD, "LXD-Image-Hash": ["x" * 100_000]})
+        assert len(str(caught.value)) < 500
+
+
+@given(st.text(), st.text())
+@example(HASH, FILE)
+@example(HASH + "\n", FILE)
+def test_whatever_comes_is_either_refused_or_harmless(digest, location):
+    try:
+        found = landing({"LXD-Image-Hash": [digest], "LXD-Image-URL": [location]})
+    except WrongFile as error:
+        assert str(error)
+        return
+    if found is None:
+        assert not digest.strip()
+        assert not location.strip()
+        return
+    assert len(found.fingerprint) == 64
+    assert set(found.fingerprint) <= set(string.hexdigits.lower())
+    assert found.location.startswith(("http://", "https://"))
+    assert "@" not in found.location.split("/")[2]
+
+
+@given(st.lists(st.text(max_size=70), max_size=3), st.lists(st.text(max_size=70), max_size=3))
+def test_more_than_one_value_never_gets_through(digests, locations):
+    if len(digests) < 2 and len(locations) < 2:
+        return
+    with pytest.raises(WrongFile):
+        landing({"LXD-Image-Hash": digests, "LXD-Image-URL": locations})

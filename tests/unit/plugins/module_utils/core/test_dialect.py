@@ -1,0 +1,147 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.dialect import RULES, Dialect
+
+LXD_502, LXD_5217, LXD_60, LXD_61, LXD_68, LXD_69 = (
+    ("lxd", version) for version in ("5.0.2", "5.21.7", "6.0", "6.1", "6.8", "6.9")
+)
+LXD_5211 = ("lxd", "5.21.1")
+INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70 = (
+    ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2")
+)
+ALL = {
+    LXD_502, LXD_5211, LXD_5217, LXD_60, LXD_61, LXD_68, LXD_69,
+    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70,
+}  # fmt: skip
+ALL_LXD = {server for server in ALL if server[0] == "lxd"}
+
+# Which servers do what, as far as their version tells. Extensions are tested below.
+DOERS = {
+    "lists_all_projects": set(),
+    "takes_trust_token": ALL - ALL_LXD,
+    "has_image_registries": set(),
+    "imports_by_url": ALL - {LXD_69},
+    "clears_cached_mark": {LXD_5217, LXD_61, LXD_68, LXD_69},
+    "public_in_default_only": {LXD_68, LXD_69},
+    "records_origin_of_lxd": ALL_LXD,
+    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
+    "describes_briefly": {LXD_69},
+}
+
+
+def told(server, version, *extensions):
+    environment = {"server": server, "server_version": version}
+    return Dialect.parse({"environment": environment, "api_extensions": list(extensions)})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_holds_for_just_these_versions(rule):
+    assert {server for server in ALL if told(*server).does(rule)} == DOERS[rule]
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].extension])
+def test_an_announced_extension_is_enough(rule):
+    assert told("lxd", "5.0.2", RULES[rule].extension).does(rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_says_where_it_is_known_from(rule):
+    assert ".go" in RULES[rule].source or ".md" in RULES[rule].source
+
+
+def test_headers_are_named_after_the_family():
+    assert told("lxd", "5.0.2").header("fingerprint") == "X-LXD-fingerprint"
+    assert told("incus", "6.0.4").header("fingerprint") == "X-Incus-fingerprint"
+    assert told("incus", "6.0.4").web_header("Image-Hash") == "Incus-Image-Hash"
+
+
+def test_versions_can_be_compared():
+    assert told("lxd", "5.0.2").version == (5, 0, 2)
+    assert told("lxd", "6.9").version < told("lxd", "6.10").version
+
+
+class TestAStranger:
+    """Is not told which server it is, nor its version."""
+
+    @pytest.mark.parametrize(
+        ("extensions", "family"),
+        [(["image_types"], "lxd"), (["image_types", "dev_incus_images"], "incus"), ([], "incus")],
+    )
+    def test_knows_it_by_what_it_announces(self, extensions, family):
+        dialect = Dialect.parse({"api_extensions": extensions, "auth": "untrusted"})
+        assert dialect.family == family
+        assert dialect.version == ()
+
+
+def test_a_token_is_a_password_until_the_server_says_otherwise():
+    assert told("lxd", "5.0.2").token_field == "password"
+    assert told("lxd", "6.1", "explicit_trust_token").token_field == "trust_token"
+    assert told("incus", "6.0.4").token_field == "trust_token"
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "protocol"),
+    [
+        ("lxd", "lxd", "lxd"),
+        ("lxd", "incus", "lxd"),
+        ("incus", "lxd", "lxd"),
+        ("incus", "incus", "incus"),
+    ],
+)
+def test_the_protocol_of_a_pull_is_one_that_the_target_knows(target, source, protocol):
+    assert told(target, "6.0").protocol_for(told(source, "6.0")) == protocol
+
+
+@pytest.mark.parametrize(
+    ("server", "style"), [(LXD_502, "classic"), (LXD_69, "short"), (INCUS_70, "incus")]
+)
+def test_each_family_words_descriptions_in_its_own_way(server, style):
+    assert told(*server).describes == style
+
+
+class TestNamesOfAliases:
+    @pytest.mark.parametrize("name", ["web", "a/b", "alpine/3.20", "größe", "x" * 64, "a.b-c_d"])
+    def test_may_be_like_this_everywhere(self, name):
+        assert told(*INCUS_70).fault_of_alias(name) == ""
+
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("a b", "white space"),
+            ("x" * 65, "longer than 64"),
+            ("a?b", "the sign ?"),
+            ("..", "begin and end"),
+            ("a/", "begin and end"),
+            ("größe'", "the sign '"),
+        ],
+    )
+    def test_may_not_be_like_this_on_newer_incus(self, name, fault):
+        assert fault in told(*INCUS_70).fault_of_alias(name)
+        assert told(*INCUS_604).fault_of_alias(name) == told(*LXD_69).fault_of_alias(name) == ""
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        "Image with same fingerprint already exists",
+        "The image already exists: 3514a500ba85",
+        "Alias already exists: web",
+        "Failed: UNIQUE constraint failed: images.project_id, images.fingerprint",
+    ],
+)
+def test_knows_that_an_image_was_there_already(err):
+    assert Dialect.says_already_there(err)
+
+
+def test_takes_no_other_failure_for_that():
+    assert not Dialect.says_already_there("Failed syncing image between nodes")
+
+
+def test_knows_that_a_fingerprint_was_too_short():
+    assert Dialect.says_ambiguous("More than one image matches")
+    assert not Dialect.says_ambiguous("Image not found")

@@ -1,0 +1,157 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the documentation shows fits the modules. (That it works is for ``tests/system/test_documentation.py``.)"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import shlex
+
+import pytest
+import yaml
+from ansible.module_utils.basic import FILE_COMMON_ARGUMENTS
+from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
+from pages import MODULES, PAGES, ROOT, blocks, examples
+
+COLLECTION = "imagestore.lxd"
+GROUP = f"group/{COLLECTION}.lxd"
+CORE = ROOT / "plugins/module_utils/core"
+MODULES_HERE = [path.stem for path in MODULES]
+
+#: What may stand beside the module in a task of the documentation.
+KEYWORDS = {
+    "async", "become", "block", "changed_when", "check_mode", "delegate_to", "diff", "environment", "loop",
+    "module_defaults", "name", "notify", "poll", "register", "run_once", "vars", "when",
+}  # fmt: skip
+
+
+class Caught(Exception):
+    """The arguments with which a module makes its AnsibleModule."""
+
+
+def arguments(name):
+    """What a module declares of its options, as it does to Ansible."""
+    module = importlib.import_module(f"ansible_collections.imagestore.lxd.plugins.modules.{name}")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as caught:
+
+        def catch(**keys):
+            raise Caught(keys)
+
+        patch.setattr(module, "AnsibleModule", catch)
+        module.main()
+    declared = caught.value.args[0]
+    del declared["supports_check_mode"]
+    if declared.pop("add_file_common_args", False):
+        declared["argument_spec"].update(FILE_COMMON_ARGUMENTS)
+    return declared
+
+
+def filled_in(spec, options):
+    """The options, with something that fits in the place of each template."""
+    names = {alias: name for name, own in spec.items() for alias in own.get("aliases", [])}
+    filled = {}
+    for name, value in options.items():
+        own = spec.get(names.get(name, name), {})
+        if isinstance(value, str) and "{{" in value:
+            stand_in = STAND_INS[own.get("type", "str")]
+            filled[name] = own["choices"][0] if "choices" in own else stand_in
+        else:
+            filled[name] = value
+    return filled
+
+
+STAND_INS = {"str": "x", "path": "/x", "list": ["x"], "dict": {}, "int": 1, "bool": True}
+
+
+def faults(name, options):
+    """What Ansible would say against these options of a module."""
+    declared = arguments(name)
+    filled = filled_in(declared["argument_spec"], options)
+    return ModuleArgumentSpecValidator(**declared).validate(filled).error_messages
+
+
+def tasks(items, defaults=None):
+    """The tasks of plays, blocks or lists of tasks, each with the options that its surroundings set."""
+    for item in items:
+        own = {**(defaults or {}), **item.get("module_defaults", {}).get(GROUP, {})}
+        inner = [
+            item[key] for key in ("tasks", "pre_tasks", "block", "always", "rescue") if key in item
+        ]
+        for listed in inner:
+            yield from tasks(listed, own)
+        if not inner:
+            yield item, own
+
+
+def shown():
+    """All code of the documentation, with where it is."""
+    for path in MODULES:
+        yield path.stem, examples(path)
+    for path in PAGES:
+        for block in blocks(path):
+            yield f"{path.name}:{block.line}", block
+
+
+SHOWN = dict(shown())
+PLAYS_AND_TASKS = {where: block for where, block in SHOWN.items() if block.is_yaml}
+COMMANDS = {where: block for where, block in SHOWN.items() if block.language in ("bash", "console")}
+
+
+@pytest.mark.parametrize("where", PLAYS_AND_TASKS)
+def test_tasks_fit_the_modules(where):
+    for task, defaults in tasks(yaml.safe_load(PLAYS_AND_TASKS[where].text)):
+        assert task.get("name"), task
+        (module,) = set(task) - KEYWORDS
+        prefix, _dot, name = module.rpartition(".")
+        assert prefix in (COLLECTION, "ansible.builtin"), f"{module} is no full name"
+        if prefix == COLLECTION:
+            assert name in MODULES_HERE, task["name"]
+            assert faults(name, {**defaults, **(task[module] or {})}) == [], task["name"]
+
+
+@pytest.mark.parametrize("where", COMMANDS)
+def test_commands_fit_the_modules(where):
+    text = COMMANDS[where].text.replace("\\\n", " ")
+    for line in text.splitlines():
+        words = shlex.split(line.lstrip("$# "), comments=True)
+        if words[:1] != ["ansible"] or "-a" not in words:
+            continue
+        name = words[words.index("-m") + 1].rpartition(".")[2]
+        options = dict(word.split("=", 1) for word in shlex.split(words[words.index("-a") + 1]))
+        assert faults(name, options) == [], line
+
+
+def test_defaults_are_set_for_the_group_that_there_is():
+    groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
+    assert set(groups) == {GROUP.rpartition(".")[2]}
+    used = {
+        key
+        for block in PLAYS_AND_TASKS.values()
+        for item in yaml.safe_load(block.text)
+        for key in item.get("module_defaults", {})
+    }
+    assert used == {GROUP}
+
+
+def test_the_readme_has_all_modules():
+    named = re.findall(r"^\| module `(\w+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(named) == MODULES_HERE
+
+
+def test_contributing_has_the_floors_as_they_are():
+    tree = ast.parse((ROOT / "tests/unit/test_floors.py").read_text())
+    floors = next(
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "FLOORS"
+    )
+    rows = re.findall(
+        r"^\| (\d+) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    assert {room: int(floor) for floor, room in rows} == {
+        room: floor for floor, rooms in enumerate(floors) for room in rooms
+    }
