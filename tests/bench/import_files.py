@@ -1,0 +1,161 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``lxd_image_import`` against ``lxc image import``."""
+
+from __future__ import annotations
+
+import io
+import platform
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lab import Image, Server, build_large
+
+from .measure import Cost, Modules, Unexpected, by_turns, client
+from .setting import MIB, Row, Setting
+
+STORE = 100
+"""How many images a store of some size holds."""
+
+
+def unified(setting: Setting) -> Iterator[Row]:
+    """A unified image of the given size."""
+    yield from _against_client(setting, setting.large())
+
+
+def split(setting: Setting) -> Iterator[Row]:
+    """A split image of the given size."""
+    yield from _against_client(setting, setting.large(split=True))
+
+
+def _against_client(setting: Setting, image: Image) -> Iterator[Row]:
+    server, modules = setting.server, setting.modules
+
+    def ours() -> Iterable[Cost]:
+        first = _import(modules, server, image, sends=True)
+        again = _import(modules, server, image, sends=False)
+        _delete(server, image)
+        return first, again
+
+    def theirs() -> Iterable[Cost]:
+        cost = client(server, "image", "import", *map(str, image.paths))
+        _delete(server, image)
+        return (cost,)
+
+    taken = by_turns(setting.rounds, ours=ours, theirs=theirs)
+    (first, again), (reference,) = taken["ours"], taken["theirs"]
+    yield _ratio("first import", first, reference, 1.0)
+    yield _ratio("import of what is there", again, reference, 0.3)
+
+
+def fingerprint(setting: Setting) -> Iterator[Row]:
+    """An image that is there, named by its fingerprint: its file is not read."""
+    server, modules, image = setting.server, setting.modules, setting.large()
+    _import(modules, server, image, sends=True)
+    # A path just as long: what a module reads of its options counts, too.
+    stub = setting.folder / image.metadata.name.replace("large", "empty")
+    stub.write_bytes(b"x")
+
+    def named(path: Path) -> Cost:
+        # Of a file that is not that image not a byte may be read.
+        options = {"src": str(path), "remote_src": True, "fingerprint": image.fingerprint}
+        cost = modules.run("lxd_image_import", server=f"unix://{server.socket}", **options)
+        _expect(cost, image, sends=False)
+        return cost
+
+    taken = by_turns(
+        setting.rounds, large=lambda: [named(image.metadata)], stub=lambda: [named(stub)]
+    )
+    _delete(server, image)
+    (large,), (none,) = taken["large"], taken["stub"]
+    yield Row(
+        "read more than with a file of one byte",
+        large.read - none.read,
+        0,
+        "bytes",
+        f"{large.seconds * 1000:.0f} ms",
+    )
+
+
+def memory(setting: Setting) -> Iterator[Row]:
+    """The memory that an import takes, for four times the size."""
+    image = build_large(setting.folder, 4 * setting.size, version="memory")
+    cost = _import(setting.modules, setting.server, image, sends=True)
+    _delete(setting.server, image)
+    image.metadata.unlink()
+    yield Row(
+        "peak memory at four times the size", cost.memory / MIB, 100, "MiB", f"{cost.seconds:.2f} s"
+    )
+
+
+def unchanged(setting: Setting) -> Iterator[Row]:
+    """A task with nothing to do, in a store of some size."""
+    modules, server = setting.modules, setting.start("filled")
+    paths = [_tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
+    for path in paths:
+        client(server, "image", "import", str(path))
+    wish = {"aliases": ["it"], "properties": {"os": "tiny"}, "public": True, "profiles": []}
+
+    def task() -> Cost:
+        socket = f"unix://{server.socket}"
+        return modules.run(
+            "lxd_image_import", server=socket, src=str(paths[-1]), remote_src=True, **wish
+        )
+
+    task()
+    mark = server.mark()
+    task()
+    requests = server.requests(mark)
+    turns = 4 * setting.rounds
+    taken = by_turns(turns, ours=lambda: [task()], empty=lambda: [modules.empty()])
+    (ours,), (empty,) = taken["ours"], taken["empty"]
+    yield Row(f"requests, {STORE} images in the store", len(requests), 1)
+    yield Row(
+        "more time than an empty module",
+        1000 * (ours.seconds - empty.seconds),
+        200,
+        "ms",
+        f"{1000 * ours.seconds:.0f} ms, empty module {1000 * empty.seconds:.0f} ms",
+    )
+
+
+def _import(modules: Modules, server: Server, image: Image, sends: bool) -> Cost:
+    """Import an image of this host, which has to send it or not."""
+    names = ("metadata", "rootfs") if image.rootfs else ("src",)
+    files = dict(zip(names, map(str, image.paths), strict=True))
+    socket = f"unix://{server.socket}"
+    cost = modules.run("lxd_image_import", server=socket, remote_src=True, **files)
+    _expect(cost, image, sends)
+    return cost
+
+
+def _expect(cost: Cost, image: Image, sends: bool) -> None:
+    outcome = cost.outcome
+    if (outcome["changed"], outcome["fingerprint"]) != (sends, image.fingerprint):
+        raise Unexpected(f"the module did not do what it was to: {outcome}")
+
+
+def _delete(server: Server, image: Image) -> None:
+    client(server, "image", "delete", image.fingerprint)
+
+
+def _ratio(what: str, ours: Cost, theirs: Cost, target: float) -> Row:
+    remark = f"{ours.seconds:.2f} s, lxc {theirs.seconds:.2f} s"
+    return Row(what, ours.seconds / theirs.seconds, target, "of lxc", remark)
+
+
+def _tiny(path: Path, number: int) -> Path:
+    """Write one of many images with next to nothing in them."""
+    with tarfile.TarFile(path, "w") as archive:
+        text = f"architecture: {platform.machine()}\ncreation_date: {1_700_000_000 + number}\n"
+        metadata = tarfile.TarInfo("metadata.yaml")
+        metadata.size = len(text)
+        archive.addfile(metadata, io.BytesIO(text.encode()))
+        rootfs = tarfile.TarInfo("rootfs")
+        rootfs.type = tarfile.DIRTYPE
+        archive.addfile(rootfs)
+        archive.addfile(tarfile.TarInfo("rootfs/init"))
+    return path

@@ -1,0 +1,140 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What system tests share: scratch servers, and images to put into them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import Copies
+
+from lab import Authority, Image, KeyPair, Server, build_image, client_certificate
+from runner import Modules
+
+FAMILY = os.environ.get("LAB_FAMILY", "lxd")
+"""Which servers to test against: a name of ``lab.FAMILIES``."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "families(*names): for servers of these families only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the servers of this family do not have, and say so."""
+    fitting: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    for item in items:
+        marker = item.get_closest_marker("families")
+        (fitting if marker is None or FAMILY in marker.args else others).append(item)
+    items[:] = fitting
+    config.hook.pytest_deselected(items=others)
+
+
+@pytest.fixture(scope="session")
+def lxd_server() -> Iterator[Server]:
+    with Server("one", family=FAMILY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def other_server() -> Iterator[Server]:
+    with Server("two", family=FAMILY) as server:
+        yield server
+
+
+def emptied(server: Server) -> Server:
+    """The server, with nothing in it but what a new one has."""
+    for project in server.api("GET", "/1.0/projects?recursion=1"):
+        name, config = project["name"], project["config"]
+        for instance in server.api("GET", f"/1.0/instances?recursion=1&project={name}"):
+            server.run("delete", "--force", "--project", name, instance["name"])
+        if config.get("features.images") == "true":
+            for fingerprint in server.images(name):
+                server.operation("DELETE", f"/1.0/images/{fingerprint}?project={name}")
+        if config.get("features.profiles") == "true":
+            for profile in server.api("GET", f"/1.0/profiles?recursion=1&project={name}"):
+                if profile["name"] != "default":
+                    server.api("DELETE", f"/1.0/profiles/{profile['name']}?project={name}")
+        if name != "default":
+            server.api("DELETE", f"/1.0/projects/{name}")
+    for fingerprint in server.trusted():
+        server.api("DELETE", f"/1.0/certificates/{fingerprint}")
+    return server
+
+
+@pytest.fixture
+def lxd(lxd_server: Server) -> Server:
+    """A server with nothing in it."""
+    return emptied(lxd_server)
+
+
+@pytest.fixture
+def other(other_server: Server) -> Server:
+    """Another one."""
+    return emptied(other_server)
+
+
+@pytest.fixture
+def modules(lxd: Server) -> Modules:
+    """The modules, for that server."""
+    return Modules().at(lxd)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Image]:
+    """Build an image; each call makes another one, if it does not name a version."""
+    versions = itertools.count(1)
+
+    def built(kind: str = "tar.gz", **options: Any) -> Image:
+        return build_image(kind, tmp_path, **{"version": str(next(versions)), **options})
+
+    return built
+
+
+@pytest.fixture
+def image(build: Callable[..., Image]) -> Image:
+    """A small real image of a container."""
+    return build()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> KeyPair:
+    return client_certificate(tmp_path / "pair")
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test meets the client configuration of whoever runs it."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority of the site."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def by_name(modules: Modules, other: Server) -> Copies:
+    """Copies of the other server's public images, whom this client is a stranger to."""
+    return Copies(modules, source_server=other.url, source_cert=str(other.certificate))
+
+
+@pytest.fixture
+def trusted(by_name: Copies, other: Server, pair: KeyPair) -> Copies:
+    """Copies as a client that the other server trusts."""
+    other.trust(pair.certificate)
+    keys = {"source_client_cert": str(pair.certificate), "source_client_key": str(pair.key)}
+    return Copies(by_name.modules, **by_name.source, **keys)
+
+
+@pytest.fixture
+def by_socket(modules: Modules, other: Server) -> Copies:
+    return Copies(modules, source_server=f"unix://{other.socket}")

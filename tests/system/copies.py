@@ -1,0 +1,52 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the tests of copying share: the module for one source, and what to compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import Image, Server
+from runner import Modules, Outcome
+
+
+class Copies:
+    """The copy module, for one target and one source."""
+
+    def __init__(self, modules: Modules, **source: Any) -> None:
+        self.modules = modules
+        self.source = source
+
+    def __call__(self, image: str, check: bool = False, **params: Any) -> Outcome:
+        return self.modules.done("lxd_image_copy", check, image=image, **{**self.source, **params})
+
+    def fails(self, image: str, **params: Any) -> str:
+        return self.modules.fails("lxd_image_copy", image=image, **{**self.source, **params})
+
+
+def offered(server: Server, image: Image, *aliases: str, public: bool = True, **params: Any) -> str:
+    """Put an image into a source, with attributes that are not in its files; its fingerprint."""
+    Modules().at(server).import_image(
+        image,
+        aliases=list(aliases),
+        public=public,
+        properties={"edited": "at the source"},
+        expires_at="2031-02-03",
+        **params,
+    )
+    return image.fingerprint
+
+
+def described(server: Server, fingerprint: str, project: str = "default") -> dict[str, Any]:
+    """What a copy of an image has to have of it."""
+    image = server.images(project)[fingerprint]
+    names = ("fingerprint", "type", "architecture", "size", "properties", "expires_at")
+    return {name: image[name] for name in names}
+
+
+def running(server: Server) -> list[Any]:
+    """The operations of a server that have not ended."""
+    listed = server.api("GET", "/1.0/operations?recursion=1") or {}
+    return [operation for kind in ("running", "pending") for operation in listed.get(kind, [])]

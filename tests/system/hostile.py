@@ -1,0 +1,108 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A small web server that answers whatever a test wants, be it nonsense."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+from lab import KeyPair
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass
+class Answer:
+    """What to say to one path. ``body`` is written as it comes; ``length`` announces it, right or wrong."""
+
+    status: int = 200
+    headers: Headers = ()
+    body: bytes = b""
+    length: int | None = None
+    head: int | None = None
+    """Another status for HEAD."""
+    then: float = 0
+    """Seconds to keep silent once the body is out, before the connection is closed."""
+    drip: float = 0
+    """Seconds between the bytes of the body's second half."""
+
+
+class Hostile:
+    """Answers by path, and notes the requests as (method, path, headers). It works while used as a context manager."""
+
+    def __init__(self, pair: KeyPair | None = None) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self._pair = pair
+
+    def __enter__(self) -> Hostile:
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                owner._answer(self, "GET")
+
+            def do_HEAD(self) -> None:
+                owner._answer(self, "HEAD")
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Be quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        if self._pair:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._pair.certificate, self._pair.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http{'s' if self._pair else ''}://127.0.0.1:{self._server.server_port}"
+
+    def _answer(self, handler: BaseHTTPRequestHandler, method: str) -> None:
+        path = handler.path.split("?")[0]
+        self.requests.append((method, handler.path, dict(handler.headers)))
+        answer = self.answers.get(path, Answer(404))
+        handler.send_response(answer.head if answer.head and method == "HEAD" else answer.status)
+        for name, value in answer.headers:
+            handler.send_header(name, value)
+        handler.send_header(
+            "Content-Length", str(len(answer.body) if answer.length is None else answer.length)
+        )
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        if method == "HEAD":
+            return
+        try:
+            half = len(answer.body) // 2 if answer.drip else len(answer.body)
+            handler.wfile.write(answer.body[:half])
+            for byte in answer.body[half:]:
+                time.sleep(answer.drip)
+                handler.wfile.write(bytes([byte]))
+            time.sleep(answer.then)
+        except OSError:
+            # Whoever asked has gone away.
+            return

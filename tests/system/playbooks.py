@@ -1,0 +1,69 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plays, run by ansible-playbook as their author would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Played:
+    """How a play ended: ``results`` has what each task returned, by its name, and ``output`` all that was printed."""
+
+    failed: bool
+    results: dict[str, dict[str, Any]]
+    output: str
+
+
+def play(
+    folder: Path,
+    *tasks: dict[str, Any],
+    check: bool = False,
+    host: dict[str, Any] | None = None,
+    **keys: Any,
+) -> Played:
+    """Run tasks, each with a name, on this machine or on ``host`` (its variables), from a playbook in ``folder``."""
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    inventory = {"all": {"hosts": {"target": host or local}}}
+    playbook = [{"hosts": "all", "gather_facts": False, **keys, "tasks": list(tasks)}]
+    (folder / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    (folder / "play.yml").write_text(yaml.safe_dump(playbook))
+    environment = {
+        **os.environ,
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "played",
+        "PLAYED_RESULTS": str(folder / "results.jsonl"),
+    }
+    results = folder / "results.jsonl"
+    results.unlink(missing_ok=True)
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        "-i",
+        "inventory.yml",
+        "play.yml",
+        "--diff",
+    ]
+    done = subprocess.run(
+        [*command, *(["--check"] if check else [])],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    lines = results.read_text().splitlines() if results.exists() else []
+    named = dict(json.loads(line) for line in lines)
+    return Played(done.returncode != 0, named, done.stdout + done.stderr)

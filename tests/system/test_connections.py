@@ -1,0 +1,356 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reaching a server: sockets, TLS, pins, certificates, tokens, client configurations, projects, deadlines."""
+
+from __future__ import annotations
+
+import lzma
+import ssl
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from lab import (
+    DOWN,
+    UP,
+    Authority,
+    Image,
+    KeyPair,
+    Proxy,
+    Server,
+    build_large,
+    client_certificate,
+    client_config,
+)
+from runner import Modules
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> KeyPair:
+    return client_certificate(tmp_path / "pair")
+
+
+@pytest.fixture
+def tls(lxd: Server, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Modules:
+    """The modules as a client with a certificate, which the server trusts, and with the server's pinned."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    lxd.trust(pair.certificate)
+    return Modules(
+        server=lxd.url,
+        client_cert=str(pair.certificate),
+        client_key=str(pair.key),
+        server_cert=str(lxd.certificate),
+    )
+
+
+def without(modules: Modules, *names: str, **others: object) -> Modules:
+    """The same modules with some options left out, and others given."""
+    kept = {name: value for name, value in modules.defaults.items() if name not in names}
+    return Modules(**{**kept, **others})
+
+
+class TestTls:
+    @pytest.mark.parametrize("kind", ["tar.gz", "split"])
+    def test_carries_an_image(
+        self, lxd: Server, tls: Modules, build: Callable[..., Image], kind: str
+    ) -> None:
+        image = build(kind)
+        assert tls.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
+        assert set(lxd.images()) == {image.fingerprint}
+        assert not tls.import_image(image, aliases=["web"])["changed"]
+
+    def test_is_pinned_by_a_fingerprint_in_any_spelling(self, lxd: Server, tls: Modules) -> None:
+        digits = lxd.certificate_fingerprint
+        colons = ":".join(digits[at : at + 2] for at in range(0, 64, 2)).upper()
+        for pin in (digits, colons):
+            without(tls, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
+
+    def test_with_a_pin_needs_no_fitting_name(self, lxd: Server, tls: Modules) -> None:
+        # The certificate is for 127.0.0.1, not for the address that the server has here.
+        assert "127.0.0.1:" not in lxd.url
+        tls.done("lxd_image_info")
+
+    def test_with_a_wrong_pin_is_not_used(self, lxd: Server, tls: Modules) -> None:
+        mark = lxd.mark()
+        msg = without(tls, "server_cert", server_cert_fingerprint="0" * 64).fails("lxd_image_info")
+        assert f"shows the certificate {lxd.certificate_fingerprint}, not {'0' * 64}" in msg
+        assert lxd.requests(mark) == []
+
+    def test_with_another_servers_certificate_is_not_used(
+        self, lxd: Server, other: Server, tls: Modules
+    ) -> None:
+        msg = without(tls, server_cert=str(other.certificate)).fails("lxd_image_info")
+        assert f"shows a certificate that {other.certificate} does not vouch for" in msg
+
+    def test_without_a_pin_needs_an_authority(self, lxd: Server, tls: Modules) -> None:
+        msg = without(tls, "server_cert").fails("lxd_image_info")
+        assert f"{lxd.url} shows a certificate that this host does not trust" in msg
+        assert "Give server_cert" in msg
+
+    def test_goes_unchecked_if_one_insists(self, tls: Modules) -> None:
+        without(tls, "server_cert", validate_certs=False).done("lxd_image_info")
+
+
+class TestAnAuthority:
+    """A LXD whose certificate was signed by an authority of the site."""
+
+    @pytest.fixture
+    def authority(self, tmp_path: Path) -> Authority:
+        return Authority(tmp_path / "authority")
+
+    @pytest.fixture
+    def signed(self, authority: Authority) -> Iterator[Server]:
+        with Server("signed") as server:
+            pair = authority.issue("server", server.url.split("/")[2].split(":")[0])
+            for name, path in (("crt", pair.certificate), ("key", pair.key)):
+                (server.directory / f"server.{name}").write_bytes(path.read_bytes())
+            server.restart()
+            yield server
+
+    def test_vouches_for_the_server_and_the_name_counts(
+        self, signed: Server, authority: Authority, pair: KeyPair
+    ) -> None:
+        signed.trust(pair.certificate)
+        certs = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
+        Modules(server=signed.url, server_cert=str(authority.certificate), **certs).done(
+            "lxd_image_info"
+        )
+        with Proxy(signed.url) as elsewhere:
+            msg = Modules(
+                server=elsewhere.url, server_cert=str(authority.certificate), **certs
+            ).fails("lxd_image_info")
+            assert "it is for another host name" in msg
+            own = Modules(server=elsewhere.url, server_cert=str(signed.certificate), **certs)
+            own.done("lxd_image_info")
+
+
+class TestAClientThatIsNotTrusted:
+    def test_is_told_so_and_what_would_help(self, lxd: Server, tls: Modules, image: Image) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        msg = tls.import_fails(image)
+        assert "does not trust the client certificate" in msg
+        assert "give trust_token" in msg
+        assert lxd.images() == {}
+
+    def test_without_a_certificate_is_told_to_bring_one(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        msg = without(tls, "client_cert", "client_key").import_fails(image)
+        assert "trusts only clients with a certificate, and this task has none" in msg
+
+    def test_becomes_trusted_by_a_token_just_once(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        token = lxd.token("me")
+        given = without(tls, trust_token=token)
+        assert "does not trust this client yet" in given.import_fails(image, check=True)
+        assert "does not trust this client yet" in given.fails("lxd_image_info")
+        assert lxd.trusted() == []
+        first = given.import_image(image)
+        assert first.actions == ["trust this client", "upload"]
+        assert token not in str(first)
+        assert not given.import_image(image)["changed"]
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        assert "did not accept trust_token" in given.import_fails(image)
+
+    @pytest.mark.families("lxd")
+    def test_becomes_trusted_by_the_password_of_an_older_lxd(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        lxd.run("config", "set", "core.trust_password", "secret")
+        try:
+            given = without(tls, trust_token="secret")
+            assert given.import_image(image).actions == ["trust this client", "upload"]
+        finally:
+            lxd.run("config", "unset", "core.trust_password")
+
+    def test_of_another_project_is_told_which_one(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        lxd.run("project", "create", "site")
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        lxd.trust(Path(tls.defaults["client_cert"]), projects="site")
+        assert tls.import_image(image, project="site").actions == ["upload"]
+        msg = tls.import_fails(image)
+        assert "default" in msg
+        assert "may be restricted to other projects" in msg or "may not see it" in msg
+        assert lxd.images() == {}
+
+
+class TestAClientConfiguration:
+    @pytest.fixture
+    def config(self, lxd: Server, other: Server, tmp_path: Path) -> str:
+        return str(client_config(tmp_path / "lxc", [lxd, other]).folder)
+
+    def test_has_all_it_takes_to_reach_a_remote(
+        self, lxd: Server, other: Server, config: str, image: Image
+    ) -> None:
+        Modules(remote="two", config_dir=config).import_image(image)
+        assert set(other.images()) == {image.fingerprint}
+        assert lxd.images() == {}
+
+    def test_brings_the_remotes_project(self, other: Server, config: str, image: Image) -> None:
+        other.run("project", "create", "site")
+        path = Path(config, "config.yml")
+        path.write_text(path.read_text().replace("project: default", "project: site"))
+        Modules(remote="two", config_dir=config).import_image(image)
+        assert set(other.images("site")) == {image.fingerprint}
+        Modules(remote="two", config_dir=config, project="default").import_image(image)
+        assert set(other.images()) == {image.fingerprint}
+
+    def test_brings_the_client_certificate_for_an_address_too(
+        self, lxd: Server, config: str
+    ) -> None:
+        pin = lxd.certificate_fingerprint
+        Modules(server=lxd.url, server_cert_fingerprint=pin, config_dir=config).done(
+            "lxd_image_info"
+        )
+
+    def test_without_that_remote_lists_those_it_has(self, config: str) -> None:
+        msg = Modules(remote="three", config_dir=config).fails("lxd_image_info")
+        assert "there is no remote three" in msg
+        assert "one, two" in msg
+
+    def test_with_an_image_server_under_that_name_is_no_target(self, config: str) -> None:
+        msg = Modules(remote="images", config_dir=config).fails("lxd_image_info")
+        assert "the remote images is an image server (simplestreams)" in msg
+
+
+class TestThisHostsServer:
+    def test_is_found_without_any_option(
+        self, lxd: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LXD_DIR", str(lxd.directory))
+        assert Modules().done("lxd_image_info")["images"] == []
+
+    def test_that_is_absent_is_a_clear_error(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        msg = Modules(server=f"unix://{tmp_path}/unix.socket").fails("lxd_image_info")
+        assert f"cannot open the socket {tmp_path}/unix.socket: No such file or directory" in msg
+
+    def test_that_was_stopped_is_a_clear_error(self, lxd: Server, modules: Modules) -> None:
+        lxd.kill()
+        try:
+            assert "Connection refused. A socket without a server" in modules.fails(
+                "lxd_image_info"
+            )
+        finally:
+            lxd.start()
+
+    def test_cannot_be_reached_with_the_options_of_a_remote_one(self, modules: Modules) -> None:
+        msg = modules.fails("lxd_image_info", server_cert_fingerprint="0" * 64)
+        assert "server_cert_fingerprint is of no use with a Unix socket" in msg
+
+
+class TestAWrongAddress:
+    def test_where_nobody_listens_is_a_clear_error(self, tls: Modules) -> None:
+        msg = without(tls, server="https://127.0.0.1:9").fails("lxd_image_info")
+        assert "cannot talk to https://127.0.0.1:9: Connection refused" in msg
+
+    def test_that_does_not_exist_is_a_clear_error(self, tls: Modules) -> None:
+        msg = without(tls, server="https://lxd.invalid").fails("lxd_image_info")
+        assert "cannot talk to https://lxd.invalid:8443: " in msg
+
+    def test_that_speaks_no_tls_is_a_clear_error(self, tls: Modules, website: str) -> None:
+        msg = without(tls, server=website.replace("http:", "https:")).fails("lxd_image_info")
+        assert "cannot talk to https://127.0.0.1" in msg
+
+    def test_of_a_web_site_is_a_clear_error(self, tls: Modules, tmp_path: Path) -> None:
+        certificate = client_certificate(tmp_path, "site")
+        with web_site(certificate) as url:
+            given = without(tls, server=url, server_cert=str(certificate.certificate))
+            msg = given.fails("lxd_image_info")
+        assert "answers with text/html (HTTP status 200), which is not LXD's API" in msg
+
+
+class TestADeadline:
+    """Holds whatever the server does, and says what became of the work."""
+
+    @pytest.mark.parametrize("fault", ["stall", "drip"])
+    def test_ends_the_wait_for_an_answer(self, lxd: Server, fault: str) -> None:
+        with Proxy(lxd.socket) as proxy:
+            getattr(proxy, fault)(20, DOWN)
+            started = time.monotonic()
+            msg = Modules(server=f"unix://{proxy.socket}", timeout=2).fails("lxd_image_info")
+        assert "the 2 seconds of this task are over" in msg
+        assert time.monotonic() - started < 5
+
+    def test_ends_an_upload(self, lxd: Server, tmp_path: Path) -> None:
+        image = build_large(tmp_path, 16 << 20)
+        with Proxy(lxd.socket) as proxy:
+            proxy.stall(4 << 20, UP)
+            msg = Modules(server=f"unix://{proxy.socket}", timeout=2).import_fails(image)
+        assert "the 2 seconds of this task are over" in msg
+        assert lxd.images() == {}
+
+    def test_ends_the_wait_for_an_operation_which_goes_on(
+        self, lxd: Server, modules: Modules, tmp_path: Path
+    ) -> None:
+        image = slow_image(tmp_path / "slow.tar.xz")
+        msg = modules.import_fails(image, timeout=2)
+        assert "the 2 seconds of this task are over; operation " in msg
+        assert "cannot be cancelled and goes on" in msg
+        assert "the next run will find the image" in msg
+        modules.import_image(image, aliases=["slow"])
+        assert len(lxd.images()) == 1
+
+    def test_is_a_number_of_seconds(self, modules: Modules) -> None:
+        assert "timeout is 0" in modules.fails("lxd_image_info", timeout=0)
+
+
+def slow_image(path: Path) -> Path:
+    """An image that is small, and keeps a server busy for some seconds: its metadata is behind gigabytes of zeros."""
+    blocks, block = 24, 64 << 20
+    large = tarfile.TarInfo("rootfs/zeros")
+    large.size = blocks * block
+    metadata = tarfile.TarInfo("metadata.yaml")
+    content = b"architecture: x86_64\ncreation_date: 1700000000\n"
+    metadata.size = len(content)
+    with path.open("wb") as file:
+        # One xz stream after the other is the same as one of it all.
+        file.write(lzma.compress(large.tobuf()))
+        file.write(lzma.compress(bytes(block), preset=0) * blocks)
+        file.write(lzma.compress(metadata.tobuf() + content.ljust(512, b"\0") + bytes(1024)))
+    return path
+
+
+@pytest.fixture
+def website() -> Iterator[str]:
+    """A web site that knows neither LXD nor TLS."""
+    with web_site() as url:
+        yield url
+
+
+@contextmanager
+def web_site(certificate: KeyPair | None = None) -> Iterator[str]:
+    """A web site on this machine; with a certificate it speaks TLS."""
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate.certificate, certificate.key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(b"<!DOCTYPE html><title>Welcome</title>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Be quiet."""

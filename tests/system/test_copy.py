@@ -1,0 +1,452 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copying images from every kind of source, by every way that leads from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import Copies, described, offered, running
+
+from lab import Image, Server, client_config
+from runner import Modules
+
+Build = Callable[..., Image]
+
+
+KINDS = ("tar.gz", "split", "vm", "vm-unified")
+
+
+class TestEveryWay:
+    """From a server: the same image arrives by each of them, with what was edited at its source."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("mode", ["pull", "relay", "auto"])
+    @pytest.mark.parametrize("public", [True, False])
+    def test_over_https(
+        self,
+        lxd: Server,
+        other: Server,
+        trusted: Copies,
+        build: Build,
+        kind: str,
+        mode: str,
+        public: bool,
+    ) -> None:
+        image = build(kind)
+        fingerprint = offered(other, image, "web", public=public)
+        route = "pull" if mode == "auto" else mode
+        foreseen = trusted("web", check=True, mode=mode, aliases=["mine"])
+        first = trusted("web", mode=mode, aliases=["mine"])
+        again = trusted("web", mode=mode, aliases=["mine"])
+
+        assert foreseen.actions == first.actions == [route, "add alias mine"]
+        assert not again["changed"]
+        assert first["transferred"] == image.size
+        assert first["image"]["fingerprint"] == fingerprint == foreseen["fingerprint"]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert lxd.aliases() == {"mine": fingerprint}
+        assert not lxd.images()[fingerprint]["public"]
+        assert not running(other)
+
+    @pytest.mark.parametrize("kind", ["tar.gz", "split", "vm-unified"])
+    def test_by_push(
+        self, lxd: Server, other: Server, trusted: Copies, build: Build, kind: str
+    ) -> None:
+        fingerprint = offered(other, build(kind), "web", public=False)
+        assert trusted("web", mode="push", aliases=["mine"]).actions == ["push", "add alias mine"]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not trusted("web", mode="push", aliases=["mine"])["changed"]
+        assert not running(lxd)
+
+    def test_not_by_push_for_a_split_virtual_machine(
+        self, lxd: Server, other: Server, trusted: Copies, build: Build
+    ) -> None:
+        offered(other, build("vm"), "web")
+        msg = trusted.fails("web", mode="push")
+        assert (
+            "a split virtual machine image would arrive as a container's. Use mode: relay." in msg
+        )
+        assert lxd.images() == {}
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_through_a_socket(
+        self, lxd: Server, other: Server, by_socket: Copies, build: Build, kind: str
+    ) -> None:
+        fingerprint = offered(other, build(kind), "web", public=False)
+        assert by_socket("web").actions == ["relay"]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not by_socket("web")["changed"]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_from_another_project(
+        self, lxd: Server, modules: Modules, build: Build, kind: str
+    ) -> None:
+        lxd.run("project", "create", "build")
+        fingerprint = offered(lxd, build(kind), "web", public=False, project="build")
+        copies = Copies(modules, source_project="build")
+        first = copies("web", aliases=["web"])
+        assert first.actions == ["pull", "add alias web"]
+        assert described(lxd, fingerprint) == described(lxd, fingerprint, "build")
+        assert not copies("web", aliases=["web"])["changed"]
+        assert not running(lxd)
+
+    def test_from_another_project_of_a_server_that_does_not_listen(self, build: Build) -> None:
+        with Server("mute", https=False) as mute:
+            mute.run("project", "create", "build")
+            fingerprint = offered(mute, build("split"), "web", public=False, project="build")
+            copies = Copies(Modules().at(mute), source_project="build")
+            assert copies("web").actions == ["relay"]
+            assert described(mute, fingerprint) == described(mute, fingerprint, "build")
+            msg = copies.fails(fingerprint, mode="pull", state="latest", project="other")
+            assert "has no project other" in msg
+
+
+class TestPresent:
+    def test_needs_no_source_once_the_image_has_come_from_it_by_alias(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        by_name("web", aliases=["mine"])
+        other.stop()
+        try:
+            assert not by_name("web", aliases=["mine"])["changed"]
+            assert by_name("web", aliases=["more"]).actions == ["add alias more"]
+        finally:
+            other.start()
+
+    def test_needs_no_source_for_a_fingerprint_that_the_store_has(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image)
+        by_name(fingerprint)
+        other.stop()
+        try:
+            assert not by_name(fingerprint)["changed"]
+            assert not by_name(fingerprint.upper(), mode="relay")["changed"]
+        finally:
+            other.start()
+
+    def test_of_a_private_image_asks_the_source_and_says_how_to_do_without(
+        self, other: Server, trusted: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web", public=False)
+        trusted("web", aliases=["mine"])
+        other.stop()
+        try:
+            msg = trusted.fails("web", aliases=["mine"])
+        finally:
+            other.start()
+        assert "Connection refused" in msg
+        assert f"image={fingerprint}" in msg
+
+    def test_is_not_satisfied_by_an_alias_that_happens_to_exist(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build
+    ) -> None:
+        mine, theirs = build(), build()
+        by_name.modules.import_image(mine, aliases=["web"])
+        offered(other, theirs, "web")
+        assert by_name("web", aliases=["web"]).actions == ["pull", "move alias web"]
+        assert lxd.aliases() == {"web": theirs.fingerprint}
+
+    def test_stays_with_what_it_has_when_the_source_moves_on(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build
+    ) -> None:
+        old, new = build(), build()
+        offered(other, old, "web")
+        by_name("web", aliases=["web"])
+        offered(other, new, "web")
+        assert not by_name("web", aliases=["web"])["changed"]
+        assert set(lxd.images()) == {old.fingerprint}
+
+    def test_does_not_confuse_two_projects_of_one_source(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build
+    ) -> None:
+        other.run("project", "create", "site")
+        first, second = build(), build()
+        offered(other, first, "web")
+        offered(other, second, "web", project="site")
+        for _round in range(2):
+            by_name("web", aliases=["one"])
+            by_name("web", aliases=["two"], source_project="site")
+        assert lxd.aliases() == {"one": first.fingerprint, "two": second.fingerprint}
+
+    def test_replaces_an_image_of_that_origin_that_is_merely_cached(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web")
+        pem = other.certificate.read_text()
+        source = {
+            "type": "image",
+            "mode": "pull",
+            "server": other.url,
+            "protocol": other.family.protocol,
+        }
+        instance = {"name": "c1", "source": {**source, "certificate": pem, "alias": "web"}}
+        lxd.operation("POST", "/1.0/instances", instance)
+        assert lxd.images()[fingerprint]["cached"]
+        first = by_name("web", aliases=["mine"])
+        assert first.actions == ["replace cached image", "pull", "add alias mine"]
+        assert not lxd.images()[fingerprint]["cached"]
+        assert not by_name("web", aliases=["mine"])["changed"]
+
+    def test_leaves_alone_what_it_does_not_name(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web")
+        lxd.run("profile", "create", "special")
+        wish: dict[str, Any] = {"public": True, "auto_update": True, "profiles": ["special"]}
+        by_name("web", properties={"mine": "1"}, **wish)
+        before = lxd.images()[fingerprint]
+        assert not by_name("web")["changed"]
+        assert by_name("web", properties={"more": "1"}).actions == ["set properties"]
+        after = lxd.images()[fingerprint]
+        before["properties"]["more"] = "1"
+        assert after == before
+        assert after["auto_update"]
+
+
+class TestLatest:
+    @pytest.mark.parametrize("mode", ["pull", "relay"])
+    def test_follows_the_alias_of_the_source_and_leaves_one_image(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build, mode: str
+    ) -> None:
+        old, new = build(), build()
+        wish: dict[str, Any] = {
+            "aliases": ["mine"],
+            "state": "latest",
+            "delete_replaced": True,
+            "mode": mode,
+        }
+        offered(other, old, "web")
+        assert by_name("web", **wish).actions == [mode, "add alias mine"]
+        assert not by_name("web", **wish)["changed"]
+        offered(other, new, "web")
+        foreseen = by_name("web", check=True, **wish)
+        moved = by_name("web", **wish)
+        assert foreseen.actions == moved.actions
+        assert moved.actions == [
+            mode,
+            "move alias mine",
+            f"delete image {old.fingerprint[:12]}",
+        ]
+        assert set(lxd.images()) == {new.fingerprint}
+        assert not by_name("web", **wish)["changed"]
+
+    def test_asks_the_source_on_every_run(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        by_name("web", state="latest")
+        other.stop()
+        try:
+            assert "Connection refused" in by_name.fails("web", state="latest")
+        finally:
+            other.start()
+
+
+class TestAutoUpdate:
+    def test_is_set_on_an_image_that_was_pulled_by_alias(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web")
+        assert by_name("web", auto_update=True).actions == ["pull", "set auto_update"]
+        stored = lxd.images()[fingerprint]
+        assert stored["auto_update"]
+        assert stored["update_source"]["alias"] == "web"
+        assert by_name("web", auto_update=False).actions == ["set auto_update"]
+
+    @pytest.mark.parametrize(
+        ("public", "params"),
+        [
+            (True, {"image": "fingerprint"}),
+            (True, {"mode": "relay"}),
+            (True, {"mode": "push"}),
+            (True, {"source_project": "site"}),
+            (False, {}),
+        ],
+    )
+    def test_is_refused_where_it_cannot_work(
+        self,
+        lxd: Server,
+        other: Server,
+        trusted: Copies,
+        image: Image,
+        public: bool,
+        params: dict[str, Any],
+    ) -> None:
+        other.run("project", "create", "site")
+        project = params.get("source_project", "default")
+        fingerprint = offered(other, image, "web", public=public, project=project)
+        name = fingerprint if "image" in params else "web"
+        others = {key: value for key, value in params.items() if key != "image"}
+        msg = trusted.fails(name, auto_update=True, **others)
+        assert "auto_update does not work" in msg
+        assert "Use state: latest" in msg
+        assert lxd.images() == {}
+
+    def test_is_refused_for_an_image_that_came_otherwise(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        by_name.modules.import_image(image)
+        assert "the server does not know where it came from" in by_name.fails(
+            "web", auto_update=True
+        )
+
+
+class TestAliasesOfTheSource:
+    def test_are_copied_and_kept_up_on_every_run(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web", "web/stable")
+        first = by_name("web", copy_aliases=True, aliases=["mine"])
+        assert first.actions == [
+            "pull",
+            "add alias mine",
+            "add alias web",
+            "add alias web/stable",
+        ]
+        assert not by_name("web", copy_aliases=True, aliases=["mine"])["changed"]
+        other.api("POST", "/1.0/images/aliases", {"name": "new", "target": fingerprint})
+        assert by_name("web", copy_aliases=True).actions == ["add alias new"]
+        assert set(lxd.aliases()) == {"mine", "web", "web/stable", "new"}
+
+
+class TestNames:
+    def test_may_be_the_beginning_of_a_fingerprint(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image)
+        assert by_name(fingerprint[:12]).actions == ["pull"]
+        assert not by_name(fingerprint[:20])["changed"]
+        assert set(lxd.images()) == {fingerprint}
+
+    def test_that_are_unknown_are_an_error(self, by_name: Copies, trusted: Copies) -> None:
+        assert "has no image webb" in trusted.fails("webb")
+        assert "has no image 123456789012" in trusted.fails("123456789012")
+
+    def test_of_private_images_are_hidden_from_a_stranger_who_is_told_so(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web", public=False)
+        msg = by_name.fails("web")
+        assert "has no public image web" in msg
+        assert "does not trust this client" in msg
+
+    def test_of_another_type_are_an_error(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        msg = by_name.fails("web", image_type="virtual-machine")
+        assert "is a container image, not a virtual-machine" in msg
+        assert lxd.images() == {}
+
+    def test_of_a_virtual_machine_are_in_the_way_of_a_container(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build
+    ) -> None:
+        machine = build("vm")
+        by_name.modules.import_image(machine, aliases=["web"])
+        offered(other, build(), "web")
+        mark = lxd.mark()
+        assert "belongs to the virtual-machine image" in by_name.fails("web", aliases=["web"])
+        assert lxd.writes(mark) == []
+
+
+class TestTrust:
+    def test_a_wrong_pin_ends_the_task_before_any_pull(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        mark = lxd.mark()
+        copies = Copies(by_name.modules, source_server=other.url)
+        msg = copies.fails("web", source_cert_fingerprint="0" * 64)
+        assert "correct source_cert_fingerprint" in msg
+        assert "Give source_cert" in copies.fails("web")
+        assert lxd.writes(mark) == []
+
+    def test_a_right_pin_is_handed_on_to_the_target(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        fingerprint = offered(other, image, "web")
+        pin = other.certificate_fingerprint
+        copies = Copies(by_name.modules, source_server=other.url, source_cert_fingerprint=pin)
+        assert copies("web", mode="pull").actions == ["pull"]
+        recorded = lxd.images()[fingerprint]["update_source"]["certificate"]
+        assert recorded.strip() == other.certificate.read_text().strip()
+
+    def test_a_client_configuration_has_all_it_takes(
+        self, lxd: Server, other: Server, modules: Modules, image: Image, tmp_path: Path
+    ) -> None:
+        offered(other, image, "web", public=False)
+        config = client_config(tmp_path / "lxc", [lxd, other])
+        copies = Copies(modules, source_remote="two", config_dir=str(config.folder))
+        assert copies("web").actions == ["pull"]
+
+
+class TestOptionsThatDoNotFit:
+    @pytest.mark.parametrize(
+        ("params", "said"),
+        [
+            ({}, "no source is given"),
+            ({"source_project": "default"}, "no source is given"),
+            ({"source_project": "site", "source_cert_fingerprint": "0" * 64}, "of no use"),
+            ({"source_registry": "r"}, "has no image registries"),
+            ({"source_registry": "r", "architecture": "amd64"}, "architecture is of no use"),
+            ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture is of no use"),
+            ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
+            ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "of no use"),
+            ({"source_server": "http://x"}, "source_server is 'http://x'"),
+            (
+                {"source_remote": "images", "source_project": "x"},
+                "source_project is of no use with an image server",
+            ),
+        ],
+    )
+    def test_are_errors(self, modules: Modules, params: dict[str, Any], said: str) -> None:
+        assert said in Copies(modules).fails("web", **params)
+
+
+def test_an_unchanged_copy_makes_at_most_two_requests(
+    lxd: Server, other: Server, by_name: Copies, image: Image
+) -> None:
+    offered(other, image, "web")
+    by_name("web", aliases=["mine"])
+    mark = lxd.mark()
+    by_name("web", aliases=["mine"])
+    assert len(lxd.requests(mark)) == 1
+
+
+def test_check_mode_writes_to_neither_server(
+    lxd: Server, other: Server, trusted: Copies, image: Image
+) -> None:
+    offered(other, image, "web", public=False)
+    marks = lxd.mark(), other.mark()
+    for mode in ("pull", "push", "relay"):
+        outcome = trusted("web", check=True, mode=mode, aliases=["mine"], public=True)
+        assert outcome.actions == [mode, "set public", "add alias mine"]
+    assert lxd.writes(marks[0]) == []
+    assert other.writes(marks[1]) == []
+
+
+def test_info_lists_what_a_source_offers(
+    lxd: Server, other: Server, trusted: Copies, by_name: Copies, build: Build
+) -> None:
+    public, private = build(), build()
+    offered(other, public, "web")
+    offered(other, private, "hidden", public=False)
+    mark = lxd.mark()
+
+    def found(copies: Copies, **wish: Any) -> set[str]:
+        listed = copies.modules.done("lxd_image_info", **copies.source, **wish)["images"]
+        return {image["fingerprint"] for image in listed}
+
+    assert found(by_name) == {public.fingerprint}
+    assert found(trusted) == {public.fingerprint, private.fingerprint}
+    assert found(trusted, name="hidden") == {private.fingerprint}
+    assert lxd.requests(mark) == []

@@ -1,0 +1,133 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies whose source dies, stalls or lies on the way, and several copies at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import Copies, described, offered, running
+
+from lab import DOWN, UP, Image, Proxy, Server, build_large
+from runner import Modules
+
+Build = Callable[..., Image]
+MIB = 1 << 20
+
+
+def behind(proxy: Proxy, copies: Copies) -> Copies:
+    """The same copies, from a source that is reached through the proxy."""
+    return Copies(copies.modules, **{**copies.source, "source_server": proxy.url})
+
+
+@pytest.mark.parametrize("mode", ["pull", "relay"])
+@pytest.mark.parametrize("public", [True, False])
+def test_a_source_that_dies_in_the_middle_is_a_clear_error_and_leaves_nothing(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path, mode: str, public: bool
+) -> None:
+    offered(other, build_large(tmp_path, 32 * MIB), "web", public=public)
+    with Proxy(other.url) as proxy:
+        proxy.cut(8 * MIB, DOWN, times=None)
+        msg = behind(proxy, trusted).fails("web", mode=mode, retries=1)
+    if mode == "pull":
+        assert f"it was to fetch the image from {proxy.url}" in msg
+        assert "mode: relay streams the image through this host" in msg
+    else:
+        assert f"{proxy.url}" in msg
+    assert lxd.images() == {}
+    assert not list((lxd.directory / "images").iterdir())
+    assert not running(other), "no secret stays behind"
+
+
+def test_a_relay_of_a_unified_image_goes_on_where_it_broke(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path, 32 * MIB)
+    fingerprint = offered(other, image, "web")
+    with Proxy(other.url) as proxy:
+        proxy.cut(8 * MIB, DOWN, times=1)
+        assert behind(proxy, trusted)("web", mode="relay").actions == ["relay"]
+        assert proxy.passed[DOWN] < image.size + 4 * MIB, "it did not start over"
+    assert described(lxd, fingerprint) == described(other, fingerprint)
+
+
+def test_a_relay_of_a_split_image_starts_over(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path, 32 * MIB, split=True)
+    fingerprint = offered(other, image, "web")
+    with Proxy(other.url) as proxy:
+        proxy.cut(8 * MIB, DOWN, times=1)
+        assert behind(proxy, trusted)("web", mode="relay").actions == ["relay"]
+        assert proxy.passed[DOWN] > image.size + 4 * MIB
+    assert described(lxd, fingerprint) == described(other, fingerprint)
+
+
+def test_a_relay_outlives_a_break_on_the_side_of_the_target(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    fingerprint = offered(other, build_large(tmp_path, 32 * MIB), "web")
+    with Proxy(lxd.socket) as proxy:
+        proxy.cut(8 * MIB, UP, times=1)
+        target = Modules(server=f"unix://{proxy.socket}")
+        assert Copies(target, **trusted.source)("web", mode="relay").actions == ["relay"]
+    assert set(lxd.images()) == {fingerprint}
+
+
+def test_a_relay_without_retries_gives_up_at_once(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.cut(8 * MIB, DOWN, times=1)
+        behind(proxy, trusted).fails("web", mode="relay", retries=0)
+    assert lxd.images() == {}
+
+
+def test_the_deadline_ends_a_relay_that_drips(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.drip(8 * MIB, DOWN)
+        msg = behind(proxy, trusted).fails("web", mode="relay", timeout=4)
+    assert "the 4 seconds of this task are over" in msg
+    assert lxd.images() == {}
+
+
+def test_the_deadline_cancels_a_pull_that_stalls(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        msg = behind(proxy, trusted).fails("web", mode="pull", timeout=3)
+        assert "the 3 seconds of this task are over; operation " in msg
+        assert "was cancelled" in msg
+    assert lxd.images() == {}
+    assert not running(lxd)
+
+
+@pytest.mark.parametrize("mode", ["pull", "relay"])
+def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
+    lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
+) -> None:
+    fingerprint = offered(other, image, "web")
+    before = other.mark()
+    wish: dict[str, Any] = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    runs = [trusted.modules.start("lxd_image_copy", **wish) for _ in range(5)]
+    outcomes = [run.wait() for run in runs]
+    assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
+    assert lxd.aliases() == {"mine": fingerprint}
+    if mode == "pull":
+        exports = [
+            one for one in other.requests(before) if one.path.split("?")[0].endswith("/export")
+        ]
+        assert len(exports) == 1
+    else:
+        assert sum("relay" in outcome.actions for outcome in outcomes) == 1

@@ -1,0 +1,288 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copying from an image server: a simplestreams tree behind a real nginx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import Copies
+from streams import Tree
+
+from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
+from runner import Modules
+
+Build = Callable[..., Image]
+MIB = 1 << 20
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    (tmp_path / "www").mkdir()
+    tmp_path.chmod(0o755)
+    return Tree(tmp_path / "www")
+
+
+@pytest.fixture
+def site(tree: Tree, authority: Authority) -> Iterator[WebServer]:
+    tree.write()
+    with WebServer(authority, tree.root) as server:
+        yield server
+
+
+@pytest.fixture
+def copies(modules: Modules, site: WebServer, authority: Authority) -> Copies:
+    return Copies(
+        modules,
+        source_server=site.url,
+        source_protocol="simplestreams",
+        source_cert=str(authority.certificate),
+    )
+
+
+def attributes(server: Server, fingerprint: str) -> dict[str, Any]:
+    image = server.images()[fingerprint]
+    return {name: image[name] for name in ("type", "architecture", "properties", "expires_at")}
+
+
+@pytest.mark.parametrize("kind", ["tar.xz", "split", "vm"])
+def test_an_image_is_the_same_by_pull_and_by_relay(
+    lxd: Server, tree: Tree, copies: Copies, build: Build, kind: str
+) -> None:
+    image = build(kind)
+    tree.publish(image, "busybox,bb", variant="default")
+    wish: dict[str, Any] = {"aliases": ["mine"], "image_type": image.type}
+    seen = []
+    for mode in ("pull", "relay"):
+        foreseen = copies("busybox", check=True, mode=mode, **wish)
+        first = copies("busybox", mode=mode, **wish)
+        assert foreseen.actions == first.actions == [mode, "add alias mine"]
+        assert first["fingerprint"] == image.fingerprint == foreseen["fingerprint"]
+        assert first["transferred"] == image.size
+        assert not copies("busybox", mode=mode, **wish)["changed"]
+        seen.append(attributes(lxd, image.fingerprint))
+        lxd.run("image", "delete", image.fingerprint)
+    assert seen[0] == seen[1]
+    assert seen[0]["type"] == image.type
+    assert seen[0]["expires_at"] == "2031-02-03T00:00:00Z"
+
+
+def test_present_needs_no_image_server_once_the_image_has_come_from_it(
+    tree: Tree, copies: Copies, site: WebServer, build: Build
+) -> None:
+    tree.publish(build(), "busybox")
+    copies("busybox", aliases=["mine"])
+    asked = len(site.requests)
+    assert not copies("busybox", aliases=["mine"])["changed"]
+    assert not copies("busybox/amd64", aliases=["mine"])["changed"]
+    assert not copies("busybox/x86_64", aliases=["mine"], architecture="amd64")["changed"]
+    assert len(site.requests) == asked
+    site.stop()
+    try:
+        assert not copies("busybox", aliases=["mine"])["changed"]
+        assert "cannot talk to" in copies.fails("busybox", state="latest")
+        assert "With image=" in copies.fails("other")
+    finally:
+        site.start()
+
+
+def test_the_newest_version_counts_and_the_container_before_the_machine(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    old, new, machine = build("split"), build("split"), build("vm")
+    tree.publish(new, "busybox", serial="20240301_0000")
+    tree.publish(old, "busybox", serial="20240201_0000")
+    tree.publish(machine, "busybox", serial="20240401_0000")
+    assert copies("busybox")["fingerprint"] == new.fingerprint
+    assert copies("busybox", image_type="virtual-machine")["fingerprint"] == machine.fingerprint
+    assert copies(old.fingerprint[:12])["fingerprint"] == old.fingerprint
+
+
+def test_an_image_of_another_architecture_is_asked_for_by_any_of_its_names(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    own, foreign = build("split"), build("split", architecture="aarch64")
+    tree.publish(own, "busybox")
+    tree.publish(foreign, "busybox", arch="arm64")
+    for name in ("arm64", "aarch64"):
+        found = copies("busybox", aliases=["arm"], architecture=name)
+        assert found["fingerprint"] == foreign.fingerprint
+    assert copies("busybox/arm64", aliases=["arm"])["fingerprint"] == foreign.fingerprint
+    assert not copies("busybox/aarch64", aliases=["arm"])["changed"]
+    assert copies("busybox", aliases=["own"])["fingerprint"] == own.fingerprint
+    assert lxd.images()[foreign.fingerprint]["update_source"]["alias"] == "busybox/arm64"
+
+
+def test_latest_moves_the_alias_to_a_version_that_the_target_can_see(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    old, new = build("split"), build("split")
+    wish: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
+    tree.publish(old, "busybox", serial="20240201_0000")
+    assert copies("busybox", **wish).actions == ["pull", "add alias mine"]
+    tree.publish(new, "busybox", serial="20240301_0000")
+    tree.age = 60
+    tree.write()
+    # Published a minute ago: the target may have cached the index before that.
+    assert copies("busybox", **wish).actions == [
+        "relay",
+        "move alias mine",
+        f"delete image {old.fingerprint[:12]}",
+    ]
+    assert set(lxd.images()) == {new.fingerprint}
+    assert not copies("busybox", **wish)["changed"]
+
+
+def test_latest_by_pull_says_so_when_the_targets_cache_is_older(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    old, new = build("split"), build("split")
+    tree.publish(old, "busybox", serial="20240201_0000")
+    copies("busybox", aliases=["mine"])
+    tree.publish(new, "busybox", serial="20240301_0000")
+    msg = copies.fails("busybox", aliases=["mine"], state="latest", mode="pull")
+    # LXD names it; Incus only says that it has something with an alias.
+    assert "still sees the older image" in msg or "still sees an older image" in msg
+    assert "use mode: relay" in msg
+    assert lxd.aliases() == {"mine": old.fingerprint}
+    lxd.run("image", "delete", old.fingerprint)
+    assert "still sees the older image" in copies.fails("busybox", state="latest", mode="pull")
+    assert lxd.images() == {}, "what was fetched in vain is given back"
+
+
+def test_aliases_of_the_source_are_those_for_the_targets_architecture(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    tree.publish(build("split"), "busybox,bb/1")
+    copies("bb/1", copy_aliases=True)
+    assert set(lxd.aliases()) == {"busybox", "busybox/amd64", "bb/1", "bb/1/amd64"}
+    assert not copies("bb/1", copy_aliases=True)["changed"]
+
+
+def test_auto_update_can_be_set(lxd: Server, tree: Tree, copies: Copies, build: Build) -> None:
+    image = build("split")
+    tree.publish(image, "busybox")
+    assert copies("busybox", auto_update=True).actions == ["pull", "set auto_update"]
+    assert lxd.images()[image.fingerprint]["update_source"]["protocol"] == "simplestreams"
+    lxd.run("image", "delete", image.fingerprint)
+    assert "auto_update does not work" in copies.fails("busybox", auto_update=True, mode="relay")
+
+
+def test_a_relay_takes_up_a_broken_file_where_it_broke(
+    lxd: Server, tree: Tree, copies: Copies, site: WebServer, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path / "large", 32 * MIB, split=True)
+    tree.publish(image, "large")
+    with Proxy(site.url) as proxy:
+        # Another port is another address, for which the certificate is as good.
+        proxy.cut(8 * MIB, DOWN, times=1)
+        through = Copies(copies.modules, **{**copies.source, **pinned(site, proxy)})
+        assert through("large", mode="relay").actions == ["relay"]
+        assert proxy.passed[DOWN] < image.size + 4 * MIB
+    assert set(lxd.images()) == {image.fingerprint}
+
+
+def pinned(site: WebServer, proxy: Proxy) -> dict[str, str]:
+    return {"source_server": proxy.url, "source_cert": str(site.pair.certificate)}
+
+
+def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    image = build("split")
+    tree.publish(image, "busybox")
+    path = max((tree.root / "files").iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0xFF
+    path.write_bytes(content)
+    assert "ingerprint" in copies.fails("busybox", mode="relay")
+    path.write_bytes(content + b"more")
+    assert "announced" in copies.fails("busybox", mode="relay")
+    path.unlink()
+    assert "answers with the HTTP status 404" in copies.fails("busybox", mode="relay")
+    assert lxd.images() == {}
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"image": "bb"}, "has no image bb"),
+        ({"image": "busybox", "image_type": "virtual-machine"}, "only for container x86_64"),
+        ({"image": "busybox", "architecture": "riscv64"}, "only for container x86_64"),
+        ({"image": "0" * 12}, "no image with the fingerprint 000000000000"),
+        ({"image": "busybox", "mode": "push"}, "an image server only answers"),
+        ({"image": "busybox", "source_project": "x"}, "source_project is of no use"),
+    ],
+)
+def test_what_cannot_be_had_is_a_clear_error(
+    lxd: Server, tree: Tree, copies: Copies, build: Build, wish: dict[str, str], said: str
+) -> None:
+    tree.publish(build("split"), "busybox")
+    mark = lxd.mark()
+    others = {name: value for name, value in wish.items() if name != "image"}
+    assert said in copies.fails(wish["image"], **others)
+    assert lxd.writes(mark) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        ("index.json", "<html>", "is no JSON"),
+        ("index.json", "[]", "is no simplestreams index"),
+        ("images.json", "{}", "is no list of simplestreams products"),
+        (
+            "images.json",
+            '{"products": {"a": {"arch": "amd64", "versions": {"20240101": 7}}}}',
+            "no image",
+        ),
+    ],
+)
+def test_documents_that_are_none_are_a_clear_error(
+    tree: Tree, copies: Copies, build: Build, path: str, content: str, said: str
+) -> None:
+    tree.publish(build("split"), "busybox")
+    (tree.root / "streams/v1" / path).write_text(content)
+    assert said in copies.fails("busybox")
+
+
+def test_a_server_for_the_other_family_only_is_said_to_be_one(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    own = lxd.family.protocol
+    (other,) = {"lxd", "incus"} - {own}
+    tree.publish(build("split"), "busybox")
+    for product in tree.products.values():
+        for version in product["versions"].values():
+            del version["items"][f"{own}.tar.xz"]
+    tree.write()
+    assert f"has images for {other} only, none for {own}" in copies.fails("busybox")
+
+
+def test_without_a_pin_the_certificate_of_a_private_authority_is_refused(
+    lxd: Server, tree: Tree, copies: Copies, build: Build
+) -> None:
+    tree.publish(build("split"), "busybox")
+    source = {name: value for name, value in copies.source.items() if name != "source_cert"}
+    mark = lxd.mark()
+    assert "Give source_cert" in Copies(copies.modules, **source).fails("busybox")
+    pin = {"source_cert_fingerprint": "0" * 64}
+    assert "shows the certificate" in Copies(copies.modules, **source, **pin).fails("busybox")
+    assert lxd.writes(mark) == []
+
+
+def test_info_lists_an_image_server_without_any_lxd(
+    tree: Tree, copies: Copies, build: Build
+) -> None:
+    split, machine = build("split"), build("vm")
+    tree.publish(split, "busybox")
+    tree.publish(machine, "busybox", serial="20240201_0000")
+    nowhere = Modules(server="unix:///nowhere")
+    listed = nowhere.done("lxd_image_info", **copies.source)["images"]
+    assert {image["fingerprint"] for image in listed} == {split.fingerprint, machine.fingerprint}
+    found = nowhere.done("lxd_image_info", **copies.source, name="busybox", image_type="container")
+    assert [image["fingerprint"] for image in found["images"]] == [split.fingerprint]

@@ -1,0 +1,335 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the documentation shows is run as it is printed: the examples of the modules, the code of guides and README.
+
+It runs on a machine of its own making: the folders, hosts and servers that it names are there, for these tests only.
+What one shows anew may need more of them, in ``Site``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import emptied
+from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
+from streams import Tree
+
+from lab import (
+    Authority,
+    KeyPair,
+    Server,
+    WebServer,
+    build_directory,
+    build_image,
+    client_config,
+)
+
+#: Of the languages that code on a page can have, those that are run. The others show what somebody sees.
+RUN = ("bash", "yaml", "yaml+jinja")
+
+PASSWORD = "of the web server"
+
+#: Nobody can make a file with the fingerprint that the documentation has for an example.
+SAMPLE = "3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061"
+
+
+class Site:
+    """A machine with all that the documentation speaks of. It manages the server ``lxd1``, which is its own."""
+
+    def __init__(self, folder: Path, lxd1: Server, build: Server, sample: str) -> None:
+        self.folder = folder
+        self.sample = sample
+        self.home = folder / "home"
+        self.lxd1 = lxd1
+        self.build = build
+        self.variables: dict[str, str] = {}
+
+    def fill(self) -> None:
+        """Bring servers and files into the state that the documentation starts from."""
+        for server in (self.lxd1, self.build):
+            emptied(server)
+        shutil.rmtree(self.folder / "play", ignore_errors=True)
+        (self.folder / "play/files").mkdir(parents=True)
+        config = client_config(self.home / ".config/lxc", [self.lxd1, self.build])
+        shutil.copy(config.pair.certificate, "/etc/lxd/client.crt")
+        shutil.copy(config.pair.key, "/etc/lxd/client.key")
+        self._call_other(config.folder)
+        shutil.copytree(config.folder, "/srv/lxc-config", dirs_exist_ok=True)
+        made = self.folder / "images"
+        now, after, web, web_after = (
+            build_image("tar.xz", made, version=name).metadata
+            for name in ("now", "next", "web", "web-next")
+        )
+        machine = build_image("vm", made)
+        for path, names in (
+            (now, ("/srv/images/busybox.tar.xz", self.folder / "play/files/busybox.tar.xz")),
+            (after, ("/srv/images/busybox-next.tar.xz",)),
+            (web, ("/srv/images/web.tar.xz", self.folder / "play/files/web.tar.xz")),
+            (web_after, ("/srv/images/web-next.tar.xz",)),
+            (machine.metadata, ("/srv/images/disk-meta.tar.gz",)),
+            (machine.rootfs, ("/srv/images/disk.qcow2",)),
+            (self.lxd1.certificate, (self.folder / "play/files/lxd1.example.com.crt",)),
+        ):
+            for name in names:
+                shutil.copy(path, name)
+        for project in ("site", "build"):
+            self.lxd1.run("project", "create", project)
+        for name in ("busybox", "busybox-old", "testing"):
+            self._add(self.lxd1, name)
+        self._add(self.lxd1, "web", "--project", "build")
+        self._add(self.build, "internal")
+        self.variables = {
+            "disk_fingerprint": machine.fingerprint,
+            "image_password": PASSWORD,
+            "lxd1_certificate_fingerprint": self.lxd1.certificate_fingerprint,
+            "web_fingerprint": self._add(self.build, "web", "--public"),
+        }
+
+    def _call_other(self, folder: Path) -> None:
+        """Give the build server another name in a client configuration, besides its own."""
+        file = folder / "config.yml"
+        config = yaml.safe_load(file.read_text())
+        config["remotes"]["other"] = config["remotes"]["build"]
+        file.write_text(yaml.safe_dump(config))
+        shutil.copy(self.build.certificate, folder / "servercerts/other.crt")
+
+    def _add(self, server: Server, name: str, *options: str) -> str:
+        image = build_image("tar.gz", self.folder / "images", version=name)
+        server.run("image", "import", str(image.metadata), "--alias", name, *options)
+        return image.fingerprint
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "LXD_DIR": "/var/lib/lxd",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_INVENTORY": "inventory.yml",
+            "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
+            "ANSIBLE_CALLBACKS_ENABLED": "played",
+            "PLAYED_RESULTS": str(self.folder / "play/results.jsonl"),
+        }
+
+    def run(self, *found: Block) -> list[dict[str, Any]]:
+        """Run code, which has to succeed without a word of warning. What its tasks have returned.
+
+        If it is more than one block, they are all tasks or plays: one playbook takes less time than many.
+        """
+        folder = self.folder / "play"
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        text = "\n".join(block.text for block in found)
+        given = {"lxd_trust_token": self.lxd1.token("site")} if "_token" in text else {}
+        variables = {**local, **self.variables, **given}
+        hosts = {"hosts": {"lxd1.example.com": None}, "vars": variables}
+        (folder / "inventory.yml").write_text(
+            yaml.safe_dump({"all": {"vars": local, "children": {"lxd_hosts": hosts}}})
+        )
+        results = folder / "results.jsonl"
+        results.unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text]
+            if found[0].language == "bash"
+            else self._playbook(folder, [block.text for block in found]),
+            cwd=folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        said = f"{text}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, said
+        assert not re.search(r"\[(WARNING|DEPRECATION|ERROR)", said), said
+        lines = results.read_text().splitlines() if results.exists() else []
+        return [json.loads(line)[1] for line in lines]
+
+    def _playbook(self, folder: Path, texts: list[str]) -> list[str]:
+        """Write a playbook of these plays and tasks; the command that runs it."""
+        plays: list[dict[str, Any]] = []
+        for number, text in enumerate(texts):
+            ours = text.replace(SAMPLE, self.sample)
+            items = yaml.safe_load(ours)
+            name = f"{number}.yml"
+            (folder / name).write_text(ours)
+            if all("hosts" in item for item in items):
+                plays.append({"ansible.builtin.import_playbook": name})
+            else:
+                tasks = [{"ansible.builtin.import_tasks": name}]
+                facts = "ansible_facts" in text
+                plays.append({"hosts": "lxd_hosts", "gather_facts": facts, "tasks": tasks})
+        (folder / "play.yml").write_text(yaml.safe_dump(plays))
+        return ["ansible-playbook", "play.yml"]
+
+
+class Names(Authority):
+    """An authority that vouches for a server with all names that the documentation has."""
+
+    names = ("images.example.com", "downloads.example.com", "images.lxd.canonical.com")
+
+    def issue(self, name: str, *hosts: str) -> KeyPair:
+        return super().issue(name, *hosts, *self.names)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    authority = Names(folder / "authority")
+    image = build_image("tar.xz", folder / "www", version="now")
+    image.metadata.rename(folder / "www/busybox.tar.xz")
+    alpine, busybox, machine = (
+        build_image(kind, folder / "images") for kind in ("split-xz", "split", "vm")
+    )
+    for path, name in ((machine.metadata, "disk-meta.tar.gz"), (machine.rootfs, "disk.qcow2")):
+        shutil.copy(path, folder / "www" / name)
+    tree = Tree(folder / "www")
+    tree.publish(alpine, "alpine/3.20", os="Alpine")
+    tree.publish(busybox, "busybox")
+    tree.publish(machine, "debian/12", os="Debian")
+    headers = (
+        f"add_header LXD-Image-Hash {image.fingerprint} always;"
+        " add_header LXD-Image-URL https://images.example.com/busybox.tar.xz always;"
+    )
+    (folder / "passwords").write_text(f"ansible:{{PLAIN}}{PASSWORD}\n")
+    protected = f"auth_basic private; auth_basic_user_file {folder}/passwords;"
+    web = WebServer(
+        authority,
+        folder / "www",
+        f"location = /images/busybox {{ {headers} return 200; }}"
+        # Not "return", which nginx obeys before it asks for a password.
+        f"location = /private/busybox {{ {protected} {headers} try_files /busybox.tar.xz =404; }}",
+    )
+    for name in ("srv/images", "srv/build", "srv/backup", "srv/lxc-config", "etc", "home"):
+        (folder / name).mkdir(parents=True)
+    build_directory(folder / "built").rename(folder / "srv/build/busybox")
+    subprocess.run(["cp", "-a", "/etc/.", str(folder / "etc")], check=True)
+    (folder / "etc/lxd").mkdir(exist_ok=True)
+    # Ansible looks there for the home of a user, and not at HOME alone.
+    users = re.sub(
+        r"^(root:(?:.*?:){4}).*?:", rf"\1{folder / 'home'}:", (folder / "etc/passwd").read_text()
+    )
+    (folder / "etc/passwd").write_text(users)
+    with pytest.MonkeyPatch.context() as patch, own_mounts() as mount:
+        patch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        mount(folder / "etc", "/etc")
+        mount(folder / "srv", "/srv")
+        lxd1, build = Server("lxd1"), Server("build")
+        addresses = dict.fromkeys(Names.names, web.host)
+        for server, name in ((lxd1, "lxd1.example.com"), (build, "build.example.com")):
+            addresses[name] = server.url.removeprefix("https://").split(":")[0]
+        with open("/etc/hosts", "a") as file:
+            file.writelines(f"{host} {name}\n" for name, host in addresses.items())
+        with web, lxd1, build:
+            mount(lxd1.directory, "/var/lib/lxd")
+            shutil.copy(lxd1.certificate, "/etc/lxd/lxd1.crt")
+            shutil.copy(build.certificate, "/etc/lxd/build.crt")
+            shutil.copy(authority.certificate, "/etc/ssl/site-ca.pem")
+            yield Site(folder, lxd1, build, image.fingerprint)
+            subprocess.run(["umount", "/var/lib/lxd"], check=True)
+
+
+@contextmanager
+def own_mounts() -> Iterator[Any]:
+    """For this process, and for those that it starts, folders of the machine become others (``man 2 unshare``)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_mounts = 0x20000
+
+    def do(name: str, *arguments: int) -> None:
+        if getattr(libc, name)(*arguments) != 0:
+            raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+    def mount(folder: Path, path: str) -> None:
+        subprocess.run(["mount", "--bind", str(folder), path], check=True)
+
+    place = os.getcwd()
+    before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    do("unshare", new_mounts)
+    try:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        yield mount
+    finally:
+        do("setns", before, new_mounts)
+        os.close(before)
+        os.chdir(place)
+
+
+def twice(text: str) -> str:
+    """These tasks as they are printed, each of them followed by itself."""
+    tasks = [task for task in re.split(r"^(?=- )", text, flags=re.MULTILINE) if task.strip()]
+    return "\n".join(f"{task.rstrip()}\n\n{task}" for task in tasks)
+
+
+@pytest.fixture
+def filled(site: Site) -> Site:
+    site.fill()
+    return site
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_the_examples_of_a_module_work(filled: Site, module: Path) -> None:
+    """And change nothing when they are run again, and return what the module says it returns."""
+    name = f"imagestore.lxd.{module.stem}"
+    text = examples(module).text
+    tasks = yaml.safe_load(text)
+    results = [
+        result
+        for result in filled.run(Block("yaml", twice(text), 0))
+        if "ansible_facts" not in result  # of the play, not of a task
+    ]
+    documented = set(yaml.safe_load(constant(module, "RETURN")))
+    for task, *both in zip(tasks, results[::2], results[1::2], strict=True):
+        for result in both if name in task else []:
+            told = {key for key in result if not key.startswith("_")} - {"changed", "invocation"}
+            assert told - documented <= {"diff"}, task["name"]
+            assert documented - told == set(), task["name"]
+        assert not both[1]["changed"], task["name"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_code_on_a_page_works(filled: Site, page: Path) -> None:
+    found = blocks(page)
+    assert found
+    shown = (block for block in found if block.language in RUN)
+    for is_bash, together in groupby(shown, lambda block: block.language == "bash"):
+        if is_bash:
+            for block in together:
+                filled.run(block)
+        else:
+            filled.run(*together)
+
+
+def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/quickstart.yml"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stderr == ""
+    assert "Hello from c1, with BusyBox" in done.stdout

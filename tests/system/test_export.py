@@ -1,0 +1,178 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writing images to files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import DOWN, Image, Proxy, Server, build_large
+from runner import Modules, Outcome
+
+Build = Callable[..., Image]
+MIB = 1 << 20
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    path = tmp_path / "dest"
+    path.mkdir()
+    return path
+
+
+def export(modules: Modules, name: str, dest: Path, check: bool = False, **params: Any) -> Outcome:
+    return modules.done("lxd_image_export", check, name=name, dest=str(dest), **params)
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "tar.zst", "squashfs", "split", "vm", "vm-unified"])
+def test_every_form_comes_out_as_the_client_would_write_it_and_goes_in_again(
+    lxd: Server,
+    other: Server,
+    modules: Modules,
+    build: Build,
+    dest: Path,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    image = build(kind)
+    modules.import_image(image, aliases=["web"])
+    foreseen = export(modules, "web", dest, check=True)
+    assert list(dest.iterdir()) == []
+    first = export(modules, "web", dest)
+    again = export(modules, "web", dest)
+
+    assert foreseen["files"] == first["files"] == again["files"]
+    assert (foreseen["changed"], first["changed"], again["changed"]) == (True, True, False)
+    assert (first["transferred"], again["transferred"]) == (image.size, 0)
+    assert again["diff"]["before"] == again["diff"]["after"]
+    (tmp_path / "client").mkdir()
+    lxd.run("image", "export", "web", f"{tmp_path}/client/")
+    assert contents(dest) == contents(tmp_path / "client")
+
+    elsewhere = Modules().at(other)
+    back = elsewhere.done("lxd_image_import", remote_src=True, **first["files"])
+    assert back["fingerprint"] == image.fingerprint
+    assert back["image"]["type"] == image.type
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "split"])
+def test_a_file_that_is_not_right_is_written_again(
+    modules: Modules, build: Build, dest: Path, kind: str
+) -> None:
+    modules.import_image(build(kind), aliases=["web"])
+    files = export(modules, "web", dest)["files"]
+    for path in files.values():
+        right = Path(path).read_bytes()
+        Path(path).write_bytes(right[:-1])
+        assert export(modules, "web", dest)["changed"]
+        assert Path(path).read_bytes() == right
+        Path(path).unlink()
+        assert export(modules, "web", dest)["changed"]
+
+
+def test_mode_and_owner_are_kept_too(modules: Modules, image: Image, dest: Path) -> None:
+    modules.import_image(image, aliases=["web"])
+    path = export(modules, "web", dest, mode="0600", owner="nobody")["files"]["src"]
+    state = os.stat(path)
+    assert (stat.S_IMODE(state.st_mode), state.st_uid) == (0o600, 65534)
+    assert export(modules, "web", dest, mode="0640")["changed"]
+    assert not export(modules, "web", dest, mode="0640")["changed"]
+    assert export(modules, "web", dest, check=True, mode="0600")["changed"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+
+
+def test_a_new_file_has_the_usual_mode(modules: Modules, image: Image, dest: Path) -> None:
+    modules.import_image(image, aliases=["web"])
+    path = export(modules, "web", dest)["files"]["src"]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o666 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_broken_transfer_is_taken_up_again(
+    lxd: Server, modules: Modules, dest: Path, tmp_path: Path, split: bool
+) -> None:
+    image = build_large(tmp_path / "large", 32 * MIB, split=split)
+    modules.import_image(image, aliases=["web"])
+    with Proxy(lxd.socket) as proxy:
+        proxy.cut(8 * MIB, DOWN)
+        export(Modules(server=f"unix://{proxy.socket}"), "web", dest)
+        assert (proxy.passed[DOWN] > image.size + 4 * MIB) is split
+    assert len(contents(dest)) == (2 if split else 1)
+    assert not export(modules, "web", dest)["changed"]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_transfer_that_never_ends_well_leaves_nothing(
+    lxd: Server, modules: Modules, dest: Path, tmp_path: Path, split: bool
+) -> None:
+    modules.import_image(build_large(tmp_path / "large", 16 * MIB, split=split), aliases=["web"])
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        broken = Modules(server=f"unix://{proxy.socket}", timeout=3)
+        msg = broken.fails("lxd_image_export", name="web", dest=str(dest))
+    assert "the 3 seconds of this task are over" in msg
+    assert list(dest.iterdir()) == []
+
+
+def test_a_byte_that_changed_on_the_way_never_gets_a_name(
+    lxd: Server, modules: Modules, dest: Path, tmp_path: Path
+) -> None:
+    modules.import_image(build_large(tmp_path / "large", 16 * MIB), aliases=["web"])
+    with Proxy(lxd.socket) as proxy:
+        proxy.corrupt(8 * MIB, DOWN)
+        broken = Modules(server=f"unix://{proxy.socket}")
+        msg = broken.fails("lxd_image_export", name="web", dest=str(dest))
+    assert "not the image" in msg
+    assert list(dest.iterdir()) == []
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for one mebibyte."""
+    path = tmp_path / "full"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_a_full_disk_is_a_clear_error(modules: Modules, full: Path, tmp_path: Path) -> None:
+    image = build_large(tmp_path / "large", 4 * MIB)
+    modules.import_image(image, aliases=["web"])
+    msg = modules.fails("lxd_image_export", name="web", dest=str(full))
+    assert f"cannot write to {full}: No space left on device. It takes {image.size} bytes" in msg
+    assert list(full.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"name": "absent"}, "there is no image absent"),
+        ({"dest": "/nonexistent"}, "dest is /nonexistent, which is no directory"),
+    ],
+)
+def test_what_cannot_be_is_an_error(
+    modules: Modules, image: Image, dest: Path, params: dict[str, str], said: str
+) -> None:
+    modules.import_image(image, aliases=["web"])
+    wish: dict[str, Any] = {"name": "web", "dest": str(dest), **params}
+    assert said in modules.fails("lxd_image_export", **wish)

@@ -1,0 +1,167 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Importing an image that lies in a directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import Image, Server, build_directory
+from runner import Modules
+
+Build = Callable[..., Image]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return build_directory(tmp_path / "build")
+
+
+def test_an_unchanged_directory_is_sent_once(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    foreseen = modules.import_image(directory, check=True, aliases=["it"])
+    first = modules.import_image(directory, aliases=["it"], properties={"mine": "1"})
+    assert foreseen.actions == ["upload", "add alias it"]
+    assert foreseen["fingerprint"] is None
+    assert first.actions == ["upload", "set properties", "add alias it"]
+    assert first["transferred"] == first["image"]["size"]
+    mark = lxd.mark()
+    again = modules.import_image(directory, aliases=["it"])
+    assert not again["changed"]
+    assert lxd.writes(mark) == []
+    assert again["fingerprint"] == first["fingerprint"]
+    assert first["diff"]["after"]["properties"] == {"mine": "1"}
+
+
+def test_a_copy_of_the_directory_elsewhere_is_the_same_image(
+    modules: Modules, directory: Path, tmp_path: Path
+) -> None:
+    first = modules.import_image(directory)
+    subprocess.run(["cp", "-a", directory, tmp_path / "elsewhere"], check=True)
+    again = modules.import_image(tmp_path / "elsewhere", compression="none")
+    assert not again["changed"]
+    assert again["fingerprint"] == first["fingerprint"]
+
+
+def test_a_changed_directory_takes_the_place_of_the_old_image(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    wish: dict[str, Any] = {"aliases": ["it"], "delete_replaced": True}
+    old = modules.import_image(directory, **wish)["fingerprint"]
+    (directory / "rootfs/etc/motd").write_text("new")
+    moved = modules.import_image(directory, **wish)
+    assert moved.actions == ["upload", "move alias it", f"delete image {old[:12]}"]
+    assert len(lxd.images()) == 1
+
+
+@pytest.mark.families("lxd", "incus6")
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "xz", "none"])
+def test_a_container_starts_from_it_however_it_is_compressed(
+    lxd: Server, modules: Modules, directory: Path, compression: str
+) -> None:
+    modules.import_image(directory, aliases=["it"], compression=compression)
+    lxd.run("launch", "it", "c1")
+    assert lxd.run("exec", "c1", "--", "cat", "/etc/version").strip() == "1"
+
+
+def test_purging_properties_leaves_the_note_of_what_it_was_made_of(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    wish: dict[str, Any] = {"properties": {"a": "1"}, "purge_properties": True}
+    fingerprint = modules.import_image(directory, **wish)["fingerprint"]
+    stored = lxd.images()[fingerprint]["properties"]
+    assert set(stored) == {"a", "imagestore.archive"}
+    assert not modules.import_image(directory, **wish)["changed"]
+
+
+def test_a_run_that_died_before_the_note_is_completed_by_the_next(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    fingerprint = modules.import_image(directory)["fingerprint"]
+    path = f"/1.0/images/{fingerprint}"
+    lxd.api("PATCH", path, {"properties": {"imagestore.archive": ""}})
+    assert not modules.import_image(directory)["changed"]
+    assert "imagestore.archive" in lxd.images()[fingerprint]["properties"]
+    mark = lxd.mark()
+    modules.import_image(directory)
+    assert lxd.writes(mark) == []
+
+
+def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_kept(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    msg = modules.import_fails(directory, fingerprint="0" * 64)
+    assert f"when packed, not {'0' * 64}" in msg
+    assert lxd.images() == {}
+
+
+def test_five_at_once_all_succeed_and_one_adds_the_image(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    wish: dict[str, Any] = {"src": str(directory), "remote_src": True, "aliases": ["it"]}
+    runs = [modules.start("lxd_image_import", **wish) for _ in range(5)]
+    outcomes = [run.wait() for run in runs]
+    assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
+    assert sum("upload" in outcome.actions for outcome in outcomes) == 1
+    assert len(lxd.images()) == 1
+
+
+def test_no_root_is_needed_for_a_tree_that_anybody_can_read(
+    lxd: Server, directory: Path, tmp_path: Path
+) -> None:
+    tree = Path("/tmp") / f"lab-readable-{os.getpid()}"
+    script = (
+        "import hashlib, sys;"
+        "from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.packing import Tree;"
+        "print(Tree(sys.argv[1]).digest())"
+    )
+
+    def digest(user: int) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tree)],
+            user=user,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+    subprocess.run(["cp", "-a", directory, tree], check=True)
+    try:
+        assert len(digest(0)) == 64
+        if os.stat(sys.executable).st_mode & 0o005 and reachable(Path(sys.executable)):
+            assert digest(65534) == digest(0)
+            (tree / "rootfs/etc/version").chmod(0o600)
+            assert "rootfs/etc/version: Permission denied. Run the task as root" in digest(65534)
+    finally:
+        subprocess.run(["rm", "-rf", tree], check=True)
+
+
+def reachable(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [("metadata.yaml", "without metadata.yaml"), ("rootfs", "without rootfs/")],
+)
+def test_a_directory_that_is_no_image_is_an_error(
+    modules: Modules, directory: Path, tmp_path: Path, lacks: str, said: str
+) -> None:
+    (directory / lacks).rename(tmp_path / "away")
+    assert said in modules.import_fails(directory)
+
+
+def test_compression_is_for_directories_only(modules: Modules, build: Build) -> None:
+    msg = modules.import_fails(build("split"), compression="xz")
+    assert "compression is for a directory only" in msg

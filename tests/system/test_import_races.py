@@ -1,0 +1,167 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several at once, and what is left when somebody dies in the middle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import UP, ApiError, Image, Proxy, Server, build_large
+from runner import Modules, files, until
+
+Build = Callable[..., Image]
+
+
+@pytest.mark.parametrize("_round", range(20))
+def test_of_five_imports_at_once_all_succeed_and_one_adds_the_image(
+    lxd: Server, modules: Modules, image: Image, _round: int
+) -> None:
+    wish: dict[str, Any] = {**files(image), "aliases": ["web"], "properties": {"a": "1"}}
+    runs = [modules.start("lxd_image_import", **wish) for _ in range(5)]
+    outcomes = [run.wait() for run in runs]
+
+    assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
+    assert sum("upload" in outcome.actions for outcome in outcomes) == 1
+    assert sum(outcome["transferred"] for outcome in outcomes) == image.size
+    assert lxd.aliases() == {"web": image.fingerprint}
+    assert lxd.images()[image.fingerprint]["properties"]["a"] == "1"
+
+
+def test_a_moving_alias_is_never_missing(lxd: Server, modules: Modules, build: Build) -> None:
+    pair = build(), build()
+    for image in pair:
+        modules.import_image(image, aliases=["web"])
+    seen: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                seen.append(lxd.api("GET", "/1.0/images/aliases/web")["target"])
+            except ApiError as error:
+                seen.append(str(error))
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(10):
+            modules.import_image(pair[number % 2], aliases=["web"])
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert len(seen) > 100
+    assert set(seen) == {image.fingerprint for image in pair}
+
+
+def test_two_who_pull_at_one_alias_both_succeed(
+    lxd: Server, modules: Modules, build: Build
+) -> None:
+    pair = build(), build()
+    for image in pair:
+        modules.import_image(image)
+    for _round in range(5):
+        runs = [modules.start("lxd_image_import", **files(image), alias=["web"]) for image in pair]
+        assert [run.wait().get("msg") for run in runs] == [None, None]
+        assert lxd.aliases()["web"] in {image.fingerprint for image in pair}
+
+
+def test_an_edit_by_somebody_else_is_not_lost(lxd: Server, modules: Modules, image: Image) -> None:
+    modules.import_image(image)
+    mark = lxd.mark()
+    path = f"/1.0/images/{image.fingerprint}"
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.2
+        mine = {**files(image), "properties": {"mine": "1"}, "server": f"unix://{proxy.socket}"}
+        run = modules.start("lxd_image_import", **mine)
+        until(lambda: any(request.path.startswith(path) for request in lxd.requests(mark)))
+        lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
+        assert run.wait().actions == ["set properties"]
+        puts = [request for request in proxy.requests if request.method == "PUT"]
+    assert len(puts) == 2, "the first one was refused, since the image had changed"
+    stored = lxd.images()[image.fingerprint]["properties"]
+    assert {"mine", "theirs"} <= set(stored)
+
+
+def test_a_client_killed_in_mid_upload_leaves_nothing(
+    lxd: Server, modules: Modules, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path, 64 << 20)
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(8 << 20, UP)
+        run = modules.start(
+            "lxd_image_import", **{**files(image), "server": f"unix://{proxy.socket}"}
+        )
+        until(lambda: proxy.passed[UP] >= 8 << 20)
+        run.kill()
+    until(lambda: not list((lxd.directory / "images").iterdir()))
+    assert lxd.images() == {}
+
+
+def test_a_client_killed_after_the_upload_is_completed_by_the_next_run(
+    lxd: Server, modules: Modules, image: Image
+) -> None:
+    wish: dict[str, Any] = {"aliases": ["web"], "public": True}
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.2
+        run = modules.start(
+            "lxd_image_import", **files(image), **wish, server=f"unix://{proxy.socket}"
+        )
+        until(lambda: image.fingerprint in lxd.images())
+        run.kill()
+    assert lxd.aliases() == {}
+    completed = modules.import_image(image, **wish)
+    assert "upload" not in completed.actions
+    assert lxd.aliases() == {"web": image.fingerprint}
+    assert lxd.images()[image.fingerprint]["public"]
+
+
+def test_a_server_killed_in_mid_upload_is_a_clear_error_and_keeps_nothing(
+    lxd: Server, modules: Modules, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path, 64 << 20)
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(8 << 20, UP)
+        run = modules.start("lxd_image_import", **files(image), server=f"unix://{proxy.socket}")
+        until(lambda: proxy.passed[UP] >= 8 << 20)
+        lxd.kill()
+        proxy.drop()
+        msg = run.wait()["msg"]
+    lxd.start()
+    assert "cannot talk to" in msg
+    assert lxd.images() == {}
+    assert modules.import_image(image).actions == ["upload"]
+
+
+def test_what_was_done_before_a_failure_is_said(
+    lxd: Server, modules: Modules, image: Image
+) -> None:
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.2
+        run = modules.start(
+            "lxd_image_import", **files(image), aliases=["web"], server=f"unix://{proxy.socket}"
+        )
+        # It asks for a project's images, for the server, sends, waits, and asks what became of it.
+        until(lambda: any("/wait" in request.path for request in proxy.requests))
+        # So that what it sends next is still on its way when the server dies.
+        proxy.latency = 2
+        until(lambda: proxy.requests[-1].path.startswith("/1.0/images/aliases"))
+        lxd.kill()
+        outcome = run.wait()
+    lxd.start()
+    assert outcome.failed
+    assert outcome["changed"]
+    assert outcome.actions == ["upload"]
+    assert outcome["transferred"] == image.size
+    assert (
+        f"The image {image.fingerprint} is in the store; the next run completes" in outcome["msg"]
+    )
+    assert modules.import_image(image, aliases=["web"]).actions == ["add alias web"]

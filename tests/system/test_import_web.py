@@ -1,0 +1,507 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Importing by URL: from a real nginx, and from a server that answers nonsense."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import Answer, Hostile
+
+from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
+from runner import Modules, Outcome
+
+Build = Callable[..., Image]
+MIB = 1 << 20
+FAMILY = os.environ.get("LAB_FAMILY", "lxd")
+OWN = "LXD" if FAMILY == "lxd" else "Incus"
+
+
+class Site:
+    """nginx, with files and the headers for them."""
+
+    def __init__(self, root: Path, authority: Authority) -> None:
+        self.root = root
+        self.server = WebServer(authority, root, f"include {root.parent}/headers;")
+        (root.parent / "headers").write_text("")
+
+    def put(self, image: Image, name: str = "web", family: str = OWN) -> str:
+        """Offer an image under a name; its address."""
+        for path in image.paths:
+            (self.root / path.name).write_bytes(path.read_bytes())
+        where = f"{self.server.url}/{image.metadata.name}"
+        (self.root.parent / "headers").write_text(
+            f"location = /images/{name} {{"
+            f" add_header {family}-Image-Hash {image.fingerprint} always;"
+            f" add_header {family}-Image-URL {where} always;"
+            " return 200; }"
+        )
+        self.server.stop()
+        self.server.start()
+        return f"{self.server.url}/images/{name}"
+
+
+@pytest.fixture
+def site(tmp_path: Path, authority: Authority) -> Iterator[Site]:
+    (tmp_path / "www").mkdir()
+    site = Site(tmp_path / "www", authority)
+    with site.server:
+        yield site
+
+
+@pytest.fixture
+def private(modules: Modules, authority: Authority) -> Modules:
+    """The modules, with the authority of the site as an option."""
+    return Modules(**modules.defaults, url_ca_path=str(authority.certificate))
+
+
+@pytest.fixture(scope="module")
+def trusting(authority: Authority) -> Iterator[Server]:
+    """A LXD whose system trusts the authority of the site."""
+    with Server("trusting", family=FAMILY, ca_file=authority.certificate) as server:
+        yield server
+
+
+@pytest.fixture
+def by_system(
+    trusting: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Modules]:
+    """The modules for that server, on a host whose system trusts the authority as well."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    yield Modules().at(trusting)
+    for fingerprint in trusting.images():
+        trusting.run("image", "delete", fingerprint)
+
+
+def load(modules: Modules, url: str, check: bool = False, **params: Any) -> Outcome:
+    return modules.done("lxd_image_import", check, url=url, **params)
+
+
+class TestAWebServerWithTheHeaders:
+    def test_is_where_the_server_fetches_an_image(
+        self, trusting: Server, by_system: Modules, site: Site, image: Image
+    ) -> None:
+        url = site.put(image)
+        foreseen = load(by_system, url, check=True, aliases=["it"])
+        first = load(by_system, url, aliases=["it"], properties={"mine": "1"})
+        again = load(by_system, url, aliases=["it"])
+        assert foreseen.actions == ["pull", "add alias it"]
+        assert foreseen["fingerprint"] == first["fingerprint"] == image.fingerprint
+        assert first.actions == ["pull", "set properties", "add alias it"]
+        assert first["transferred"] == image.size
+        assert not again["changed"]
+        assert trusting.aliases() == {"it": image.fingerprint}
+
+    @pytest.mark.parametrize("kind", ["tar.xz", "squashfs", "vm-unified"])
+    def test_is_relayed_from_where_its_authority_is_private(
+        self, lxd: Server, private: Modules, site: Site, build: Build, kind: str
+    ) -> None:
+        image = build(kind)
+        url = site.put(image)
+        foreseen = load(private, url, check=True, aliases=["it"])
+        first = load(private, url, aliases=["it"])
+        again = load(private, url, aliases=["it"])
+        assert foreseen.actions == first.actions == ["relay", "add alias it"]
+        assert first["transferred"] == image.size
+        assert first["image"]["type"] == image.type
+        assert not again["changed"]
+
+    def test_is_asked_as_a_server_would_ask(
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+    ) -> None:
+        with Hostile(authority.issue("asked", "127.0.0.1")) as web:
+            web.answers["/it"] = good(web, image)
+            web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate))
+            load(private, f"{web.url}/it")
+            method, _path, headers = web.requests[0]
+        assert method == "HEAD"
+        environment = lxd.api("GET", "/1.0")["environment"]
+        assert headers[f"{OWN}-Server-Architectures"] == ", ".join(environment["architectures"])
+        assert headers[f"{OWN}-Server-Version"] == environment["server_version"]
+
+    def test_is_not_asked_where_the_store_has_the_fingerprint(
+        self, private: Modules, site: Site, image: Image
+    ) -> None:
+        url = site.put(image)
+        load(private, url)
+        site.server.stop()
+        try:
+            assert not load(private, url, fingerprint=image.fingerprint)["changed"]
+            assert "cannot talk to" in private.fails("lxd_image_import", url=url)
+        finally:
+            site.server.start()
+
+    def test_has_another_image_than_the_fingerprint_says(
+        self, lxd: Server, private: Modules, site: Site, image: Image
+    ) -> None:
+        url = site.put(image)
+        msg = private.fails("lxd_image_import", url=url, fingerprint="0" * 64)
+        assert f"has the image {image.fingerprint}, not {'0' * 64}" in msg
+        assert lxd.images() == {}
+
+    def test_for_the_other_family_only_is_relayed_from(
+        self, private: Modules, site: Site, image: Image
+    ) -> None:
+        (other,) = {"LXD", "Incus"} - {OWN}
+        assert load(private, site.put(image, family=other)).actions == ["relay"]
+
+    def test_cannot_be_pulled_from_where_a_relay_is_needed(
+        self, private: Modules, site: Site, image: Image
+    ) -> None:
+        msg = private.fails("lxd_image_import", url=site.put(image), mode="pull")
+        assert "mode: pull does not work here" in msg
+        assert "Use mode: relay" in msg
+
+    def test_gives_a_clear_error_where_only_the_target_does_not_trust_it(
+        self,
+        lxd: Server,
+        modules: Modules,
+        site: Site,
+        image: Image,
+        authority: Authority,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        url = site.put(image)
+        msg = modules.fails("lxd_image_import", url=url)
+        assert "certificate signed by unknown authority" in msg
+        assert f"it was to fetch the image from {url}" in msg
+        assert "mode: relay streams the image" in msg
+        assert load(modules, url, mode="relay").actions == ["relay"]
+
+
+class TestAPlainWebServer:
+    def test_will_do_where_the_fingerprint_is_known(
+        self, lxd: Server, private: Modules, site: Site, image: Image
+    ) -> None:
+        site.put(image)
+        url = f"{site.server.url}/{image.metadata.name}"
+        assert "sends no header LXD-Image-Hash" in private.fails("lxd_image_import", url=url)
+        assert load(private, url, fingerprint=image.fingerprint).actions == ["relay"]
+
+    def test_may_speak_http_then(self, modules: Modules, site: Site, image: Image) -> None:
+        site.put(image)
+        url = f"{site.server.url}/{image.metadata.name}".replace("https:", "http:")
+        assert "which anybody in between can answer" in modules.fails("lxd_image_import", url=url)
+        assert load(modules, url, fingerprint=image.fingerprint).actions == ["relay"]
+
+    @pytest.mark.parametrize("kind", ["split", "vm"])
+    def test_may_have_a_split_image(
+        self, lxd: Server, private: Modules, site: Site, build: Build, kind: str
+    ) -> None:
+        image = build(kind)
+        site.put(image)
+        names = ("metadata_url", "rootfs_url")
+        urls = {
+            name: f"{site.server.url}/{path.name}"
+            for name, path in zip(names, image.paths, strict=True)
+        }
+        wish: dict[str, Any] = {**urls, "fingerprint": image.fingerprint, "aliases": ["it"]}
+        foreseen = private.done("lxd_image_import", True, **wish)
+        first = private.done("lxd_image_import", **wish)
+        assert foreseen.actions == first.actions == ["relay", "add alias it"]
+        assert first["transferred"] == image.size
+        assert first["image"]["type"] == image.type
+        assert not private.done("lxd_image_import", **wish)["changed"]
+
+    def test_can_ask_for_a_password(
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+    ) -> None:
+        with Hostile(authority.issue("secret", "127.0.0.1")) as web:
+            web.answers["/it"] = good(web, image)
+            web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate))
+            keys: dict[str, Any] = {"url_username": "me", "url_password": "hunter2secret"}
+            outcome = load(private, f"{web.url}/it", url_headers={"X-Key": "opensesame"}, **keys)
+            assert outcome.actions == ["relay"]
+            assert "hunter2secret" not in str(outcome)
+            assert "opensesame" not in str(outcome)
+            for _method, _path, headers in web.requests:
+                assert headers["Authorization"] == "Basic bWU6aHVudGVyMnNlY3JldA=="
+                assert headers["X-Key"] == "opensesame"
+
+    def test_may_have_its_password_in_the_address_which_is_masked(
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+    ) -> None:
+        with Hostile(authority.issue("masked", "127.0.0.1")) as web:
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate))
+            url = web.url.replace("//", "//me:hunter2secret@")
+            failed = private.run("lxd_image_import", url=f"{url}/absent")
+            assert "hunter2secret" not in str(failed)
+            assert "answers with the HTTP status 404" in failed["msg"]
+            web.answers["/it"] = good(web, image)
+            web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            done = load(private, f"{url}/it")
+            assert "hunter2secret" not in str(done)
+            assert web.requests[-1][2]["Authorization"].startswith("Basic ")
+
+    def test_gets_private_headers_only_if_it_is_the_one_that_was_named(
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+    ) -> None:
+        pair = authority.issue("two", "127.0.0.1")
+        with Hostile(pair) as first, Hostile(pair) as second:
+            first.answers["/it"] = good(second, image)
+            second.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate))
+            load(private, f"{first.url}/it", url_headers={"X-Key": "opensesame"})
+            assert all("X-Key" in headers for _method, _path, headers in first.requests)
+            assert not any("X-Key" in headers for _method, _path, headers in second.requests)
+
+
+class TestABrokenDownload:
+    def test_goes_on_where_it_broke(
+        self, lxd: Server, modules: Modules, site: Site, tmp_path: Path
+    ) -> None:
+        image = build_large(tmp_path / "large", 32 * MIB)
+        site.put(image)
+        with Proxy(site.server.url.replace("https:", "http:")) as proxy:
+            proxy.cut(8 * MIB, DOWN)
+            url = f"{proxy.url}/{image.metadata.name}"
+            assert load(modules, url, fingerprint=image.fingerprint).actions == ["relay"]
+            assert proxy.passed[DOWN] < image.size + 4 * MIB
+        assert set(lxd.images()) == {image.fingerprint}
+
+    def test_starts_over_where_the_file_has_changed_and_never_mixes_two(
+        self, lxd: Server, modules: Modules, site: Site, tmp_path: Path
+    ) -> None:
+        image = build_large(tmp_path / "large", 32 * MIB)
+        site.put(image)
+        path = site.root / image.metadata.name
+        with Proxy(site.server.url.replace("https:", "http:")) as proxy:
+            proxy.stall(8 * MIB, DOWN)
+            url = f"{proxy.url}/{image.metadata.name}"
+            run = modules.start("lxd_image_import", url=url, fingerprint=image.fingerprint)
+            while proxy.passed[DOWN] < 8 * MIB:
+                pass
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 0xFF
+            path.unlink()
+            path.write_bytes(content)
+            proxy.drop()
+            proxy.heal()
+            msg = run.wait()["msg"]
+        assert "ingerprint" in msg
+        assert lxd.images() == {}
+
+
+def good(web: Hostile, image: Image, **more: Any) -> Answer:
+    """The headers for an image whose file is at /file."""
+    return Answer(
+        headers=[("LXD-Image-Hash", image.fingerprint), ("LXD-Image-URL", f"{web.url}/file")],
+        **more,
+    )
+
+
+class TestHostileAnswers:
+    """Each with its own clear error, and the store as it was."""
+
+    @pytest.fixture
+    def web(self, authority: Authority) -> Iterator[Hostile]:
+        with Hostile(authority.issue("hostile", "127.0.0.1")) as web:
+            yield web
+
+    def refused(self, lxd: Server, private: Modules, web: Hostile, **params: Any) -> str:
+        mark = lxd.mark()
+        msg = private.fails("lxd_image_import", url=f"{web.url}/it", **params)
+        assert lxd.writes(mark) == []
+        return msg
+
+    @pytest.mark.parametrize(
+        ("headers", "said"),
+        [
+            ([], "sends no header LXD-Image-Hash"),
+            ([("LXD-Image-Hash", "HASH")], "sends LXD-Image-Hash, but no LXD-Image-URL"),
+            ([("LXD-Image-URL", "FILE")], "sends LXD-Image-URL, but no LXD-Image-Hash"),
+            (
+                [
+                    ("LXD-Image-Hash", "HASH"),
+                    ("LXD-Image-Hash", "f" * 64),
+                    ("LXD-Image-URL", "FILE"),
+                ],
+                "sends the header LXD-Image-Hash 2 times",
+            ),
+            ([("LXD-Image-Hash", "f" * 63), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
+            ([("LXD-Image-Hash", "f" * 65), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
+            ([("LXD-Image-Hash", "g" * 64), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
+            ([("LXD-Image-Hash", "../../etc/passwd"), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "/file")], "no absolute http"),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "file:///etc/passwd")], "no absolute"),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "ftp://a/b")], "no absolute http"),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "https://u:pw1@a/b")], "credentials"),
+            (
+                [
+                    ("LXD-Image-Hash", "HASH"),
+                    ("LXD-Image-URL", "FILE"),
+                    ("Incus-Image-Hash", "f" * 64),
+                    ("Incus-Image-URL", "FILE"),
+                ],
+                "says one thing to LXD and another to Incus",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("check", [True, False])
+    def test_in_headers(
+        self,
+        lxd: Server,
+        private: Modules,
+        web: Hostile,
+        image: Image,
+        headers: list[tuple[str, str]],
+        said: str,
+        check: bool,
+    ) -> None:
+        meant = {"HASH": image.fingerprint, "FILE": f"{web.url}/file"}
+        web.answers["/it"] = Answer(
+            headers=[(name, meant.get(value, value)) for name, value in headers]
+        )
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        msg = self.refused(lxd, private, web, check=check)
+        assert said in msg
+        assert "pw1" not in msg
+
+    def test_capitals_are_accepted_for_a_relay_and_said_to_be_impossible_for_a_pull(
+        self,
+        trusting: Server,
+        by_system: Modules,
+        web: Hostile,
+        image: Image,
+    ) -> None:
+        web.answers["/it"] = Answer(
+            headers=[
+                (f"{OWN}-Image-Hash", image.fingerprint.upper()),
+                (f"{OWN}-Image-URL", f"{web.url}/file"),
+            ]
+        )
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        msg = by_system.fails("lxd_image_import", url=f"{web.url}/it", mode="pull")
+        assert f"sends {OWN}-Image-Hash in capitals" in msg
+        assert load(by_system, f"{web.url}/it").actions == ["relay"]
+
+    def test_with_another_status(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image
+    ) -> None:
+        web.answers["/it"] = good(web, image, status=404)
+        assert "answers with the HTTP status 404" in self.refused(lxd, private, web)
+
+    def test_to_head_only_are_asked_for_again(
+        self, private: Modules, web: Hostile, image: Image
+    ) -> None:
+        web.answers["/it"] = good(web, image, head=405)
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        assert load(private, f"{web.url}/it").actions == ["relay"]
+        assert [request[0] for request in web.requests[:2]] == ["HEAD", "GET"]
+
+    @pytest.mark.parametrize("times", [5, 6, 99])
+    def test_with_redirects(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, times: int
+    ) -> None:
+        for number in range(times):
+            target = f"/{number + 1}" if times < 99 else "/it"
+            path = "/it" if number == 0 else f"/{number}"
+            web.answers[path] = Answer(302, [("Location", target)])
+        web.answers[f"/{times}"] = good(web, image)
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        if times == 5:
+            assert load(private, f"{web.url}/it").actions == ["relay"]
+        else:
+            assert "leads to more than 5 redirects" in self.refused(lxd, private, web)
+
+    @pytest.mark.parametrize("target", ["http://127.0.0.1/x", "ftp://a/b", "file:///etc/passwd"])
+    def test_with_a_redirect_to_something_less_secure(
+        self, lxd: Server, private: Modules, web: Hostile, target: str
+    ) -> None:
+        web.answers["/it"] = Answer(302, [("Location", target)])
+        assert f"redirects to {target}, which is less secure" in self.refused(lxd, private, web)
+
+    @pytest.mark.parametrize(
+        ("body", "said"),
+        [
+            (b"<!DOCTYPE html><title>Sorry</title>", "is an HTML page, not an image"),
+            (b"Not found", "is plain text, not an image"),
+            (b"PK\x03\x04", "is a zip file, not an image"),
+            (b"", "is empty"),
+        ],
+    )
+    @pytest.mark.parametrize("check", [True, False])
+    def test_with_a_body_that_is_no_image(
+        self,
+        lxd: Server,
+        private: Modules,
+        web: Hostile,
+        image: Image,
+        body: bytes,
+        said: str,
+        check: bool,
+    ) -> None:
+        web.answers["/it"] = good(web, image)
+        web.answers["/file"] = Answer(body=body)
+        assert said in self.refused(lxd, private, web, check=check)
+
+    @pytest.mark.parametrize("change", ["wrong", "longer", "shorter"])
+    def test_with_a_body_that_is_not_what_was_announced(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, change: str
+    ) -> None:
+        content = image.metadata.read_bytes()
+        bodies = {
+            "wrong": Answer(body=content[:-1] + b"x"),
+            "longer": Answer(body=content + b"more"),
+            "shorter": Answer(body=content[:-100], length=len(content)),
+        }
+        web.answers["/it"] = good(web, image)
+        web.answers["/file"] = bodies[change]
+        msg = private.fails("lxd_image_import", url=f"{web.url}/it", retries=1)
+        said = {"shorter": "broke off after"}.get(change, "ingerprint")
+        assert said in msg
+        assert lxd.images() == {}
+        assert not list((lxd.directory / "images").iterdir())
+
+    @pytest.mark.parametrize("fault", [{"then": 60.0}, {"drip": 1.0}])
+    def test_that_never_end(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, fault: dict[str, Any]
+    ) -> None:
+        content = image.metadata.read_bytes()
+        body = content[:-100] if "then" in fault else content
+        web.answers["/it"] = good(web, image)
+        web.answers["/file"] = Answer(body=body, length=len(content), **fault)
+        msg = private.fails("lxd_image_import", url=f"{web.url}/it", timeout=4)
+        assert "the 4 seconds of this task are over" in msg
+        assert lxd.images() == {}
+
+    def test_with_a_foreign_certificate(
+        self, lxd: Server, modules: Modules, web: Hostile, image: Image
+    ) -> None:
+        web.answers["/it"] = good(web, image)
+        msg = modules.fails("lxd_image_import", url=f"{web.url}/it")
+        assert "shows a certificate that this host does not trust" in msg
+        assert "Give url_ca_path" in msg
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        unchecked = load(modules, f"{web.url}/it", url_validate_certs=False)
+        assert unchecked.actions == ["relay"]
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"url": "images.example.com/x"}, "which is no http or https address"),
+        ({"url": "ftp://images.example.com/x"}, "which is no http or https address"),
+        ({"url": "https://a/b", "remote_src": True}, "remote_src is of no use with a web server"),
+        ({"url": "https://a/b", "compression": "xz"}, "compression is for a directory only"),
+        ({"url": "https://a/b", "src": "/x"}, "mutually exclusive"),
+        ({"metadata_url": "https://a/b"}, "rootfs_url"),
+        ({"metadata_url": "https://a/b", "rootfs_url": "https://a/c"}, "fingerprint"),
+        ({"src": "/x", "remote_src": True, "mode": "relay"}, "of no use with files"),
+        ({"src": "/x", "remote_src": True, "url_headers": {"a": "b"}}, "of no use with files"),
+        ({"src": "/x", "remote_src": True, "url_validate_certs": False}, "of no use with files"),
+    ],
+)
+def test_options_that_do_not_fit_are_errors(
+    modules: Modules, params: dict[str, Any], said: str
+) -> None:
+    assert said in modules.fails("lxd_image_import", **params)
