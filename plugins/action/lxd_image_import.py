@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
@@ -31,20 +30,12 @@ class ActionModule(ActionBase):
         args = self._task.args
         names = [name for name in ("src", "metadata", "rootfs") if args.get(name)]
         # Which options go together is for the module to say; here it only matters whether there are files to find.
-        if names not in (["src"], ["metadata", "rootfs"]) or self._is_remote(args):
+        if names not in (["src"], ["metadata", "rootfs"]) or controller_files.is_remote(args):
             return self._in_the_end({})
         paths = [controller_files.find(self, str(args[name])) for name in names]
         if controller_files.is_here(self):
             return self._in_the_end({**dict(zip(names, paths, strict=True)), "remote_src": True})
         return self._import(ControllerImage(*paths), names)
-
-    @staticmethod
-    def _is_remote(args: dict[str, Any]) -> bool:
-        try:
-            return bool(boolean(args.get("remote_src", False)))
-        except TypeError:
-            # The module words what is wrong with it.
-            return True
 
     def _import(self, image: ControllerImage, names: list[str]) -> dict[str, Any]:
         given = self._task.args.get("fingerprint")

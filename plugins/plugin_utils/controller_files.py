@@ -18,9 +18,14 @@ from typing import Any
 
 from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.compressing import (
     compressed,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.describing import (
+    described,
+    stamp,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.files import ImageFiles
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.looking import inspect
@@ -52,6 +57,16 @@ class ControllerImage:
                 return {"archive": Tree(self.paths[0]).digest(), "type": CONTAINER}
             with ImageFiles(*self.paths) as files:
                 return {"type": inspect(files), "fingerprint": files.digest()}
+
+    def described(self) -> dict[str, Any]:
+        """All that is to be known to publish it, in the words of ``core/archives/describing.py``. Reads all of it."""
+        with _said("look at", self.name):
+            return described(*self.paths).plain
+
+    def stamp(self) -> str:
+        """What changes whenever its files do, without reading them."""
+        with _said("look at", self.name):
+            return stamp(self.paths)
 
     @contextmanager
     def as_files(self, compression: str) -> Iterator[tuple[tuple[str, ...], str | None]]:
@@ -96,6 +111,15 @@ def find(action: ActionBase, path: str) -> str:
         raise AnsibleActionFail(f"Cannot find {path} on the controller: {error}") from error
 
 
+def is_remote(args: Mapping[str, Any]) -> bool:
+    """Whether the task's files are on the managed host."""
+    try:
+        return bool(boolean(args.get("remote_src", False)))
+    except TypeError:
+        # The module words what is wrong with it.
+        return True
+
+
 def is_here(action: ActionBase) -> bool:
     """Whether the managed host is the controller, and the module there can read what we can."""
     become = action._connection.become
@@ -103,15 +127,20 @@ def is_here(action: ActionBase) -> bool:
     return bool(action._connection.transport == "local" and alone)
 
 
-def send(action: ActionBase, paths: tuple[str, ...], task_vars: Mapping[str, Any]) -> list[str]:
-    """Send files into the task's temporary folder on the managed host, which goes when the task ends; their paths."""
+def send(
+    action: ActionBase, paths: tuple[str, ...], task_vars: Mapping[str, Any], group: str = ""
+) -> list[str]:
+    """Send files into the task's temporary folder on the managed host, which goes when the task ends; their paths.
+
+    Each call of one task needs a ``group`` of its own: files may have the same name.
+    """
     shell = action._connection._shell
     if shell.tmpdir is None:
         action._make_tmp_path()
     sent = [
         str(
             action._transfer_file(
-                path, shell.join_path(shell.tmpdir, f"{number}-{os.path.basename(path)}")
+                path, shell.join_path(shell.tmpdir, f"{group}{number}-{os.path.basename(path)}")
             )
         )
         for number, path in enumerate(paths)

@@ -59,20 +59,24 @@ class ImageFiles:
 
 
 class Digest(threading.Thread):
-    """Takes the fingerprint in a thread of its own, beside whatever else reads the files."""
+    """Takes the fingerprint in a thread of its own, beside whatever else reads the files.
 
-    def __init__(self, files: ImageFiles) -> None:
+    With ``number`` it is the SHA-256 of that one of the files alone.
+    """
+
+    def __init__(self, files: ImageFiles, number: int | None = None) -> None:
         super().__init__(daemon=True)
         self._files = files
+        self._read = slice(None) if number is None else slice(number, number + 1)
         self._hash = sha256()
         self._error: OSError | None = None
         self.start()
 
     def run(self) -> None:
-        """Read all files once. (Called by the thread.)"""
+        """Read the files once. (Called by the thread.)"""
         buffer = memoryview(bytearray(BLOCK))
         try:
-            for file, size in zip(self._files.files, self._files.sizes):
+            for file, size in zip(self._files.files[self._read], self._files.sizes[self._read]):
                 offset = 0
                 while offset < size:
                     # Positioned reads leave the file's own position to who sends it meanwhile.

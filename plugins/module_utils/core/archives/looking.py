@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Iterator
 
 from ..errors import MissingLibrary, WrongFile
@@ -21,7 +21,7 @@ from .kinds import ARCHIVES, WORDS, kind_of
 from .metadata import parse_metadata
 
 LOOK = 8 << 20
-"""How many unpacked bytes of an archive to look through. What lies behind them the server will have to judge."""
+"""How many unpacked bytes of an archive an import looks through. What lies behind them the server will judge."""
 
 LARGEST_METADATA = 1 << 20
 
@@ -58,16 +58,23 @@ def inspect(image: ImageFiles) -> str | None:
 
     None is: it could not be told. Raises WrongFile, saying what they look like instead.
     """
+    return inspected(image, LOOK).type
+
+
+def inspected(image: ImageFiles, limit: int | None = None) -> Findings:
+    """The same, with the content of metadata.yaml; looks through ``limit`` unpacked bytes, or as far as it takes."""
     parts = list(zip(image.paths, image.files))
-    return _inspect_split(*parts[0], *parts[1]) if len(parts) == 2 else _inspect_unified(*parts[0])
+    if len(parts) == 2:
+        return _inspect_split(*parts[0], *parts[1], limit)
+    return _inspect_unified(*parts[0], limit)
 
 
-def _inspect_unified(path: str, file: IO[bytes]) -> str | None:
+def _inspect_unified(path: str, file: IO[bytes], limit: int | None) -> Findings:
     kind = kind_of(_head(file))
     if kind not in ARCHIVES:
         hint = "Give it as rootfs, together with its metadata." if kind == "qcow2" else _UNIFIED
         raise WrongFile(f"{path} is {WORDS[kind]}, not a unified image", hint)
-    found = look_into(path, file, kind)
+    found = look_into(path, file, kind, limit)
     if found.metadata is not None:
         check_metadata(path, found.metadata)
         if found.complete and not found.type:
@@ -82,19 +89,23 @@ def _inspect_unified(path: str, file: IO[bytes]) -> str | None:
         )
     elif found.complete:
         raise WrongFile(f"{path} has no metadata.yaml in it", _UNIFIED)
-    return found.type
+    return found
 
 
 def _inspect_split(
-    metadata: str, metadata_file: IO[bytes], rootfs: str, rootfs_file: IO[bytes]
-) -> str:
+    metadata: str,
+    metadata_file: IO[bytes],
+    rootfs: str,
+    rootfs_file: IO[bytes],
+    limit: int | None,
+) -> Findings:
     kind = kind_of(_head(metadata_file))
     if kind not in ARCHIVES:
         raise WrongFile(
             f"{metadata}, given as metadata, is {WORDS[kind]}",
             "It takes an archive with metadata.yaml in it.",
         )
-    found = look_into(metadata, metadata_file, kind)
+    found = look_into(metadata, metadata_file, kind, limit)
     if found.metadata is not None:
         check_metadata(metadata, found.metadata)
     elif found.complete or found.like_a_root:
@@ -109,7 +120,7 @@ def _inspect_split(
             "It takes a squashfs, a tar archive or a qcow2.",
         )
     # The reference client decides by the same bytes (lxc/image.go, cmdImageImport).
-    return VIRTUAL_MACHINE if kind == "qcow2" else CONTAINER
+    return replace(found, type=VIRTUAL_MACHINE if kind == "qcow2" else CONTAINER)
 
 
 def check_metadata(path: str, content: bytes) -> None:
@@ -130,11 +141,11 @@ class _Enough(Exception):
 
 
 class _Limited(io.RawIOBase):
-    """Reads up to ``LOOK`` bytes from a stream."""
+    """Reads up to ``limit`` bytes from a stream."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
         self._stream = stream
-        self._left = LOOK
+        self._left = limit
 
     def read(self, size: int = -1) -> bytes:
         if self._left <= 0:
@@ -144,10 +155,10 @@ class _Limited(io.RawIOBase):
         return block
 
 
-def look_into(path: str, file: IO[bytes], kind: str) -> Findings:
+def look_into(path: str, file: IO[bytes], kind: str, limit: int | None = LOOK) -> Findings:
     """Look for the metadata and the root file system in an archive of this kind. Raises WrongFile if it is damaged.
 
-    Finds nothing where this host lacks a program to read the format.
+    Unpacks ``limit`` bytes, or all that it takes. Finds nothing where this host lacks a program to read the format.
     """
     if kind == "squashfs":
         return _look_into_squashfs(file)
@@ -163,7 +174,8 @@ def look_into(path: str, file: IO[bytes], kind: str) -> Findings:
         with _unpacked(file, kind) as stream:
             if stream is None:
                 return Findings()
-            with tarfile.open(fileobj=_Limited(stream), mode="r|") as tar:
+            source = stream if limit is None else _Limited(stream, limit)
+            with tarfile.open(fileobj=source, mode="r|") as tar:
                 for member in tar:
                     name = os.path.normpath(member.name)
                     names.add(name.split("/")[0])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A catalogue of images that a web server serves, and its record ``catalog.json``. Plain facts; nothing here is read or written.
+"""A catalogue of images that a web server serves, and its record ``catalog.json``. Plain facts.
 
 All that a web server shows is made from this: the simplestreams documents, the page for people, the map for nginx.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Tuple
 
 from ..errors import WrongFile
+from ..images import CONTAINER
 
 FORMAT = "imagestore.catalog:1"
 
@@ -91,6 +92,10 @@ class Product:
     def newest(self) -> Version:
         """The version that a client gets who names none."""
         return self.versions[0]
+
+    def is_streamed(self, version: Version) -> bool:
+        """Whether image servers can have this version: what is unified they take for a container."""
+        return version.is_split or self.type == CONTAINER
 
     def __str__(self) -> str:
         return f"{self.name} ({self.type}, {self.architecture})"

@@ -11,7 +11,7 @@ import is compiled anew.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Protocol
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -41,8 +41,31 @@ def run(
     ``only_reads`` changes nothing, in whatever mode it runs.
     """
     task = Task(module, only_reads or module.check_mode)
+    conclude(module, attempt, task, lambda: work(task))
+
+
+class Reporting(Protocol):
+    """What of a task goes into the report of a failure."""
+
+    @property
+    def place(self) -> str:
+        """What it is about."""
+
+    @property
+    def kept(self) -> str:
+        """A sentence on what it has done before it failed, or an empty text."""
+
+    @property
+    def so_far(self) -> dict[str, Any]:
+        """What it has changed before it failed, as values to return."""
+
+
+def conclude(
+    module: AnsibleModule, attempt: str, task: Reporting, work: Callable[[], dict[str, Any]]
+) -> None:
+    """End the module with the values that ``work`` returns, or with what went wrong; see ``run``."""
     try:
-        values = work(task)
+        values = work()
     except MissingLibrary as error:
         module.fail_json(msg=missing_required_lib(error.library), exception=error.trace)
     except ImageStoreError as error:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Iterable, Iterator, Mapping
 
-from .errors import NoSuchImage, WrongFile
-from .images import (
+from ..errors import NoSuchImage, WrongFile
+from ..images import (
     CONTAINER,
     VIRTUAL_MACHINE,
     Image,
@@ -28,7 +28,7 @@ from .images import (
 
 INDEX = "streams/v1/index.json"
 
-_ROOTS = {
+ROOTS = {
     "squashfs": ("combined_squashfs_sha256",),
     "root.tar.xz": ("combined_rootxz_sha256", "combined_sha256"),
     "disk-kvm.img": ("combined_disk-kvm-img_sha256",),
@@ -143,7 +143,7 @@ def _images_of(
         if item.get("ftype") == reader.combined:
             pairs = (None,)
         elif item.get("ftype") == reader.metadata:
-            pairs = (root for root in items if root.get("ftype") in _ROOTS)
+            pairs = (root for root in items if root.get("ftype") in ROOTS)
         for root in pairs:
             fingerprint = _fingerprint(item, root)
             if fingerprint and item.get("path"):
@@ -154,7 +154,7 @@ def _images_of(
 def _fingerprint(item: Mapping[str, Any], root: Mapping[str, Any] | None) -> str | None:
     if root is None:
         return item.get("sha256")
-    return next((item[name] for name in _ROOTS[root["ftype"]] if item.get(name)), None)
+    return next((item[name] for name in ROOTS[root["ftype"]] if item.get(name)), None)
 
 
 def _file(item: Mapping[str, Any]) -> File:
@@ -338,5 +338,5 @@ def _by_serial(one: Published) -> str:
 
 
 def _by_kind(one: Published) -> int:
-    kinds = ["tar.gz", *_ROOTS]
+    kinds = ["tar.gz", *ROOTS]
     return kinds.index(one.image.properties["type"])

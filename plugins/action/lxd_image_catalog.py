@@ -1,0 +1,86 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's half of ``lxd_image_catalog``: for image files that are here and not on the managed host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
+    ControllerImage,
+)
+
+_FILES = ("src", "metadata", "rootfs")
+
+
+class ActionModule(ActionBase):
+    """Tells the module what the files are, if it asks for that, and sends those that its tree lacks."""
+
+    TRANSFERS_FILES = True
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        self._supports_check_mode = True
+        self._supports_async = True
+        super().run(tmp, task_vars)
+        self._vars = task_vars or {}
+        args = self._task.args
+        given = args.get("images")
+        # What is wrong with the options is for the module to say.
+        if controller_files.is_remote(args) or not isinstance(given, list):
+            return self._in_the_end({})
+        found = [self._found(one) if isinstance(one, dict) else {} for one in given]
+        if not any(found):
+            return self._in_the_end({})
+        if controller_files.is_here(self):
+            images = [
+                {**one, **paths} if paths else one for one, paths in zip(given, found, strict=True)
+            ]
+            return self._in_the_end({"images": images, "remote_src": True})
+        return self._publish([ControllerImage(*one.values()) for one in found])
+
+    def _found(self, one: dict[str, Any]) -> dict[str, str]:
+        """The files of one image by the options that name them; none if it has none."""
+        if one.get("state") == "absent":
+            return {}
+        return {
+            name: controller_files.find(self, str(one[name])) for name in _FILES if one.get(name)
+        }
+
+    def _publish(self, images: list[ControllerImage]) -> dict[str, Any]:
+        told: list[dict[str, Any]] = [
+            {"stamp": image.stamp()} if image.paths else {} for image in images
+        ]
+        in_background = bool(self._task.async_val) and not self._task.check_mode
+        while True:
+            result = self._module(told, asks=in_background)
+            lacks = result.get("lacks")
+            if result.get("failed") or not lacks:
+                break
+            for number in lacks["facts"]:
+                told[number]["described"] = images[number].described()
+            for number in lacks["files"]:
+                told[number]["paths"] = controller_files.send(
+                    self, images[number].paths, self._vars, f"{number}-"
+                )
+        if not in_background or result.get("failed"):
+            return result
+        return self._in_the_end({"_controller": {"images": told}})
+
+    def _module(self, told: list[dict[str, Any]], asks: bool) -> dict[str, Any]:
+        """What the module says of these images; if it is only asked, it does nothing."""
+        args = {**self._task.args, "_controller": {"images": told, "asks": asks}}
+        return dict(self._execute_module(module_args=args, task_vars=self._vars))
+
+    def _in_the_end(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The same, for the last time, and in the background if that is wanted."""
+        args = {**self._task.args, **options}
+        answer = self._execute_module(
+            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
+        )
+        return dict(answer)
