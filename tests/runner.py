@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ class Run:
         return Outcome(json.loads(text.strip().splitlines()[-1]))
 
     def kill(self) -> None:
-        """Kill it, as if its host had crashed."""
-        os.kill(self._pid, signal.SIGKILL)
+        """Kill it, as if its host had crashed. It may have come to its end before."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
         self._output.read()
         self._output.close()
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 import time
@@ -29,6 +30,7 @@ error_log {folder}/error.log;
 events {{}}
 http {{
     access_log {folder}/access.log;
+    {maps}
     types {{ text/html html; application/json json; }}
     default_type application/octet-stream;
     client_body_temp_path {folder}/body;
@@ -52,14 +54,18 @@ http {{
 class WebServer:
     """nginx on a loopback address of its own, on the usual ports. It works while used as a context manager.
 
-    Its certificate is for that address, and signed by ``authority``. ``directives`` are added to its server block.
+    Its certificate is for that address, and signed by ``authority``. ``directives`` are added to its server block,
+    ``maps`` to the http block around that.
     """
 
-    def __init__(self, authority: Authority, root: Path, directives: str = "") -> None:
+    def __init__(
+        self, authority: Authority, root: Path, directives: str = "", maps: str = ""
+    ) -> None:
         self.root = root
         self.host = free_host()
         self._authority = authority
         self._directives = directives
+        self._maps = maps
 
     @property
     def url(self) -> str:
@@ -84,6 +90,7 @@ class WebServer:
                 key=self._pair.key,
                 root=self.root,
                 directives=self._directives,
+                maps=self._maps,
             )
         )
         self.start()
@@ -118,6 +125,24 @@ class WebServer:
         """Stop it. Who asks then is refused."""
         self._process.terminate()
         self._process.wait()
+
+    def reload(self) -> None:
+        """Have it read its configuration again, and wait until none of it answers by the old one.
+
+        Nobody who is being served notices.
+        """
+        before = self._workers()
+        self._process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + 10
+        while before & self._workers():
+            if time.monotonic() > end:
+                raise LabError(f"nginx goes on: {(self._folder / 'error.log').read_text()}")
+            time.sleep(0.01)
+
+    def _workers(self) -> set[str]:
+        """The process ids of those that answer."""
+        pid = self._process.pid
+        return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
     @property
     def requests(self) -> list[Request]:

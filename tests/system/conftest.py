@@ -49,6 +49,12 @@ def other_server() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def trusting_server(authority: Authority) -> Iterator[Server]:
+    with Server("trusting", family=FAMILY, ca_file=authority.certificate) as server:
+        yield server
+
+
 def emptied(server: Server) -> Server:
     """The server, with nothing in it but what a new one has."""
     for project in server.api("GET", "/1.0/projects?recursion=1"):
@@ -79,6 +85,19 @@ def lxd(lxd_server: Server) -> Server:
 def other(other_server: Server) -> Server:
     """Another one."""
     return emptied(other_server)
+
+
+@pytest.fixture
+def trusting(trusting_server: Server) -> Server:
+    """A server whose system trusts the authority of the site."""
+    return emptied(trusting_server)
+
+
+@pytest.fixture
+def by_system(trusting: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Modules:
+    """The modules for that server, on a host whose system trusts the authority as well."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    return Modules().at(trusting)
 
 
 @pytest.fixture

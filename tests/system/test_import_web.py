@@ -61,24 +61,6 @@ def private(modules: Modules, authority: Authority) -> Modules:
     return Modules(**modules.defaults, url_ca_path=str(authority.certificate))
 
 
-@pytest.fixture(scope="module")
-def trusting(authority: Authority) -> Iterator[Server]:
-    """A LXD whose system trusts the authority of the site."""
-    with Server("trusting", family=FAMILY, ca_file=authority.certificate) as server:
-        yield server
-
-
-@pytest.fixture
-def by_system(
-    trusting: Server, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Modules]:
-    """The modules for that server, on a host whose system trusts the authority as well."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
-    yield Modules().at(trusting)
-    for fingerprint in trusting.images():
-        trusting.run("image", "delete", fingerprint)
-
-
 def load(modules: Modules, url: str, check: bool = False, **params: Any) -> Outcome:
     return modules.done("lxd_image_import", check, url=url, **params)
 

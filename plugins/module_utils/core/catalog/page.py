@@ -10,4 +10,4 @@ from .record import Catalog
 
 
 def page(catalog: Catalog, base_url: str) -> str:
-    return "page " + catalog.text()
+    return "page " + catalog.text() + base_url + "</html>"
