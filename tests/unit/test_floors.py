@@ -24,7 +24,7 @@ FLOORS = (
     ("sources",),
     ("planning",),
     ("converge",),
-    ("exporting",),
+    ("exporting", "catalog"),
     ("options", "task"),
 )
 ONLY_ROOMS_THAT_KNOW_ANSIBLE = {"options", "task"}
