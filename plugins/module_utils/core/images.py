@@ -375,3 +375,8 @@ def architecture_name(text: str) -> str | None:
     """LXD's own name for an architecture by any of the names it knows (``shared/osarch/architectures.go``)."""
     words = text.split()
     return _ARCHITECTURE_NAMES.get(words[0]) if words else None
+
+
+def common_architecture(name: str) -> str:
+    """The name that distributions and image servers use for what LXD calls ``name``: ``amd64`` for ``x86_64``."""
+    return (_ARCHITECTURES[name].split() or [name])[0]
