@@ -1,0 +1,386 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The page of a catalogue, in a real browser."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.catalog.page import page
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.catalog.record import (
+    Catalog,
+    Part,
+    Product,
+    Version,
+    sorted_products,
+)
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lab import Authority, WebServer
+from lab.packages import install
+
+SITE = "https://images.example.com"
+NOW = int(time.time())
+HOUR, DAY = 3600, 86400
+CONTAINER, VM = "container", "virtual-machine"
+
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+# The parts of a page that stick out of its window, whether or not something hides them.
+STICKING_OUT = """() => {
+    const all = new CSSStyleSheet();
+    all.replaceSync(".image { content-visibility: visible !important }");
+    document.adoptedStyleSheets = [all];
+    return [...document.querySelectorAll("body *:not(.unseen, .unseen *, thead, thead *)")]
+        .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map((one) => one.outerHTML);
+}"""
+
+# Texts with less contrast to what is behind them than WCAG asks for (AA), each with that contrast.
+FAINT = """() => {
+    const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+    const light = (color) => channels(color).slice(0, 3)
+        .map((value) => value / 255)
+        .map((value) => value <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4)
+        .reduce((sum, value, at) => sum + value * [.2126, .7152, .0722][at], 0);
+    const behind = (one) => {
+        const color = getComputedStyle(one).backgroundColor;
+        return channels(color)[3] === 0 ? behind(one.parentElement) : color;
+    };
+    const contrast = (one) => {
+        const both = [light(getComputedStyle(one).color), light(behind(one))].sort();
+        return (Math.max(...both) + .05) / (Math.min(...both) + .05);
+    };
+    return [...document.querySelectorAll("body *")]
+        .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()))
+        .filter((one) => contrast(one) < 4.5)
+        .map((one) => [one.outerHTML, contrast(one)]);
+}"""
+
+
+def version(seed: str, name: str, age: int, *endings: str) -> Version:
+    """A version of an image that exists on paper only."""
+    parts = [
+        Part(hashlib.sha256(f"{seed} {name} {ending}".encode()).hexdigest(), 98_264_512, ending)
+        for ending in endings
+    ]
+    fingerprint = hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
+    return Version(name, fingerprint, NOW - age, tuple(parts))
+
+
+ALPINE = version("alpine", "20261123_1300", DAY, "tar.xz", "squashfs")
+DEBIAN = version("debian", "20261120", 4 * DAY, "tar.xz")
+DEBIAN_VM = version("debian-vm", "20261120", 2 * HOUR, "tar.xz")
+DATE, TODAY = (time.strftime("%Y-%m-%d", time.gmtime(one.created)) for one in (DEBIAN, DEBIAN_VM))
+LONG = "windows-server-2025-datacenter-core-with-a-long-name"
+CATALOG = Catalog(
+    sorted_products(
+        [
+            Product(
+                *("alpine/3.22", CONTAINER, "x86_64", "Alpine", "3.22", "default"),
+                aliases=("alpine", "small"),
+                versions=(ALPINE, version("old", "20261116", 8 * DAY, "tar.xz", "squashfs")),
+            ),
+            Product(
+                *("alpine/3.22", CONTAINER, "aarch64", "Alpine", "3.22", "default"),
+                aliases=("alpine", "small"),
+                versions=(version("arm", "20261123_1300", DAY, "tar.xz", "squashfs"),),
+            ),
+            Product(
+                *("alpine/3.22", VM, "x86_64", "Alpine", "3.22", "default"),
+                requirements={"secureboot": "false"},
+                versions=(version("vm", "20261123_1300", DAY, "tar.xz", "qcow2"),),
+            ),
+            Product("debian", CONTAINER, "x86_64", "Debian", "bookworm", versions=(DEBIAN,)),
+            Product(
+                *("debian", VM, "x86_64", "Debian", "bookworm"),
+                versions=(DEBIAN_VM,),
+            ),
+            Product(
+                *(LONG, VM, "x86_64", "Windows <Server>", "2025"),
+                requirements={"cdrom_agent": "true", "secureboot": "true"},
+                versions=(version("windows", "20260901", 90 * DAY, "tar.xz"),),
+            ),
+        ]
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def site(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    root = tmp_path_factory.mktemp("site")
+    (root / "index.html").write_text(page(CATALOG, SITE))
+    (root / "empty.html").write_text(page(Catalog(), SITE))
+    with WebServer(authority, root) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    install(["chromium"])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        with browser:
+            yield browser
+
+
+class Visitors:
+    """Those who look at the page: what it asked for, and what browsers had to say about it."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        self.url = url
+        self.asked: set[str] = set()
+        self.complaints: list[str] = []
+
+    def new(self, **options: Any) -> Page:
+        """The page, as somebody new sees it."""
+        context = self._browser.new_context(
+            viewport={"width": 1280, "height": 800}, ignore_https_errors=True, **options
+        )
+        context.set_default_timeout(10_000)
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
+        view = context.new_page()
+        view.on("console", lambda message: self.complaints.append(message.text))
+        view.on("pageerror", lambda error: self.complaints.append(str(error)))
+        view.on("request", lambda request: self.asked.add(request.url.partition("#")[0]))
+        view.goto(self.url)
+        return view
+
+
+@pytest.fixture(scope="module")
+def all_visitors(browser: Browser, site: WebServer) -> Visitors:
+    return Visitors(browser, f"{site.url}/")
+
+
+@pytest.fixture
+def visitors(all_visitors: Visitors) -> Iterator[Visitors]:
+    """In the end the page must have asked nobody else for anything, and nobody complained."""
+    yield all_visitors
+    asked, complaints = set(all_visitors.asked), list(all_visitors.complaints)
+    all_visitors.asked.clear()
+    all_visitors.complaints.clear()
+    assert complaints == []
+    assert asked <= {all_visitors.url, f"{all_visitors.url}empty.html"}
+
+
+@pytest.fixture(scope="module")
+def window(all_visitors: Visitors) -> Page:
+    return all_visitors.new()
+
+
+@pytest.fixture
+def view(window: Page, visitors: Visitors) -> Page:
+    """The page, freshly loaded. (A new window for each test would take most of the time.)"""
+    window.evaluate("localStorage.clear()")
+    window.goto("about:blank")
+    window.goto(visitors.url)
+    return window
+
+
+def clicked(view: Page, button: str) -> str:
+    """What is on the clipboard after a click."""
+    view.evaluate("navigator.clipboard.writeText('nothing')")
+    view.get_by_role("button", name=button).click()
+    view.get_by_role("status").get_by_text("Copied", exact=True).wait_for(state="attached")
+    return str(view.evaluate("navigator.clipboard.readText()"))
+
+
+def shown(view: Page) -> list[str]:
+    """The images that are to be seen: name, type and architecture of each."""
+    images: list[str] = view.locator("tbody:visible").evaluate_all(
+        """(bodies) => bodies.map((body) => [
+            body.closest("article").id,
+            body.closest(".kind").querySelector("h3").textContent,
+            body.querySelector("th").textContent,
+        ].join(" "))"""
+    )
+    return images
+
+
+class TestFilter:
+    @pytest.mark.parametrize(
+        ("typed", "images"),
+        [
+            ("small", ["alpine/3.22 Container aarch64", "alpine/3.22 Container x86_64"]),
+            ("BOOKWORM vm", ["debian Virtual machine x86_64"]),
+            ("alpine virtual", ["alpine/3.22 Virtual machine x86_64"]),
+            ("arm64", ["alpine/3.22 Container aarch64"]),
+            (ALPINE.fingerprint[:7], ["alpine/3.22 Container x86_64"]),
+            (ALPINE.fingerprint, ["alpine/3.22 Container x86_64"]),
+            ("<server>", [f"{LONG} Virtual machine x86_64"]),
+        ],
+        ids=["alias", "release", "type", "architecture", "digits", "fingerprint", "os"],
+    )
+    def test_shows_what_fits(self, view: Page, typed: str, images: list[str]) -> None:
+        view.get_by_label("Filter by").fill(typed)
+        assert shown(view) == images
+        assert view.locator("output").text_content() == f"{len(images)} of 6 images"
+
+    def test_follows_each_key(self, view: Page) -> None:
+        view.keyboard.press("/")  # goes to the field
+        counts = []
+        for key in ("w", "i", "Backspace", "Escape"):
+            view.keyboard.press(key)
+            counts.append(view.locator("output").text_content())
+        assert counts == ["3 of 6 images", "1 of 6 images", "3 of 6 images", "6 images"]
+
+    def test_says_when_nothing_fits(self, view: Page) -> None:
+        view.get_by_label("Filter by").fill("<i>plan9")
+        assert shown(view) == []
+        assert "No image has \u201c<i>plan9\u201d in its name" in view.locator("main").inner_text()
+        view.get_by_role("button", name="Show all images").click()
+        assert len(shown(view)) == 6
+        assert not view.get_by_text("Nothing fits").is_visible()
+
+
+class TestCopying:
+    @pytest.mark.parametrize(
+        ("tool", "button", "text"),
+        [
+            (
+                "LXD",
+                "Copy (LXD, Once: add this server as a remote)",
+                f"lxc remote add images.example.com {SITE} --protocol=simplestreams",
+            ),
+            (
+                "LXD",
+                "Copy (debian, LXD, From the remote)",
+                "lxc image copy images.example.com:debian local: --alias debian",
+            ),
+            (
+                "Incus",
+                "Copy (debian, Incus, By its address)",
+                f"incus image import {SITE}/images/debian --alias debian",
+            ),
+            (
+                "Ansible",
+                "Copy (debian, Ansible, From the remote)",
+                "- name: Copy debian\n"
+                "  imagestore.lxd.lxd_image_copy:\n"
+                "    image: debian\n"
+                f"    source_server: {SITE}\n"
+                "    source_protocol: simplestreams\n"
+                "    aliases:\n"
+                "      - debian",
+            ),
+            (
+                "LXD",
+                "Copy (debian, LXD, As a file)",
+                f"curl -fO {SITE}/{DEBIAN_VM.parts[0].path}\n"
+                f"lxc image import {DEBIAN_VM.parts[0].path[6:]} --alias debian",
+            ),
+            ("LXD", DEBIAN.fingerprint[:12], DEBIAN.fingerprint),
+        ],
+        ids=["remote", "copy", "import", "task", "lines", "fingerprint"],
+    )
+    def test_puts_exactly_that_on_the_clipboard(
+        self, view: Page, tool: str, button: str, text: str
+    ) -> None:
+        view.locator(f"label:has(input[value={tool}])").click()
+        assert clicked(view, button) == text
+
+    def test_works_where_the_browser_keeps_the_clipboard_from_pages(self, view: Page) -> None:
+        view.evaluate(
+            """() => {
+                const write = navigator.clipboard.writeText.bind(navigator.clipboard);
+                navigator.clipboard.writeText = async (text) => {
+                    if (text !== "nothing") throw new Error("not allowed");
+                    return write(text);
+                };
+            }"""
+        )
+        text = "lxc image copy images.example.com:debian local: --alias debian"
+        assert clicked(view, "Copy (debian, LXD, From the remote)") == text
+
+
+def test_the_commands_for_one_tool_are_shown_and_that_is_remembered(view: Page) -> None:
+    view.locator("label:has(input[value=Incus])").click()
+    view.reload()
+    assert view.locator("input[value=Incus]").is_checked()
+    tools = view.locator(".command:visible").evaluate_all(
+        "(all) => all.map((one) => one.dataset.tool)"
+    )
+    assert set(tools) == {"Incus"}
+
+
+def test_without_images_there_is_a_task_to_copy(view: Page, visitors: Visitors) -> None:
+    view.goto(f"{visitors.url}empty.html")
+    task = clicked(view, "Copy (Ansible, On the server)")
+    assert task.startswith("- name: Publish an image\n  imagestore.lxd.lxd_image_catalog:\n")
+    assert task in view.locator("main").inner_text()
+
+
+class TestWithoutScripts:
+    def test_all_is_there_but_what_needs_them(self, visitors: Visitors) -> None:
+        plain = visitors.new(java_script_enabled=False)
+        text = plain.locator("body").inner_text()
+        for command in ("lxc image copy ", "incus image copy ", "imagestore.lxd.lxd_image_copy:"):
+            assert command in text
+        assert plain.locator("article:visible").count() == 3
+        assert plain.locator("input:visible, button:visible").count() == 0
+        assert "Nothing fits" not in text
+        assert plain.locator("#debian td.age").first.text_content() == DATE
+
+    def test_ages_are_what_they_add(self, view: Page) -> None:
+        assert view.locator("#debian td.age").all_text_contents() == [
+            f"{DATE} · 4 days ago",
+            f"{TODAY} · 2 hours ago",
+        ]
+
+
+class TestAnchors:
+    def test_lead_to_an_image(self, view: Page, visitors: Visitors) -> None:
+        view.goto(f"{visitors.url}#debian")
+        assert view.evaluate("document.querySelector(':target').id") == "debian"
+        top = "document.getElementById('debian').getBoundingClientRect().top"
+        assert 0 <= view.evaluate(top) < 200
+
+    def test_lead_there_past_a_filter(self, view: Page) -> None:
+        view.get_by_label("Filter by").fill("windows")
+        view.evaluate("location.hash = '#alpine/3.22'")
+        view.locator("[id='alpine/3.22']").wait_for()
+        assert len(shown(view)) == 6
+
+
+class TestLooks:
+    @pytest.mark.parametrize("path", ["", "empty.html"])
+    def test_nothing_sticks_out_at_any_width(
+        self, view: Page, visitors: Visitors, path: str
+    ) -> None:
+        view.goto(f"{visitors.url}{path}")
+        for width in (360, 560, 860, 1130, 1280):
+            view.set_viewport_size({"width": width, "height": 800})
+            assert (width, view.evaluate(STICKING_OUT)) == (width, [])
+            assert view.evaluate("document.documentElement.scrollWidth") == width
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_can_be_read_in_both_schemes(
+        self, view: Page, scheme: Literal["light", "dark"]
+    ) -> None:
+        view.emulate_media(color_scheme=scheme)
+        assert view.evaluate(FAINT) == []
+        ground = view.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (sum(map(int, ground[4:-1].split(","))) > 382) == (scheme == "light")
+
+
+def test_the_policy_stops_what_is_not_of_the_page(view: Page, visitors: Visitors) -> None:
+    with view.expect_console_message(lambda message: "Content Security Policy" in message.text):
+        view.evaluate(
+            """() => {
+                const script = document.createElement("script");
+                script.textContent = "window.entered = true";
+                document.body.append(script);
+            }"""
+        )
+    assert view.evaluate("window.entered === undefined")
+    visitors.complaints.clear()
