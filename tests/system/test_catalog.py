@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FAMILY
 from publications import digest, faults, published, small_image
 
 from lab import Authority, Image, Server, WebServer, client_config
@@ -29,7 +28,9 @@ Build = Callable[..., Image]
 CRASHES = int(os.environ.get("CRASHES", "10"))
 """How often a publisher is killed; a hundred times takes a minute."""
 
-OWN = "LXD" if FAMILY == "lxd" else "Incus"
+once = pytest.mark.families("lxd")
+"""For what no server takes part in: it need not be run for each family of them."""
+
 AT = "/images/"
 ANSWER = f"""
 location {AT} {{
@@ -193,6 +194,7 @@ class TestClients:
         assert answer(site, "box", "")["State"] == "person"
         assert answer(site, "bo", "x86_64")["State"] == "unknown"
 
+    @once
     def test_are_told_that_two_files_have_no_address(self, site: Site, build: Build) -> None:
         site.publish({"name": "box", **files_of(build("split"))})
         site.server.reload()
@@ -200,11 +202,13 @@ class TestClients:
         assert headers["State"] == "split"
         assert "LXD-Image-Hash" not in headers
 
+    @once
     def test_do_not_find_a_machine_in_one_file_in_the_index(self, tree: Site, build: Build) -> None:
         """Servers would take it for a container."""
         tree.publish({"name": "box", **files_of(build("vm-unified"))})
         assert published(tree.root) == {}
 
+    @once
     def test_fetch_without_a_fault_while_fifty_versions_are_published(self, site: Site) -> None:
         site.publish(site.small("box", "0", "20260101"))
         site.server.reload()
@@ -246,6 +250,7 @@ class TestClients:
         assert published(site.root) == {"box/amd64": ["20260203_0200", "20260203_0100"]}
 
 
+@once
 class TestATask:
     def test_foresees_what_it_does_and_does_it_once(self, tree: Site, build: Build) -> None:
         wishes = [
@@ -391,6 +396,7 @@ class TestATask:
         assert "is published already with other content" in message
 
 
+@once
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
@@ -416,6 +422,7 @@ def test_a_wrong_value_is_said_plainly(tree: Site, wish: dict[str, Any], said: s
     assert said in tree.fails({**tree.small("box", "1", "20260101"), **wish})
 
 
+@once
 @pytest.mark.parametrize(
     ("params", "said"),
     [
@@ -432,10 +439,12 @@ def test_a_wrong_option_is_said_plainly(tree: Site, params: dict[str, Any], said
     assert said in tree.fails(tree.small("box", "1", "20260101"), **params)
 
 
+@once
 def test_a_map_for_nginx_is_not_served(tree: Site) -> None:
     assert "is below the root" in tree.fails(header_map=str(tree.root / "files/map"))
 
 
+@once
 def test_names_that_collide_are_told_both(tree: Site) -> None:
     box = tree.small("box", "1", "20260101", aliases=["b"])
     tree.publish(box)
@@ -449,6 +458,7 @@ def test_names_that_collide_are_told_both(tree: Site) -> None:
         assert "box" in message and other["name"] in message
 
 
+@once
 def test_contradictions_within_a_task_are_told(tree: Site) -> None:
     one, two = tree.small("box", "1", "20260101"), tree.small("box", "2", "20260101")
     assert "with different content" in tree.fails(one, two)
@@ -456,11 +466,13 @@ def test_contradictions_within_a_task_are_told(tree: Site) -> None:
     assert "is to be present and absent" in tree.fails(one, gone)
 
 
+@once
 def test_a_record_that_is_none_stops_the_task(tree: Site) -> None:
     (tree.root / "catalog.json").write_text("{}")
     assert "catalog.json is no record of a catalogue" in tree.fails()
 
 
+@once
 def test_publishers_wait_for_each_other(tree: Site) -> None:
     runs = [
         Modules().start(
@@ -473,6 +485,7 @@ def test_publishers_wait_for_each_other(tree: Site) -> None:
     assert sorted(published(tree.root)) == [f"box{number}/amd64" for number in range(5)]
 
 
+@once
 def test_a_publisher_that_is_killed_leaves_a_tree_that_is_right(tree: Site, tmp_path: Path) -> None:
     started = time.monotonic()
     tree.publish(tree.small("box", "0", "20260101"), tree.small("web", "0", "20260101"))
@@ -493,6 +506,7 @@ def test_a_publisher_that_is_killed_leaves_a_tree_that_is_right(tree: Site, tmp_
     assert [path.name for path in (tree.root / ".catalog").iterdir() if "new-" in path.name] == []
 
 
+@once
 def test_what_a_killed_publisher_has_left_is_removed_after_a_while(tree: Site) -> None:
     one = tree.small("box", "1", "20260101")
     tree.publish(one)
@@ -504,6 +518,7 @@ def test_what_a_killed_publisher_has_left_is_removed_after_a_while(tree: Site) -
     assert not stray.exists()
 
 
+@once
 def test_every_file_can_be_read_by_a_web_server(tree: Site) -> None:
     umask = os.umask(0o077)
     try:

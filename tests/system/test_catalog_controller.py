@@ -18,6 +18,8 @@ from lab import Image, SshHost
 from playbooks import Played, play
 from runner import until
 
+pytestmark = pytest.mark.families("lxd")  # no server takes part
+
 Build = Callable[..., Image]
 CATALOG = "imagestore.lxd.lxd_image_catalog"
 

@@ -25,6 +25,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from lab import Authority, WebServer
 from lab.packages import install
 
+pytestmark = pytest.mark.families("lxd")  # no server takes part
+
 SITE = "https://images.example.com"
 NOW = int(time.time())
 HOUR, DAY = 3600, 86400

@@ -70,7 +70,8 @@ class Shop:
             "    root: /srv/lxd-images",
             f"    base_url: {_scalar(self.base_url)}",
             "    images:",
-            "      - src: alpine.tar.xz",
+            "      - name: alpine",
+            "        src: alpine.tar.xz",
         ]
         return Command(ANSIBLE, "On the server", "\n".join(lines))
 

@@ -114,11 +114,14 @@ class Publication:
             name=given.name,
             type=described.type,
             architecture=described.architecture,
-            os=described.os if given.os is None else given.os,
-            release=described.release if given.release is None else given.release,
-            variant=described.variant if given.variant is None else given.variant,
+            os=_printable(described.os if given.os is None else given.os),
+            release=_printable(described.release if given.release is None else given.release),
+            variant=_printable(described.variant if given.variant is None else given.variant),
             aliases=given.aliases or (),
-            requirements=given.requirements or {},
+            requirements={
+                _printable(name): _printable(value)
+                for name, value in (given.requirements or {}).items()
+            },
             versions=(self.version,),
         )
 
@@ -189,6 +192,11 @@ def _name(text: str) -> str:
             f" at the most {LONGEST_NAME} characters.",
         )
     return text
+
+
+def _printable(text: str) -> str:
+    """The text without half characters, which YAML lets through and no document can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _version(name: str, text: str) -> str:
