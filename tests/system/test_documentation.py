@@ -63,7 +63,8 @@ class Site:
         """Bring servers and files into the state that the documentation starts from."""
         for server in (self.lxd1, self.build):
             emptied(server)
-        shutil.rmtree(self.folder / "play", ignore_errors=True)
+        for made in (self.folder / "play", Path("/srv/lxd-images")):
+            shutil.rmtree(made, ignore_errors=True)
         (self.folder / "play/files").mkdir(parents=True)
         config = client_config(self.home / ".config/lxc", [self.lxd1, self.build])
         shutil.copy(config.pair.certificate, "/etc/lxd/client.crt")
@@ -77,12 +78,12 @@ class Site:
         )
         machine = build_image("vm", made)
         for path, names in (
-            (now, ("/srv/images/busybox.tar.xz", self.folder / "play/files/busybox.tar.xz")),
+            (now, self._both("busybox.tar.xz")),
             (after, ("/srv/images/busybox-next.tar.xz",)),
-            (web, ("/srv/images/web.tar.xz", self.folder / "play/files/web.tar.xz")),
+            (web, self._both("web.tar.xz")),
             (web_after, ("/srv/images/web-next.tar.xz",)),
-            (machine.metadata, ("/srv/images/disk-meta.tar.gz",)),
-            (machine.rootfs, ("/srv/images/disk.qcow2",)),
+            (machine.metadata, self._both("disk-meta.tar.gz")),
+            (machine.rootfs, self._both("disk.qcow2")),
             (self.lxd1.certificate, (self.folder / "play/files/lxd1.example.com.crt",)),
         ):
             for name in names:
@@ -99,6 +100,10 @@ class Site:
             "lxd1_certificate_fingerprint": self.lxd1.certificate_fingerprint,
             "web_fingerprint": self._add(self.build, "web", "--public"),
         }
+
+    def _both(self, name: str) -> tuple[Path, Path]:
+        """Where a file is that both hosts have, the managed one and the controller."""
+        return Path("/srv/images", name), self.folder / "play/files" / name
 
     def _call_other(self, folder: Path) -> None:
         """Give the build server another name in a client configuration, besides its own."""
@@ -216,7 +221,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         # Not "return", which nginx obeys before it asks for a password.
         f"location = /private/busybox {{ {protected} {headers} try_files /busybox.tar.xz =404; }}",
     )
-    for name in ("srv/images", "srv/build", "srv/backup", "srv/lxc-config", "etc", "home"):
+    for name in ("images", "build", "backup", "lxc-config", "nginx"):
+        (folder / "srv" / name).mkdir(parents=True)
+    for name in ("etc", "home"):
         (folder / name).mkdir(parents=True)
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
     subprocess.run(["cp", "-a", "/etc/.", str(folder / "etc")], check=True)

@@ -185,7 +185,8 @@ class Tree:
         try:
             yield
         except OSError as error:
-            raise WrongFile(f"cannot {verb} {self}: {error.strerror} ({error.filename})") from error
+            where = f" ({error.filename})" if error.filename else ""
+            raise WrongFile(f"cannot {verb} {self}: {error.strerror}{where}") from error
 
     @contextmanager
     def _new(self, folder: str, prefix: str = "new-") -> Iterator[Any]:
