@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,7 +114,13 @@ def _images(options: argparse.Namespace) -> object:
             image = large.build_large(folder, options.size, split=split, version=options.version)
             built[kind] = _image(image)
         else:
-            image = images.build_image(kind, folder, version=options.version, name=options.name)
+            image = images.build_image(
+                kind,
+                folder,
+                version=options.version,
+                name=options.name,
+                architecture=options.architecture,
+            )
             built[kind] = _image(image)
     return {"folder": str(folder), "images": built}
 
@@ -206,6 +213,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--version", default="1", help="another one gives another fingerprint")
     added.add_argument("--name", default="busybox", help="for the files (default: %(default)s)")
+    added.add_argument(
+        "--architecture",
+        default=platform.machine(),
+        help="which they say they are for, but large ones (default: %(default)s)",
+    )
     added.add_argument("--size", type=int, default=1 << 30, help="bytes in large ones")
 
     on_server("start", _start, "start a server that was stopped or killed")
