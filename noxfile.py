@@ -257,7 +257,10 @@ def demo(session: nox.Session) -> None:
     session.install(core(_CORE), *requirements(session))
     session.run("python", "tests/lab", "install", silent=True)
     words = ("playbooks/quickstart.yml", *session.posargs)
-    readable = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
+    readable = {
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+        "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+    }
     session.run("ansible-playbook", *words, env={**user(), **readable})
 
 

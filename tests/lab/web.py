@@ -21,6 +21,9 @@ from .requestlog import Request
 
 PACKAGES = ("nginx-light",)
 
+#: The site that the package brings listens on port 80 of all addresses, those of others included.
+_WELCOME = Path("/etc/nginx/sites-enabled/default")
+
 _CONFIGURATION = """
 user root;  # so that it reads whatever a test has made
 daemon off;
@@ -79,6 +82,7 @@ class WebServer:
 
     def __enter__(self) -> WebServer:
         install(PACKAGES)
+        _WELCOME.unlink(missing_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="lab-web-", dir="/tmp"))
         self._folder.chmod(0o755)
         self._pair = self._authority.issue(f"web-{self.host}", self.host)
