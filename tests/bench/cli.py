@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "import-memory": import_files.memory,
     "import-unchanged": import_files.unchanged,
     "publish-unchanged": publish.unchanged,
+    "publish-endpoint": publish.endpoint,
 }
 
 
@@ -70,10 +71,10 @@ def _headline(made: Setting) -> str:
 
 
 def _line(row: Row) -> str:
-    figure = f"{row.figure:.2f}" if row.unit == "of lxc" else f"{row.figure:.0f}"
+    figure = f"{row.figure:.2f}" if row.unit.startswith("of ") else f"{row.figure:.0f}"
     target = "" if row.target is None else f"at most {row.target:g}"
     verdict = "" if row.target is None else "OVER" if row.over else "ok"
-    return f"  {row.what:<40} {figure:>6} {row.unit:<6} {target:<12} {verdict:<4}  {row.remark}".rstrip()
+    return f"  {row.what:<40} {figure:>6} {row.unit:<9} {target:<12} {verdict:<4}  {row.remark}".rstrip()
 
 
 def _parser() -> argparse.ArgumentParser:

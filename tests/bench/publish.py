@@ -6,19 +6,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import re
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from lab import Authority, WebServer
+from lab.packages import install
+
 from .measure import Cost, Unexpected, by_turns
 from .setting import Row, Setting
 
 IMAGES = 1000
 VERSIONS = ("20260101", "20260102")
+ANSWER = 170
+"""About so many bytes say where an image is."""
 
 
 def unchanged(setting: Setting) -> Iterator[Row]:
@@ -38,6 +47,61 @@ def unchanged(setting: Setting) -> Iterator[Row]:
     yield Row("publication of what is published", 1000 * large.seconds, 2000, "ms")
     # Were any of the files read, this were more by at least as much as one of them is larger.
     yield Row("read more than with files of half the size", large.read - small.read, 1000, "bytes")
+
+
+def endpoint(setting: Setting) -> Iterator[Row]:
+    """The addresses of a thousand images, as the role has nginx answer for them, against files of the same size."""
+    install(("wrk",))
+    options = _catalog(setting, 1000)
+    setting.modules.run("lxd_image_catalog", **options)
+    root = Path(options["root"])
+    authority = Authority(setting.folder / "authority")
+    (root / "files" / f"{'0' * 64}.txt").write_text("x" * ANSWER)
+    site = setting.folder / "site"
+    site.touch()
+    with WebServer(authority, root, maps=f"include {site};") as web:
+        url = f"https://{web.host}:8443"
+        _write_site(site, web, options)
+        web.reload()
+        paths = {"file": f"/files/{'0' * 64}.txt", "address": f"/images/image{IMAGES // 2:04d}"}
+        taken = by_turns(
+            setting.rounds,
+            **{name: lambda path=path: [_load(url + path)] for name, path in paths.items()},
+        )
+    (file,), (address,) = taken["file"], taken["address"]
+    remark = f"{1 / address.seconds:.0f} a second, files {1 / file.seconds:.0f}"
+    yield Row("time for a request", address.seconds / file.seconds, 2, "of a file", remark)
+
+
+def _write_site(path: Path, web: WebServer, options: dict[str, Any]) -> None:
+    """Write the role's configuration for an nginx of its own."""
+    role = Path(__file__).parents[2] / "roles/image_server"
+    variables = {
+        "image_server_name": web.host,
+        "image_server_listen": [web.host],
+        "image_server_https_port": 8443,
+        "image_server_http_port": 8080,
+        "image_server_root": options["root"],
+        "image_server__map": options["header_map"],
+        "image_server_tls_certificate": str(web.pair.certificate),
+        "image_server_tls_key": str(web.pair.key),
+        "image_server__digest": "of the settings",
+    }
+    words = ("-m", "ansible.builtin.template")
+    words += ("-a", f"src={role}/templates/site.conf.j2 dest={path}")
+    words += ("-e", f"@{role}/vars/main.yml", "-e", json.dumps(variables))
+    program = Path(sys.executable).with_name("ansible")
+    subprocess.run([program, "localhost", "-c", "local", *words], check=True, capture_output=True)
+
+
+def _load(url: str) -> Cost:
+    """Ask for one address as often as can be for some seconds; what one request takes then."""
+    words = ["wrk", "-t1", "-c16", "-d3s", "-H", "LXD-Server-Architectures: x86_64, i686", url]
+    said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    rate = re.search(r"Requests/sec: +([0-9.]+)", said)
+    if not rate or "Non-2xx" in said:
+        raise Unexpected(f"not all requests for {url} were answered: {said}")
+    return Cost(1 / float(rate[1]))
 
 
 def _catalog(setting: Setting, size: int) -> dict[str, Any]:
