@@ -236,14 +236,16 @@ class Task:
             "image": dict(result.image.raw),
             "files": result.files,
         }
-        values["diff"] = {"before": {"files": result.before}, "after": {"files": result.files}}
-        if not self._module._diff:
-            del values["diff"]
+        diff = {"before": {"files": result.before}, "after": {"files": result.files}}
         module = self._module
         for path in result.files.values():
             if not self.check_mode or result.before:
                 wish = module.load_file_common_arguments(self.params, path=path)
-                values["changed"] = module.set_fs_attributes_if_different(wish, values["changed"])
+                values["changed"] = module.set_fs_attributes_if_different(
+                    wish, values["changed"], diff if result.before else None
+                )
+        if module._diff:
+            values["diff"] = diff
         return values
 
     @property
