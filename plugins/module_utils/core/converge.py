@@ -88,15 +88,21 @@ def converge(
 ) -> Result:
     """Carry out the plan for what the store holds; make it anew when somebody was quicker.
 
-    Rights, and whether the server can have what is ``asked``, are checked before anything is written.
+    Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
+    said that there is no such image: a client without rights is shown public images only.
     """
     first: Plan | None = None
     overtaken: Overtaken | None = None
     for _round in range(ROUNDS):
-        plan = plan_for(store.contents())
-        first = first or plan
-        if plan.says:
+        try:
+            plan = plan_for(store.contents())
+        except NoSuchImage:
             store.require_rights()
+            raise
+        first = first or plan
+        if plan.says or plan.subject is None:
+            store.require_rights()
+        if plan.says:
             store.require_names(plan.new_aliases)
             if asked:
                 store.require_possible(asked.profiles or (), bool(asked.public))
