@@ -45,6 +45,9 @@ options:
     type: str
     choices: [present, absent]
     default: present
+notes:
+  - An image that the server merely caches, because an instance was made of it, is an error for O(state=present). The
+    server removes it by itself some day, and its aliases with it. Copy or import it, and it stays.
 seealso:
   - module: imagestore.lxd.lxd_image
 """

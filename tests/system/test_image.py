@@ -126,6 +126,29 @@ class TestAnImage:
         assert moved.actions == ["move alias web", f"delete image {old.fingerprint[:12]}"]
         assert set(lxd.images()) == {new.fingerprint}
 
+    def test_check_mode_writes_nothing(
+        self, lxd: Server, modules: Modules, build: Build, keep: Keep
+    ) -> None:
+        modules.import_image(build(), aliases=["web", "www"])
+        modules.import_image(build(), aliases=["next"])
+        wish: dict[str, Any] = {
+            "aliases": ["web", "new", "next"],
+            "purge_aliases": True,
+            "delete_replaced": True,
+            "properties": {"os": "x"},
+            "purge_properties": True,
+            "public": True,
+            "profiles": [],
+            "expires_at": "2031-01-01",
+        }
+        before = (lxd.images(), lxd.aliases())
+        mark = lxd.mark()
+        foreseen = keep("web", check=True, **wish)
+        keep("web", check=True, state="absent")
+        assert lxd.writes(mark) == []
+        assert (lxd.images(), lxd.aliases()) == before
+        assert keep("web", **wish).actions == foreseen.actions
+
     def test_that_is_not_there_is_an_error(self, lxd: Server, modules: Modules) -> None:
         assert "there is no image web" in modules.fails("lxd_image", name="web", public=True)
 
@@ -146,6 +169,8 @@ class TestAnImage:
         (found,) = modules.done("lxd_image_info")["images"]
         assert (found["fingerprint"], found["cached"]) == (name, True)
         assert "merely caches" in modules.fails("lxd_image", name=name, public=True)
+        assert "merely caches" in modules.fails("lxd_image_alias", name="web", target=name)
+        assert lxd.aliases() == {}
         assert modules.done("lxd_image", name=name, state="absent")["changed"]
 
     def test_can_be_kept_up_to_date_only_if_its_origin_is_known(
@@ -455,7 +480,7 @@ class TestInfo:
         assert told["images"] == []
         assert "public images only" in str(told["warnings"])
         assert "warnings" not in stranger.done("lxd_image_info", project="site")
-        # It sees all that is in its own projects.
         modules.import_image(image, project="site")
-        (seen,) = stranger.done("lxd_image_info", all_projects=True)["images"]
-        assert (seen["project"], seen["fingerprint"]) == ("site", image.fingerprint)
+        seen = stranger.done("lxd_image_info", all_projects=True)["images"]
+        # Incus 6.0 shows it those of other projects besides.
+        assert "site" in {image["project"] for image in seen}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .errors import ImageStoreError, NoSuchImage, Overtaken, WrongValue
+from .errors import ImageStoreError, NoSuchImage, Overtaken
 from .images import Contents, Image
 from .planning import Plan
 from .planning.settling import absent, settled
@@ -64,11 +64,7 @@ def keep(store: Store, name: str, asked: Wanted, done: Done, check_mode: bool = 
         image = contents.named(name)
         if image is None:
             raise NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
-        if image.cached:
-            raise WrongValue(
-                f"the image {name} is one that the server merely caches, and will remove by itself",
-                "Copy or import it, and it stays.",
-            )
+        image.require_kept()
         return settled(contents, image, asked, done.steps)
 
     return converge(store, plan, done, check_mode, asked)

@@ -206,6 +206,14 @@ class Image:
         """The names of its aliases."""
         return frozenset(alias.name for alias in self.aliases)
 
+    def require_kept(self) -> None:
+        """Raises WrongValue if its server will remove it by itself, and its aliases with it."""
+        if self.cached:
+            raise WrongValue(
+                f"the image {short(self.fingerprint)} is one that the server merely caches, and will remove by itself",
+                "Copy or import it, and it stays.",
+            )
+
 
 @dataclass(frozen=True)
 class Contents:

@@ -46,7 +46,10 @@ class AliasWish:
 
 
 def alias_settled(contents: Contents, wish: AliasWish) -> Plan:
-    """The plan for one alias. Raises NoSuchImage, and WrongValue if another alias has the new name."""
+    """The plan for one alias.
+
+    Raises NoSuchImage, and WrongValue if another alias has the new name, or if the image will not stay.
+    """
     holder = contents.behind(wish.name)
     if wish.absent:
         before = shown(contents, wish.name)
@@ -66,6 +69,7 @@ def alias_settled(contents: Contents, wish: AliasWish) -> Plan:
     else:
         holder, before = renamed, shown(contents, wish.final_name)
     target = _target(contents, wish, holder)
+    target.require_kept()
     # The new alias, if it is there already, keeps its own.
     described = shown(contents, wish.final_name) or before
     description = described.get("description", "")
