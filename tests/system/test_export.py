@@ -10,6 +10,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,41 +151,45 @@ def test_a_byte_that_changed_on_the_way_never_gets_a_name(
     assert list(dest.iterdir()) == []
 
 
-def stalled(proxy: Proxy, dest: Path) -> Run:
-    """An export that has come half-way, and goes on when the proxy is healed."""
-    proxy.stall(8 * MIB, DOWN)
-    run = Modules(server=f"unix://{proxy.socket}").start(
-        "lxd_image_export", name="web", dest=str(dest)
-    )
-    until(lambda: any(path.stat().st_size >= 4 * MIB for path in dest.iterdir()))
-    return run
+@dataclass(frozen=True)
+class HalfWay:
+    """An export of which half has come. It goes on when the proxy is healed."""
+
+    image: Image
+    proxy: Proxy
+    run: Run
+
+
+@pytest.fixture
+def half_way(lxd: Server, modules: Modules, dest: Path, tmp_path: Path) -> Iterator[HalfWay]:
+    image = build_large(tmp_path / "large", 16 * MIB)
+    modules.import_image(image, aliases=["web"])
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        through = Modules(server=f"unix://{proxy.socket}")
+        run = through.start("lxd_image_export", name="web", dest=str(dest))
+        until(lambda: any(path.stat().st_size >= 4 * MIB for path in dest.iterdir()))
+        yield HalfWay(image, proxy, run)
 
 
 def test_what_was_killed_leaves_no_name_and_the_next_run_removes_the_rest(
-    lxd: Server, modules: Modules, dest: Path, tmp_path: Path
+    half_way: HalfWay, modules: Modules, dest: Path
 ) -> None:
-    image = build_large(tmp_path / "large", 16 * MIB)
-    modules.import_image(image, aliases=["web"])
-    with Proxy(lxd.socket) as proxy:
-        stalled(proxy, dest).kill()
+    half_way.run.kill()
     (left,) = dest.iterdir()
     assert left.name.startswith(".lxd_image_export-")
     export(modules, "web", dest)
-    assert [path.read_bytes() for path in dest.iterdir()] == [image.metadata.read_bytes()]
+    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
 
 
 def test_two_at_once_leave_each_other_alone(
-    lxd: Server, modules: Modules, dest: Path, tmp_path: Path
+    half_way: HalfWay, modules: Modules, dest: Path
 ) -> None:
-    image = build_large(tmp_path / "large", 16 * MIB)
-    modules.import_image(image, aliases=["web"])
-    with Proxy(lxd.socket) as proxy:
-        slow = stalled(proxy, dest)
-        assert export(modules, "web", dest)["changed"]
-        assert len(contents(dest)) == 2
-        proxy.heal()
-        assert slow.wait()["changed"]
-    assert [path.read_bytes() for path in dest.iterdir()] == [image.metadata.read_bytes()]
+    assert export(modules, "web", dest)["changed"]
+    assert len(contents(dest)) == 2
+    half_way.proxy.heal()
+    assert half_way.run.wait()["changed"]
+    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
 
 
 @pytest.fixture
@@ -237,6 +242,9 @@ def test_a_directory_in_the_way_is_an_error(
     [
         ({"name": ""}, "the name of the image is empty"),
         ({"dest": __file__}, "which is no directory"),
+        ({"dest": ""}, "dest is empty"),
+        ({"owner": "nobody-here"}, "failed to look up user nobody-here"),
+        ({"mode": "u=zz"}, "mode must be in octal or symbolic form"),
         ({"name": "absent"}, "there is no image absent"),
         ({"dest": "/nonexistent"}, "dest is /nonexistent, which is no directory"),
     ],
@@ -246,4 +254,6 @@ def test_what_cannot_be_is_an_error(
 ) -> None:
     modules.import_image(image, aliases=["web"])
     wish: dict[str, Any] = {"name": "web", "dest": str(dest), **params}
-    assert said in modules.fails("lxd_image_export", **wish)
+    for check in (True, False):
+        assert said in modules.fails("lxd_image_export", check, **wish)
+    assert list(dest.iterdir()) == []

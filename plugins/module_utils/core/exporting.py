@@ -50,14 +50,18 @@ class Export:
     files: dict[str, str]
 
 
-def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = False) -> Export:
-    """Have the files of an image in the folder ``dest``.
-
-    Raises NoSuchImage, WrongValue if there is no such folder, WrongFile if what came is not the image or cannot be
-    written. A file under its final name is whole.
-    """
+def require_folder(dest: str) -> None:
+    """Check that there is a folder for the files. Raises WrongValue."""
     if not os.path.isdir(dest):
-        raise WrongValue(f"dest is {dest}, which is no directory", "Make it first.")
+        raise WrongValue(f"dest is {dest or 'empty'}, which is no directory", "Make it first.")
+
+
+def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = False) -> Export:
+    """Have the files of an image in the folder ``dest``, which is there.
+
+    Raises NoSuchImage, and WrongFile if what came is not the image or cannot be written. A file under its final name is
+    whole.
+    """
     image = store.contents().named(name)
     if image is None:
         hint = store.narrow_view() or "Give an alias, or 12 and more digits."

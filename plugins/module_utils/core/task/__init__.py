@@ -225,11 +225,12 @@ class Task:
 
     def export(self) -> dict[str, Any]:
         """Have an image's files in a folder. The values to return."""
-        from ..exporting import export
+        from ..exporting import export, require_folder
 
-        result = export(
-            self.store, self.params["name"], self.params["dest"], self.done, self.check_mode
-        )
+        dest = self.params["dest"]
+        require_folder(dest)
+        self._require_file_options(dest)
+        result = export(self.store, self.params["name"], dest, self.done, self.check_mode)
         values = {
             **self.so_far,
             "fingerprint": result.image.fingerprint,
@@ -247,6 +248,14 @@ class Task:
         if module._diff:
             values["diff"] = diff
         return values
+
+    def _require_file_options(self, path: str) -> None:
+        """Have Ansible say now what it could not do with owner, group and mode, and not when all has been fetched."""
+        module = self._module
+        asked, module.check_mode = module.check_mode, True
+        wish = module.load_file_common_arguments(self.params, path=path)
+        module.set_fs_attributes_if_different(wish, False)
+        module.check_mode = asked
 
     @property
     def check_mode(self) -> bool:
