@@ -37,7 +37,8 @@ options:
   new_name:
     description:
       - Another name for the alias. If it has that name already, and O(name) is no alias any more, it is renamed.
-      - An alias of that name that points to another image is an error.
+      - An alias of that name that points to another image is an error. If it points to the same image, it keeps its
+        description, and O(name) is removed.
     type: str
   state:
     description:
