@@ -37,7 +37,8 @@ options:
   new_name:
     description:
       - Another name for the alias. If it has that name already, and O(name) is no alias any more, it is renamed.
-      - An alias of that name that points to another image is an error.
+      - An alias of that name that points to another image is an error. If it points to the same image, it keeps its
+        description, and O(name) is removed.
     type: str
   state:
     description:
@@ -45,6 +46,9 @@ options:
     type: str
     choices: [present, absent]
     default: present
+notes:
+  - An image that the server merely caches, because an instance was made of it, is an error for O(state=present). The
+    server removes it by itself some day, and its aliases with it. Copy or import it, and it stays.
 seealso:
   - module: imagestore.lxd.lxd_image
 """

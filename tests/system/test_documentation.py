@@ -92,6 +92,8 @@ class Site:
             self.lxd1.run("project", "create", project)
         for name in ("busybox", "busybox-old", "testing"):
             self._add(self.lxd1, name)
+        last_week = self._add(self.lxd1, "web-last")
+        self.lxd1.run("image", "alias", "create", "web/2026-W47", last_week)
         self._add(self.lxd1, "web", "--project", "build")
         self._add(self.build, "internal")
         self.variables = {
@@ -320,6 +322,55 @@ def test_the_code_on_a_page_works(filled: Site, page: Path) -> None:
                 filled.run(block)
         else:
             filled.run(*together)
+
+
+def test_the_playbook_of_the_guide_keeps_a_store_tidy(filled: Site) -> None:
+    """From the first week on, and when it is run again."""
+    (printed,) = yaml.safe_load(blocks(ROOT / "docs/docsite/rst/guide_tidy.rst")[0].text)
+    before = filled.lxd1.images()
+    # The last is another one of the same week.
+    weeks = ("2026-W52", "2026-W53", "2027-W01", "2027-W01")
+    made: dict[str, str] = {}
+    plays: list[dict[str, Any]] = []
+    for week, version in zip(weeks, "abcd", strict=True):
+        image = build_image("tar.xz", filled.folder / "images", version=version)
+        made[image.fingerprint] = version
+        file = {"src": str(image.metadata), "dest": f"{filled.folder}/play/files/web.tar.xz"}
+        build = {"name": "Build", "ansible.builtin.copy": {**file, "mode": "0644"}}
+        plays.append({"hosts": "lxd_hosts", "gather_facts": False, "tasks": [build]})
+        plays += [{**printed, "vars": {**printed["vars"], "build_week": week}}] * 2
+    mark = filled.lxd1.mark()
+    results = filled.run(Block("yaml", yaml.safe_dump(plays), 0))
+    writes = filled.lxd1.writes(mark)
+    # The alias is made once, and then moved, each time in one request. It never goes.
+    assert [one.method for one in writes if "/aliases/web?" in one.path] == ["PUT"] * 3
+
+    imports = [result for result in results if "transferred" in result]
+    assert [result["changed"] for result in imports] == [True, False] * 4
+    # Each second run sees what the first has left.
+    lists = [result["images"] for result in results if "images" in result]
+    assert [named(images, made) for images in lists[1::2]] == [
+        {"a": {"web", "web/2026-W52"}},
+        {"a": {"web/2026-W52"}, "b": {"web", "web/2026-W53"}},
+        {"b": {"web/2026-W53"}, "c": {"web", "web/2027-W01"}},
+        {"b": {"web/2026-W53"}, "d": {"web", "web/2027-W01"}},
+    ]
+    removed = [result["results"] for result in results if "results" in result]
+    assert [[made[one["item"]] for one in result] for result in removed] == [["a"], ["c"]]
+    after = filled.lxd1.images()
+    assert {name: after[name] for name in before} == before
+    assert named([after[name] for name in set(after) - set(before)], made) == {
+        "b": {"web/2026-W53"},
+        "d": {"web", "web/2027-W01"},
+    }
+
+
+def named(images: list[dict[str, Any]], names: dict[str, str]) -> dict[str, set[str]]:
+    """The aliases of images, by the names that they have for this test."""
+    return {
+        names[image["fingerprint"]]: {alias["name"] for alias in image["aliases"]}
+        for image in images
+    }
 
 
 def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) -> None:

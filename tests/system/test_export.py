@@ -10,13 +10,14 @@ import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import DOWN, Image, Proxy, Server, build_large
-from runner import Modules, Outcome
+from runner import Modules, Outcome, Run, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
@@ -89,8 +90,13 @@ def test_mode_and_owner_are_kept_too(modules: Modules, image: Image, dest: Path)
     state = os.stat(path)
     assert (stat.S_IMODE(state.st_mode), state.st_uid) == (0o600, 65534)
     assert export(modules, "web", dest, mode="0640")["changed"]
-    assert not export(modules, "web", dest, mode="0640")["changed"]
-    assert export(modules, "web", dest, check=True, mode="0600")["changed"]
+    assert not export(modules, "web", dest, mode="0640", owner="nobody")["changed"]
+    foreseen = export(modules, "web", dest, check=True, mode="0600")
+    assert foreseen["changed"]
+    assert (foreseen["diff"]["before"]["mode"], foreseen["diff"]["after"]["mode"]) == (
+        "0640",
+        "0600",
+    )
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
 
 
@@ -145,6 +151,47 @@ def test_a_byte_that_changed_on_the_way_never_gets_a_name(
     assert list(dest.iterdir()) == []
 
 
+@dataclass(frozen=True)
+class HalfWay:
+    """An export of which half has come. It goes on when the proxy is healed."""
+
+    image: Image
+    proxy: Proxy
+    run: Run
+
+
+@pytest.fixture
+def half_way(lxd: Server, modules: Modules, dest: Path, tmp_path: Path) -> Iterator[HalfWay]:
+    image = build_large(tmp_path / "large", 16 * MIB)
+    modules.import_image(image, aliases=["web"])
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        through = Modules(server=f"unix://{proxy.socket}")
+        run = through.start("lxd_image_export", name="web", dest=str(dest))
+        until(lambda: any(path.stat().st_size >= 4 * MIB for path in dest.iterdir()))
+        yield HalfWay(image, proxy, run)
+
+
+def test_what_was_killed_leaves_no_name_and_the_next_run_removes_the_rest(
+    half_way: HalfWay, modules: Modules, dest: Path
+) -> None:
+    half_way.run.kill()
+    (left,) = dest.iterdir()
+    assert left.name.startswith(".lxd_image_export-")
+    export(modules, "web", dest)
+    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
+
+
+def test_two_at_once_leave_each_other_alone(
+    half_way: HalfWay, modules: Modules, dest: Path
+) -> None:
+    assert export(modules, "web", dest)["changed"]
+    assert len(contents(dest)) == 2
+    half_way.proxy.heal()
+    assert half_way.run.wait()["changed"]
+    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
+
+
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for one mebibyte."""
@@ -163,9 +210,41 @@ def test_a_full_disk_is_a_clear_error(modules: Modules, full: Path, tmp_path: Pa
     assert list(full.iterdir()) == []
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_where_nothing_may_be_written_nothing_is_fetched(
+    lxd: Server, modules: Modules, image: Image, full: Path, check: bool
+) -> None:
+    modules.import_image(image, aliases=["web"])
+    subprocess.run(["mount", "-o", "remount,ro", full], check=True)
+    mark = lxd.mark()
+    msg = modules.fails("lxd_image_export", check, name="web", dest=str(full))
+    assert f"this task may not write to {full}" in msg
+    assert not [one for one in lxd.requests(mark) if "/export?" in one.path]
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("kind", ["tar.gz", "split"])
+def test_a_directory_in_the_way_is_an_error(
+    modules: Modules, build: Build, dest: Path, kind: str, check: bool
+) -> None:
+    modules.import_image(build(kind), aliases=["web"])
+    *_others, last = export(modules, "web", dest)["files"].values()
+    Path(last).unlink()
+    Path(last).mkdir()
+    before = sorted(dest.iterdir())
+    msg = modules.fails("lxd_image_export", check, name="web", dest=str(dest))
+    assert f"{last} is a directory" in msg
+    assert sorted(dest.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [
+        ({"name": ""}, "the name of the image is empty"),
+        ({"dest": __file__}, "which is no directory"),
+        ({"dest": ""}, "dest is empty"),
+        ({"owner": "nobody-here"}, "failed to look up user nobody-here"),
+        ({"mode": "u=zz"}, "mode must be in octal or symbolic form"),
         ({"name": "absent"}, "there is no image absent"),
         ({"dest": "/nonexistent"}, "dest is /nonexistent, which is no directory"),
     ],
@@ -175,4 +254,6 @@ def test_what_cannot_be_is_an_error(
 ) -> None:
     modules.import_image(image, aliases=["web"])
     wish: dict[str, Any] = {"name": "web", "dest": str(dest), **params}
-    assert said in modules.fails("lxd_image_export", **wish)
+    for check in (True, False):
+        assert said in modules.fails("lxd_image_export", check, **wish)
+    assert list(dest.iterdir()) == []

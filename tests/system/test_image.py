@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +42,32 @@ def alias(modules: Modules) -> Callable[..., Outcome]:
 
 
 Keep = Callable[..., Outcome]
+
+MAY_NOT = "does not let this client use the project default"
+
+
+def as_client(lxd: Server, pair: KeyPair) -> Modules:
+    """The modules, for whoever has this certificate."""
+    keys = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
+    return Modules(server=lxd.url, server_cert=str(lxd.certificate), **keys)
+
+
+def twins(lxd: Server, folder: Path) -> list[str]:
+    """Two images on the server whose fingerprints begin with the same twelve digits.
+
+    A server looks at no more than the first bytes of the second file, so that any number will do. These two were
+    found by trying some fifty million.
+    """
+    text = b"architecture: x86_64\ncreation_date: 1700000000\n"
+    metadata, rootfs = folder / "metadata.tar", folder / "rootfs"
+    with tarfile.open(metadata, "w", format=tarfile.USTAR_FORMAT) as archive:
+        member = tarfile.TarInfo("metadata.yaml")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    for number in (b"000944988", b"005062638"):
+        rootfs.write_bytes(b"hsqs" + number)
+        lxd.run("image", "import", str(metadata), str(rootfs))
+    return sorted(lxd.images())
 
 
 class TestAnImage:
@@ -97,6 +126,29 @@ class TestAnImage:
         assert moved.actions == ["move alias web", f"delete image {old.fingerprint[:12]}"]
         assert set(lxd.images()) == {new.fingerprint}
 
+    def test_check_mode_writes_nothing(
+        self, lxd: Server, modules: Modules, build: Build, keep: Keep
+    ) -> None:
+        modules.import_image(build(), aliases=["web", "www"])
+        modules.import_image(build(), aliases=["next"])
+        wish: dict[str, Any] = {
+            "aliases": ["web", "new", "next"],
+            "purge_aliases": True,
+            "delete_replaced": True,
+            "properties": {"os": "x"},
+            "purge_properties": True,
+            "public": True,
+            "profiles": [],
+            "expires_at": "2031-01-01",
+        }
+        before = (lxd.images(), lxd.aliases())
+        mark = lxd.mark()
+        foreseen = keep("web", check=True, **wish)
+        keep("web", check=True, state="absent")
+        assert lxd.writes(mark) == []
+        assert (lxd.images(), lxd.aliases()) == before
+        assert keep("web", **wish).actions == foreseen.actions
+
     def test_that_is_not_there_is_an_error(self, lxd: Server, modules: Modules) -> None:
         assert "there is no image web" in modules.fails("lxd_image", name="web", public=True)
 
@@ -114,7 +166,11 @@ class TestAnImage:
         instance = {"name": "c1", "source": {**source, "certificate": pem, "alias": "web"}}
         lxd.operation("POST", "/1.0/instances", instance)
         name = image.fingerprint
+        (found,) = modules.done("lxd_image_info")["images"]
+        assert (found["fingerprint"], found["cached"]) == (name, True)
         assert "merely caches" in modules.fails("lxd_image", name=name, public=True)
+        assert "merely caches" in modules.fails("lxd_image_alias", name="web", target=name)
+        assert lxd.aliases() == {}
         assert modules.done("lxd_image", name=name, state="absent")["changed"]
 
     def test_can_be_kept_up_to_date_only_if_its_origin_is_known(
@@ -128,14 +184,78 @@ class TestAnImage:
         msg = modules.fails("lxd_image", name="uploaded", auto_update=True)
         assert "the server does not know where it came from" in msg
 
+    def test_that_a_client_may_not_see_is_not_said_to_be_missing(
+        self, lxd: Server, modules: Modules, image: Image, pair: KeyPair, tmp_path: Path
+    ) -> None:
+        modules.import_image(image, aliases=["web"])
+        client = as_client(lxd, pair)
+        dest = str(tmp_path)
+        assert "does not trust the client" in client.fails("lxd_image", name="web", public=True)
+        assert "public images only" in client.fails("lxd_image_export", name="web", dest=dest)
+        lxd.run("project", "create", "site")
+        lxd.trust(pair.certificate, projects="site")
+        assert MAY_NOT in client.fails("lxd_image", name="web", public=True)
+        assert MAY_NOT in client.fails("lxd_image_alias", name="web", target="www")
+        assert MAY_NOT in client.fails("lxd_image_export", name="web", dest=dest)
+
+    @pytest.mark.parametrize(
+        ("given", "kept"),
+        [
+            ("2031-02-03", "2031-02-03T00:00:00Z"),
+            ("2031-02-03 04:05", "2031-02-03T04:05:00Z"),
+            ("2031-02-03T04:05:06.123456789+02:00", "2031-02-03T02:05:06.123456Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("never", "1970-01-01T00:00:00Z"),
+            # Before never there is nothing.
+            ("1970-01-01T01:00:00+05:00", "1970-01-01T00:00:00Z"),
+        ],
+    )
+    def test_expires_when_it_should_in_any_spelling(
+        self, modules: Modules, image: Image, keep: Keep, given: str, kept: str
+    ) -> None:
+        modules.import_image(image, aliases=["web"], expires_at="2030-01-01")
+        assert keep("web", expires_at=given)["image"]["expires_at"] == kept
+        assert not keep("web", expires_at=given)["changed"]
+
+    def test_that_cannot_be_so_stays_as_it_is(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        modules.import_image(build(), aliases=["web"])
+        modules.import_image(build(), aliases=["next"])
+        modules.import_image(build("vm"), aliases=["vm"])
+        before = (lxd.images(), lxd.aliases())
+        wishes: list[tuple[dict[str, Any], str]] = [
+            ({"name": ""}, "the name of the image is empty"),
+            ({"expires_at": "tomorrow"}, "'tomorrow' is not a time in ISO 8601"),
+            ({"expires_at": "2031-02-30"}, "expires_at: day is out of range"),
+            ({"expires_at": "9999-12-31T23:59:59-05:00"}, "is after the year 9999"),
+            ({"profiles": ["default", "lost"]}, "has no profile lost. It has: default."),
+            ({"properties": {"release": 1.10}}, "Quote it"),
+            ({"purge_aliases": True}, "purge_aliases is set without aliases"),
+            ({"purge_properties": True}, "purge_properties is set without properties"),
+            ({"aliases": ["vm"]}, "the alias vm belongs to the virtual-machine image"),
+            ({"aliases": ["www", "next"], "alias_conflict": "fail"}, "alias_conflict is fail"),
+            ({"auto_update": True}, "the server does not know where it came from"),
+        ]
+        for wish, said in wishes:
+            for check in (True, False):
+                params = {"name": "web", "public": True, **wish}
+                assert said in modules.fails("lxd_image", check, **params)
+        assert (lxd.images(), lxd.aliases()) == before
+
 
 class TestAnImageThatIsToBeGone:
-    @pytest.mark.parametrize("by", ["alias", "fingerprint", "prefix"])
+    @pytest.mark.parametrize("by", ["alias", "fingerprint", "prefix", "capitals"])
     def test_goes_with_its_aliases_and_then_is_gone(
         self, lxd: Server, modules: Modules, image: Image, keep: Keep, by: str
     ) -> None:
         modules.import_image(image, aliases=["web", "www"])
-        name = {"alias": "web", "fingerprint": image.fingerprint}.get(by, image.fingerprint[:12])
+        name = {
+            "alias": "web",
+            "fingerprint": image.fingerprint,
+            "prefix": image.fingerprint[:12],
+            "capitals": image.fingerprint[:13].upper(),
+        }[by]
         foreseen = keep(name, check=True, state="absent")
         assert set(lxd.images()) == {image.fingerprint}
         gone = keep(name, state="absent")
@@ -145,6 +265,19 @@ class TestAnImageThatIsToBeGone:
         assert not lxd.images() and not lxd.aliases()
         again = keep(name, state="absent")
         assert (again["changed"], again["image"], again["fingerprint"]) == (False, None, None)
+
+    def test_has_to_be_the_only_one_meant(
+        self, lxd: Server, modules: Modules, tmp_path: Path
+    ) -> None:
+        first, second = twins(lxd, tmp_path)
+        assert first[:12] == second[:12]
+        for check in (True, False):
+            msg = modules.fails("lxd_image", check, name=first[:12], state="absent")
+            assert f"{first[:12]} is the beginning of 2 fingerprints" in msg
+            assert f"Give more digits: {first[:13]}, {second[:13]}." in msg
+        assert set(lxd.images()) == {first, second}
+        modules.done("lxd_image", name=first[:13], state="absent")
+        assert set(lxd.images()) == {second}
 
     @pytest.mark.families("lxd", "incus6")
     def test_leaves_the_instances_that_were_made_of_it(
@@ -161,6 +294,23 @@ class TestAnImageThatIsToBeGone:
             outcome = modules.run("lxd_image", **params)
             # A false one is what it is by default, and so is fine.
             assert outcome.failed is (value is not False)
+
+    @pytest.mark.parametrize("name", ["web", "0" * 64])
+    def test_is_not_said_to_be_gone_to_who_may_not_see_it(
+        self, lxd: Server, modules: Modules, image: Image, pair: KeyPair, name: str
+    ) -> None:
+        modules.import_image(image, aliases=["web"])
+        wish = {"name": name, "state": "absent"}
+        client = as_client(lxd, pair)
+        for module in ("lxd_image", "lxd_image_alias"):
+            for check in (False, True):
+                assert "does not trust the client" in client.fails(module, check, **wish)
+        lxd.run("project", "create", "site")
+        lxd.trust(pair.certificate, projects="site")
+        for module in ("lxd_image", "lxd_image_alias"):
+            assert MAY_NOT in client.fails(module, **wish)
+            assert not client.done(module, project="site", **wish)["changed"]
+        assert lxd.aliases() == {"web": image.fingerprint}
 
     def test_goes_for_all_who_want_it_gone(
         self, lxd: Server, modules: Modules, image: Image
@@ -201,6 +351,38 @@ class TestAnAlias:
         alias(f"new/{name}", new_name=name)
         twice(f"remove alias {name}", state="absent")
         assert len(lxd.images()) == 2
+
+    @pytest.mark.families("lxd")
+    @pytest.mark.parametrize(
+        "name", ["a b", "50%", "%2e%2e", "why?a=b&c#1", "..", "a/../b", "/a//", "n" * 300]
+    )
+    def test_may_have_any_name(
+        self, lxd: Server, modules: Modules, image: Image, alias: Keep, name: str
+    ) -> None:
+        modules.import_image(image, aliases=["web"])
+        assert alias(name, target="web")["changed"]
+        assert not alias(name, target=name, new_name=name, description="")["changed"]
+        assert alias(name, description="d")["changed"]
+        (found,) = modules.done("lxd_image_info", name=name)["images"]
+        assert {"name": name, "description": "d"} in found["aliases"]
+        assert alias(name, new_name=f"{name}2")["changed"]
+        assert set(lxd.aliases()) == {"web", f"{name}2"}
+        assert alias(f"{name}2", state="absent")["changed"]
+        assert set(lxd.aliases()) == {"web"}
+
+    def test_whose_new_name_is_there_already_is_described_as_asked(
+        self, lxd: Server, modules: Modules, image: Image, alias: Keep
+    ) -> None:
+        modules.import_image(image)
+        for name in ("one", "two"):
+            alias(name, target=image.fingerprint, description=name)
+        mark = lxd.mark()
+        kept = alias("one", check=True, new_name="two", description="one")
+        assert lxd.writes(mark) == []
+        renamed = alias("one", new_name="two", description="one")
+        assert renamed.actions == kept.actions
+        assert listed(lxd) == {"two": renamed["alias"]}
+        assert renamed["alias"]["description"] == "one"
 
     def test_moves_and_is_described_in_one_request(
         self, lxd: Server, modules: Modules, build: Build, alias: Keep
@@ -243,14 +425,20 @@ class TestAnAlias:
             ({"name": "web", "new_name": "vm"}, "web cannot become vm"),
             ({"name": "web", "state": "absent", "target": "www"}, "of no use with state: absent"),
             ({"name": ""}, "name is empty"),
+            ({"name": "web", "new_name": ""}, "new_name is empty"),
+            ({"name": "web", "target": ""}, "the name of the image is empty"),
+            ({"name": "old", "new_name": "new"}, "there is no alias new. Give a target"),
         ],
     )
     def test_that_cannot_be_is_an_error(
-        self, modules: Modules, build: Build, params: dict[str, Any], said: str
+        self, lxd: Server, modules: Modules, build: Build, params: dict[str, Any], said: str
     ) -> None:
         modules.import_image(build(), aliases=["web", "www"])
         modules.import_image(build("vm"), aliases=["vm"])
-        assert said in modules.fails("lxd_image_alias", **params)
+        before = listed(lxd)
+        for check in (True, False):
+            assert said in modules.fails("lxd_image_alias", check, **params)
+        assert listed(lxd) == before
 
 
 def listed(lxd: Server) -> dict[str, dict[str, Any]]:
@@ -258,8 +446,8 @@ def listed(lxd: Server) -> dict[str, dict[str, Any]]:
 
 
 class TestInfo:
-    def test_tells_of_cached_images_and_of_what_aliases_are_for(
-        self, lxd: Server, modules: Modules, image: Image, alias: Keep
+    def test_tells_of_what_aliases_are_for(
+        self, modules: Modules, image: Image, alias: Keep
     ) -> None:
         modules.import_image(image, aliases=["web"])
         alias("web", description="for the web")
@@ -267,12 +455,22 @@ class TestInfo:
         assert found["aliases"] == [{"name": "web", "description": "for the web"}]
         assert found["cached"] is False
 
+    @pytest.mark.parametrize("digits", [12, 64])
+    def test_takes_a_fingerprint_in_capitals(
+        self, modules: Modules, image: Image, digits: int
+    ) -> None:
+        modules.import_image(image)
+        name = image.fingerprint[:digits].upper()
+        (found,) = modules.done("lxd_image_info", name=name)["images"]
+        assert found["fingerprint"] == image.fingerprint
+
     def test_explains_an_empty_list_to_a_client_that_may_not_see_more(
         self, lxd: Server, modules: Modules, image: Image, pair: KeyPair
     ) -> None:
         modules.import_image(image)
-        keys = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
-        stranger = Modules(server=lxd.url, server_cert=str(lxd.certificate), **keys)
+        stranger = as_client(lxd, pair)
+        msg = stranger.fails("lxd_image_info", all_projects=True)
+        assert "does not trust the client certificate" in msg
         told = stranger.done("lxd_image_info")
         assert told["images"] == []
         assert "does not trust this client, which sees public images only" in str(told["warnings"])
@@ -282,3 +480,7 @@ class TestInfo:
         assert told["images"] == []
         assert "public images only" in str(told["warnings"])
         assert "warnings" not in stranger.done("lxd_image_info", project="site")
+        modules.import_image(image, project="site")
+        seen = stranger.done("lxd_image_info", all_projects=True)["images"]
+        # Incus 6.0 shows it those of other projects besides.
+        assert "site" in {image["project"] for image in seen}

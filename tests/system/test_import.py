@@ -244,6 +244,7 @@ def test_info_lists_what_fits(lxd: Server, modules: Modules, build: Build) -> No
     def found(**wish: Any) -> set[str]:
         return {image["fingerprint"] for image in modules.done("lxd_image_info", **wish)["images"]}
 
+    mark = lxd.mark()
     assert found() == found(name="web") == {container.fingerprint}
     assert found(name=container.fingerprint[:12]) == {container.fingerprint}
     assert found(name="other") == set()
@@ -253,6 +254,7 @@ def test_info_lists_what_fits(lxd: Server, modules: Modules, build: Build) -> No
     assert found(all_projects=True, architecture="riscv64") == set()
     everywhere = modules.done("lxd_image_info", all_projects=True)["images"]
     assert {image["project"] for image in everywhere} == {"default", "site"}
+    assert lxd.writes(mark) == []
 
 
 def test_check_mode_writes_nothing(lxd: Server, modules: Modules, build: Build) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .errors import ImageStoreError, NoSuchImage, Overtaken, WrongValue
+from .errors import ImageStoreError, NoSuchImage, Overtaken
 from .images import Contents, Image
 from .planning import Plan
 from .planning.settling import absent, settled
@@ -64,11 +64,7 @@ def keep(store: Store, name: str, asked: Wanted, done: Done, check_mode: bool = 
         image = contents.named(name)
         if image is None:
             raise NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
-        if image.cached:
-            raise WrongValue(
-                f"the image {name} is one that the server merely caches, and will remove by itself",
-                "Copy or import it, and it stays.",
-            )
+        image.require_kept()
         return settled(contents, image, asked, done.steps)
 
     return converge(store, plan, done, check_mode, asked)
@@ -88,15 +84,21 @@ def converge(
 ) -> Result:
     """Carry out the plan for what the store holds; make it anew when somebody was quicker.
 
-    Rights, and whether the server can have what is ``asked``, are checked before anything is written.
+    Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
+    said that there is no such image: a client without rights is shown public images only.
     """
     first: Plan | None = None
     overtaken: Overtaken | None = None
     for _round in range(ROUNDS):
-        plan = plan_for(store.contents())
-        first = first or plan
-        if plan.says:
+        try:
+            plan = plan_for(store.contents())
+        except NoSuchImage:
             store.require_rights()
+            raise
+        first = first or plan
+        if plan.says or plan.subject is None:
+            store.require_rights()
+        if plan.says:
             store.require_names(plan.new_aliases)
             if asked:
                 store.require_possible(asked.profiles or (), bool(asked.public))

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import tempfile
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Iterator, Mapping, NamedTuple
+from typing import IO, Any, Iterator, Mapping, NamedTuple
 
 from .archives.files import ImageFiles
 from .converge import Done
@@ -23,6 +25,9 @@ from .store import Store
 
 RETRIES = 3
 """How often a broken transfer is taken up again."""
+
+TEMPORARY = ".lxd_image_export-"
+"""How the name of a file begins while it is being written."""
 
 
 class Part(NamedTuple):
@@ -45,20 +50,27 @@ class Export:
     files: dict[str, str]
 
 
-def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = False) -> Export:
-    """Have the files of an image in the folder ``dest``.
-
-    Raises NoSuchImage, WrongValue if there is no such folder, WrongFile if what came is not the image or cannot be
-    written. A file under its final name is whole.
-    """
+def require_folder(dest: str) -> None:
+    """Check that there is a folder for the files. Raises WrongValue."""
     if not os.path.isdir(dest):
-        raise WrongValue(f"dest is {dest}, which is no directory", "Make it first.")
+        raise WrongValue(f"dest is {dest or 'empty'}, which is no directory", "Make it first.")
+
+
+def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = False) -> Export:
+    """Have the files of an image in the folder ``dest``, which is there.
+
+    Raises NoSuchImage, and WrongFile if what came is not the image or cannot be written. A file under its final name is
+    whole.
+    """
     image = store.contents().named(name)
     if image is None:
-        raise NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
-    present = _present(dest, image.fingerprint)
+        hint = store.narrow_view() or "Give an alias, or 12 and more digits."
+        raise NoSuchImage(f"there is no image {name}", hint)
+    present = _present(dest, image)
     if present:
         return Export(image, present, present)
+    if not os.access(dest, os.W_OK | os.X_OK):
+        raise WrongFile(f"this task may not write to {dest}")
     retries = Retries(RETRIES, store.server.transport.deadline)
     while True:
         try:
@@ -71,9 +83,13 @@ def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = Fa
     return Export(image, {}, files)
 
 
-def _present(dest: str, fingerprint: str) -> dict[str, str]:
+def _present(dest: str, image: Image) -> dict[str, str]:
     """The files of an image that are in a folder already; none if any of them is missing or not right."""
-    names = sorted(os.listdir(dest))
+    fingerprint = image.fingerprint
+    try:
+        names = sorted(os.listdir(dest))
+    except OSError as error:
+        raise WrongFile(f"cannot read {dest}: {error.strerror}") from error
     roots = [name for name in names if name.startswith(f"{fingerprint}.")] + [fingerprint]
     heads = [name for name in names if name.startswith(f"meta-{fingerprint}.")]
     candidates = [{"src": root} for root in roots]
@@ -82,7 +98,7 @@ def _present(dest: str, fingerprint: str) -> dict[str, str]:
         paths = {key: os.path.join(dest, name) for key, name in candidate.items()}
         try:
             with ImageFiles(*paths.values()) as files:
-                if files.digest() == fingerprint:
+                if files.size == image.size and files.digest() == fingerprint:
                     return paths
         except WrongFile:
             # Not there, or no file: it will be written.
@@ -103,7 +119,7 @@ def _fetched(
     response = download.opened.response
     try:
         if check_mode:
-            return {key: os.path.join(dest, name) for key, name, _blocks in _parts(download)}
+            return {key: _path(dest, name) for key, name, _blocks in _parts(download)}
         return _written(_parts(download), image, dest)
     finally:
         response.close()
@@ -115,23 +131,26 @@ def _written(parts: Iterator[Part], image: Image, dest: str) -> dict[str, str]:
     paths: dict[str, str] = {}
     temporary: dict[str, str] = {}
     try:
-        for key, name, blocks in parts:
-            paths[key] = os.path.join(dest, name)
-            with tempfile.NamedTemporaryFile(dir=dest, prefix=f".{name}.", delete=False) as file:
+        _remove_abandoned(dest)
+        # Open to the end: what is closed is no longer locked.
+        with ExitStack() as files:
+            for key, name, blocks in parts:
+                paths[key] = _path(dest, name)
+                file = files.enter_context(_temporary(dest))
                 temporary[key] = file.name
                 for block in blocks:
                     digest.update(block)
                     file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
-        if digest.hexdigest() != image.fingerprint:
-            raise WrongFile(
-                f"what came is {digest.hexdigest()}, not the image {image.fingerprint}",
-                "Nothing was written. Run the task again.",
-            )
-        for key, path in paths.items():
-            os.chmod(temporary[key], 0o666 & ~_umask())
-            os.rename(temporary[key], path)
+            if digest.hexdigest() != image.fingerprint:
+                raise WrongFile(
+                    f"what came is {digest.hexdigest()}, not the image {image.fingerprint}",
+                    "Nothing was written. Run the task again.",
+                )
+            for key, path in paths.items():
+                os.chmod(temporary[key], 0o666 & ~_umask())
+                os.rename(temporary[key], path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = f"It takes {image.size} bytes in {dest}." if full else ""
@@ -141,6 +160,41 @@ def _written(parts: Iterator[Part], image: Image, dest: str) -> dict[str, str]:
             if os.path.exists(name):
                 os.unlink(name)
     return paths
+
+
+def _path(dest: str, name: str) -> str:
+    """Where a file of this name goes. Raises WrongFile if a directory is there."""
+    path = os.path.join(dest, name)
+    if os.path.isdir(path):
+        raise WrongFile(
+            f"{path} is a directory, where the image's file has to go", "Move it away first."
+        )
+    return path
+
+
+def _temporary(dest: str) -> IO[Any]:
+    """A new file under a temporary name, locked for as long as it is open."""
+    while True:
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # who asked for it closes it
+            dir=dest, prefix=TEMPORARY, delete=False
+        )
+        with suppress(OSError):
+            # Where nobody can lock, nobody takes a file for abandoned either.
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        # Another task took it for abandoned, in the moment before it was locked.
+        file.close()
+
+
+def _remove_abandoned(dest: str) -> None:
+    """Remove what exports have left in a folder that were killed: temporary files that nobody has locked."""
+    for name in os.listdir(dest):
+        if name.startswith(TEMPORARY):
+            path = os.path.join(dest, name)
+            with suppress(OSError), open(path, "r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(path)
 
 
 def _umask() -> int:
@@ -187,6 +241,9 @@ class _Form:
 
     def next_part(self) -> str:
         """Go to the next part; what its head says of it (Content-Disposition)."""
+        for _block in self.content():
+            # Passed over, if nobody has read it.
+            pass
         self._read_to(self._mark)
         head = self._read_to(b"\r\n\r\n").decode("utf-8", "replace")
         for line in head.splitlines():

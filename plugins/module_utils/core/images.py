@@ -85,8 +85,11 @@ def parse_time(text: str) -> datetime:
     if zone and zone not in "Zz":
         digits = zone[1:].replace(":", "").ljust(4, "0")
         offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-        moment = moment - offset if zone[0] == "+" else moment + offset
-    return moment
+        try:
+            moment = moment - offset if zone[0] == "+" else moment + offset
+        except OverflowError:
+            raise ValueError(f"{text!r} is after the year 9999") from None
+    return max(moment, NEVER)
 
 
 def format_time(moment: datetime) -> str:
@@ -203,6 +206,14 @@ class Image:
         """The names of its aliases."""
         return frozenset(alias.name for alias in self.aliases)
 
+    def require_kept(self) -> None:
+        """Raises WrongValue if its server will remove it by itself, and its aliases with it."""
+        if self.cached:
+            raise WrongValue(
+                f"the image {short(self.fingerprint)} is one that the server merely caches, and will remove by itself",
+                "Copy or import it, and it stays.",
+            )
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -244,8 +255,11 @@ class Contents:
     def named(self, name: str) -> Image | None:
         """The image that a person means by an alias, or by 12 or more digits of a fingerprint; None if there is none.
 
-        An alias wins over a fingerprint, as with ``lxc``. Raises NoSuchImage if the digits fit several.
+        An alias wins over a fingerprint, as with ``lxc``. Raises NoSuchImage if the digits fit several, and WrongValue
+        if the name is empty.
         """
+        if not name:
+            raise WrongValue("the name of the image is empty", "Give an alias or a fingerprint.")
         aliased = self.behind(name)
         if aliased or not is_prefix(name.lower()):
             return aliased
@@ -319,7 +333,7 @@ class Filter:
             (
                 name is None
                 or name in image.alias_names
-                or (is_prefix(name) and image.fingerprint.startswith(name))
+                or (is_prefix(name.lower()) and image.fingerprint.startswith(name.lower()))
             )
             and all(
                 image.properties.get(key) == value for key, value in (self.properties or {}).items()

@@ -75,7 +75,11 @@ class Store:
         return ""
 
     def contents_everywhere(self) -> Contents:
-        """The images of all projects that this client may see; each image's ``raw`` names its ``project``."""
+        """The images of all projects that this client may see; each image's ``raw`` names its ``project``.
+
+        Raises Untrusted: a stranger is shown no projects.
+        """
+        self.server.require_trust()
         if self.server.dialect.does("lists_all_projects"):
             images = self.server.call(
                 "GET", "/1.0/images", {"all-projects": "true", "recursion": "1"}
@@ -187,6 +191,10 @@ class Store:
         except Refused as error:
             if error.status != 404:
                 raise
+        except OperationFailed:
+            # Somebody else was quicker, after the server had taken the request: it has no code for that.
+            if self.holds(fingerprint):
+                raise
 
     def delete_unnamed(self, fingerprint: str) -> None:
         """Delete an image that has no alias. Raises Overtaken if it has one (again)."""
@@ -284,12 +292,8 @@ class Store:
 
     def no_image(self, name: str) -> NoSuchImage:
         """What to raise when there is no such image for us to see."""
-        if self.server.trusts_us:
-            return NoSuchImage(f"{self} has no image {name}")
-        return NoSuchImage(
-            f"{self} has no public image {name}",
-            "It does not trust this client, so private images are hidden from it.",
-        )
+        narrow = self.narrow_view()
+        return NoSuchImage(f"{self} has no {'public ' if narrow else ''}image {name}", narrow)
 
     def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
         """The image's file, or a form with its two files, as an answer whose body is still to be read.

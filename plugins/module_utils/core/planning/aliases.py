@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ..errors import NoSuchImage, WrongValue
-from ..images import Alias, Contents, Image
+from ..images import Contents, Image
 from . import Plan
 from .steps import AddAlias, DescribeAlias, MoveAlias, RemoveAlias, RenameAlias, Step
 
@@ -46,7 +46,10 @@ class AliasWish:
 
 
 def alias_settled(contents: Contents, wish: AliasWish) -> Plan:
-    """The plan for one alias. Raises NoSuchImage, and WrongValue if another alias has the new name."""
+    """The plan for one alias.
+
+    Raises NoSuchImage, and WrongValue if another alias has the new name, or if the image will not stay.
+    """
     holder = contents.behind(wish.name)
     if wish.absent:
         before = shown(contents, wish.name)
@@ -66,14 +69,16 @@ def alias_settled(contents: Contents, wish: AliasWish) -> Plan:
     else:
         holder, before = renamed, shown(contents, wish.final_name)
     target = _target(contents, wish, holder)
-    steps = (*renames, *_steps(wish, target, holder))
+    target.require_kept()
+    # The new alias, if it is there already, keeps its own.
+    described = shown(contents, wish.final_name) or before
+    description = described.get("description", "")
+    steps = (*renames, *_steps(wish, target, holder, description))
     after = {
         "name": wish.final_name,
         "target": target.fingerprint,
         "type": target.type,
-        "description": before.get("description", "")
-        if wish.description is None
-        else wish.description,
+        "description": description if wish.description is None else wish.description,
     }
     return Plan(target, steps, before, after)
 
@@ -87,12 +92,8 @@ def shown(contents: Contents, name: str) -> dict[str, Any]:
         "name": name,
         "target": image.fingerprint,
         "type": image.type,
-        "description": _alias(image, name).description,
+        "description": next(alias.description for alias in image.aliases if alias.name == name),
     }
-
-
-def _alias(image: Image, name: str) -> Alias:
-    return next(alias for alias in image.aliases if alias.name == name)
 
 
 def _target(contents: Contents, wish: AliasWish, holder: Image | None) -> Image:
@@ -110,13 +111,15 @@ def _target(contents: Contents, wish: AliasWish, holder: Image | None) -> Image:
     return target
 
 
-def _steps(wish: AliasWish, target: Image, holder: Image | None) -> tuple[Step, ...]:
+def _steps(
+    wish: AliasWish, target: Image, holder: Image | None, description: str
+) -> tuple[Step, ...]:
+    """What the alias takes under its final name. ``holder`` and ``description`` are what it has there so far."""
     name = wish.final_name
     if holder is None:
         return (AddAlias(name, wish.description or ""),)
     if holder.fingerprint != target.fingerprint:
         return (MoveAlias(name, holder.fingerprint, wish.description),)
-    had = _alias(holder, wish.name if wish.name in holder.alias_names else name).description
-    if wish.description is not None and wish.description != had:
+    if wish.description is not None and wish.description != description:
         return (DescribeAlias(name, wish.description),)
     return ()

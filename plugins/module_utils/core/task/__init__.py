@@ -248,26 +248,37 @@ class Task:
 
     def export(self) -> dict[str, Any]:
         """Have an image's files in a folder. The values to return."""
-        from ..exporting import export
+        from ..exporting import export, require_folder
 
-        result = export(
-            self.store, self.params["name"], self.params["dest"], self.done, self.check_mode
-        )
+        dest = self.params["dest"]
+        require_folder(dest)
+        self._require_file_options(dest)
+        result = export(self.store, self.params["name"], dest, self.done, self.check_mode)
         values = {
             **self.so_far,
             "fingerprint": result.image.fingerprint,
             "image": dict(result.image.raw),
             "files": result.files,
         }
-        values["diff"] = {"before": {"files": result.before}, "after": {"files": result.files}}
-        if not self._module._diff:
-            del values["diff"]
+        diff = {"before": {"files": result.before}, "after": {"files": result.files}}
         module = self._module
         for path in result.files.values():
             if not self.check_mode or result.before:
                 wish = module.load_file_common_arguments(self.params, path=path)
-                values["changed"] = module.set_fs_attributes_if_different(wish, values["changed"])
+                values["changed"] = module.set_fs_attributes_if_different(
+                    wish, values["changed"], diff if result.before else None
+                )
+        if module._diff:
+            values["diff"] = diff
         return values
+
+    def _require_file_options(self, path: str) -> None:
+        """Have Ansible say now what it could not do with owner, group and mode, and not when all has been fetched."""
+        module = self._module
+        asked, module.check_mode = module.check_mode, True
+        wish = module.load_file_common_arguments(self.params, path=path)
+        module.set_fs_attributes_if_different(wish, False)
+        module.check_mode = asked
 
     @property
     def check_mode(self) -> bool:

@@ -78,6 +78,14 @@ class TestAnAlias:
     def test_whose_renaming_did_not_come_to_its_end_is_renamed(self):
         assert says("web", new_name="app") == ["rename alias web to app"]
 
+    def test_whose_new_name_is_there_already_is_described_as_that_is(self):
+        plan = alias_settled(STORE, wish("web", new_name="app"))
+        assert plan.after["description"] == "about app"
+        assert says("web", new_name="app", description="about web") == [
+            "rename alias web to app",
+            "set description of alias app",
+        ]
+
     def test_goes_and_then_is_gone(self):
         assert says("web", state="absent") == ["remove alias web"]
         assert says("gone", state="absent") == []

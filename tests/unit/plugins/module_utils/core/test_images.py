@@ -61,8 +61,19 @@ class TestTimes:
     def test_both_of_lxds_ways_to_say_never_are_never(self, text):
         assert parse_time(text) == NEVER
 
+    def test_before_never_there_is_nothing(self):
+        assert parse_time("1970-01-01T01:00:00+05:00") == NEVER
+
     @pytest.mark.parametrize(
-        "text", ["tomorrow", "2030-13-01", "2030-06-01T25:00", "01.06.2030", ""]
+        "text",
+        [
+            "tomorrow",
+            "2030-13-01",
+            "2030-06-01T25:00",
+            "01.06.2030",
+            "9999-12-31T23:59:59-05:00",
+            "",
+        ],
     )
     def test_what_is_no_time_is_refused(self, text):
         with pytest.raises(ValueError):
