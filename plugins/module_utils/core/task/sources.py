@@ -165,7 +165,9 @@ def import_source(task: Task) -> Iterator[Source]:
         from ..archives.packing import Tree
         from ..sources.directory import DirectorySource
 
-        yield DirectorySource(Tree(params["src"]), params["compression"], expected)
+        tree = Tree(params["src"])
+        yield DirectorySource(tree, params["compression"], expected)
+        task.warn(tree.remark)
         return
     from ..archives.files import ImageFiles
     from ..sources.files import FileSource
