@@ -28,6 +28,16 @@ class ActionModule(ActionBase):
         self._supports_async = True
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        answer: dict[str, Any] = {}
+        try:
+            answer = self._answer()
+        finally:
+            if self._task.async_val and "ansible_job_id" not in answer:
+                # Ansible leaves this to the job in the background, and there is none.
+                controller_files.remove(self)
+        return answer
+
+    def _answer(self) -> dict[str, Any]:
         args = self._task.args
         names = [name for name in ("src", "metadata", "rootfs") if args.get(name)]
         # Which options go together is for the module to say; here it only matters whether there are files to find.
@@ -36,7 +46,11 @@ class ActionModule(ActionBase):
         paths = [controller_files.find(self, str(args[name])) for name in names]
         if controller_files.is_here(self):
             return self._in_the_end({**dict(zip(names, paths, strict=True)), "remote_src": True})
-        return self._import(ControllerImage(*paths), names)
+        image = ControllerImage(*paths)
+        answer = self._import(image, names)
+        if image.remark:
+            self._display.warning(image.remark)
+        return answer
 
     @staticmethod
     def _is_remote(args: dict[str, Any]) -> bool:
@@ -54,12 +68,18 @@ class ActionModule(ActionBase):
         first = self._module({"_file": {**known, "asks": in_background}})
         if first.get("failed"):
             return first
+        needed = "upload" in first.get("actions", ()) or first.get("needs_file")
+        if given and needed:
+            # Now its content matters, and it has to be what was announced.
+            found = image.identify()
+            if self._task.check_mode or found.get("fingerprint") not in (
+                None,
+                known["fingerprint"],
+            ):
+                return self._module({"_file": {**found, "name": image.name}})
         if self._task.check_mode:
-            if given and "upload" in first["actions"]:
-                # Now its content matters, and it has to be what was announced.
-                return self._module({"_file": {**image.identify(), "name": image.name}})
             return first
-        if not first.get("needs_file"):
+        if not needed:
             return self._in_the_end({"_file": known}) if in_background else first
         compression = str(self._task.args.get("compression") or "gzip")
         with image.as_files(compression) as (paths, archive):
