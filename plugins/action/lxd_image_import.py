@@ -39,7 +39,8 @@ class ActionModule(ActionBase):
 
     def _answer(self) -> dict[str, Any]:
         args = self._task.args
-        names = [name for name in ("src", "metadata", "rootfs") if args.get(name)]
+        files = ("src", "metadata", "rootfs")
+        names = [name for name in (*files, "url", "metadata_url") if args.get(name)]
         # Which options go together is for the module to say; here it only matters whether there are files to find.
         if names not in (["src"], ["metadata", "rootfs"]) or self._is_remote(args):
             return self._in_the_end({})

@@ -218,9 +218,9 @@ transferred:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.task.module import MaskingModule
 
 
 def bring(task: Task) -> dict[str, Any]:
@@ -247,7 +247,7 @@ def name_of(params: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_import())
+    module = MaskingModule(**options.image_import())
     run(module, f"import {name_of(module.params)}", bring)
 
 

@@ -42,13 +42,21 @@ class Authority:
         """The PEM file of its certificate."""
         return self._pair.certificate
 
-    def issue(self, name: str, *hosts: str) -> KeyPair:
+    def issue(self, name: str, *hosts: str, expired: bool = False) -> KeyPair:
         """A key pair for an https server with these names and IP addresses: ``NAME.crt``, ``.key``.
 
         The certificate file holds nothing else: there is no chain to send.
         """
         names = f"subjectAltName={','.join(map(_alternative, hosts))}"
-        return _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
+        pair = _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
+        if expired:
+            request = str(self._folder / f"{name}.csr")
+            subject = ["-subj", f"/O=imagestore-lab/CN={name}"]
+            _openssl(["req", "-new", "-key", str(pair.key), *subject, "-out", request])
+            signer = ["-CA", str(self._pair.certificate), "-CAkey", str(self._pair.key)]
+            signed = ["-in", request, "-out", str(pair.certificate), "-days", "-1"]
+            _openssl(["x509", "-req", *signer, *signed])
+        return pair
 
 
 def client_certificate(folder: Path, name: str = "client") -> KeyPair:
@@ -66,7 +74,7 @@ def _make(folder: Path, name: str, *extensions: str, issuer: KeyPair | None = No
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     pair = KeyPair(folder / f"{name}.crt", folder / f"{name}.key")
-    command = ["openssl", "req", "-x509", "-sha384", "-nodes", "-days", "3650"]
+    command = ["req", "-x509", "-sha384", "-nodes", "-days", "3650"]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]
     command += ["-subj", f"/O=imagestore-lab/CN={name}"]
     command += ["-keyout", str(pair.key), "-out", str(pair.certificate)]
@@ -74,13 +82,17 @@ def _make(folder: Path, name: str, *extensions: str, issuer: KeyPair | None = No
         command += ["-addext", extension]
     if issuer is not None:
         command += ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
+    _openssl(command)
+    return pair
+
+
+def _openssl(command: list[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(["openssl", *command], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise LabError("openssl is not installed; run: python3 tests/lab install") from None
     if done.returncode != 0:
         raise LabError(f"openssl: {done.stderr.strip()}")
-    return pair
 
 
 def _alternative(host: str) -> str:
