@@ -42,21 +42,22 @@ class Authority:
         """The PEM file of its certificate."""
         return self._pair.certificate
 
-    def issue(self, name: str, *hosts: str, expired: bool = False) -> KeyPair:
+    def issue(self, name: str, *hosts: str) -> KeyPair:
         """A key pair for an https server with these names and IP addresses: ``NAME.crt``, ``.key``.
 
         The certificate file holds nothing else: there is no chain to send.
         """
         names = f"subjectAltName={','.join(map(_alternative, hosts))}"
-        pair = _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
-        if expired:
-            request = str(self._folder / f"{name}.csr")
-            subject = ["-subj", f"/O=imagestore-lab/CN={name}"]
-            _openssl(["req", "-new", "-key", str(pair.key), *subject, "-out", request])
-            signer = ["-CA", str(self._pair.certificate), "-CAkey", str(self._pair.key)]
-            signed = ["-in", request, "-out", str(pair.certificate), "-days", "-1"]
-            _openssl(["x509", "-req", *signer, *signed])
-        return pair
+        return _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
+
+    def expire(self, pair: KeyPair) -> None:
+        """Give a key pair a certificate, in place of its own, whose time is over."""
+        request = str(pair.key.with_suffix(".csr"))
+        subject = ["-subj", f"/O=imagestore-lab/CN={pair.key.stem}"]
+        _openssl(["req", "-new", "-key", str(pair.key), *subject, "-out", request])
+        signer = ["-CA", str(self._pair.certificate), "-CAkey", str(self._pair.key)]
+        signed = ["-in", request, "-out", str(pair.certificate), "-days", "-1"]
+        _openssl(["x509", "-req", *signer, *signed])
 
 
 def client_certificate(folder: Path, name: str = "client") -> KeyPair:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -108,6 +109,16 @@ def test_a_container_has_all_that_was_in_the_tree(
     assert os.getxattr(there / "bin/busybox", "user.a=b") == b"1"
     assert int((there / "etc/hosts").stat().st_mtime_ns) == -2_000_000_000
     assert not (there / "agent").exists()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_it_is_packed_with_no_copy_on_disk(
+    modules: Modules, directory: Path, compression: str
+) -> None:
+    run = modules.start("lxd_image_import", **files(directory), compression=compression)
+    # From now on it cannot write a byte to any file.
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
+    assert run.wait().actions == ["upload"]
 
 
 def test_a_file_that_is_written_to_meanwhile_is_an_error_and_nothing_is_kept(

@@ -677,7 +677,9 @@ class TestHostileAnswers:
     def test_with_an_expired_certificate(
         self, lxd: Server, private: Modules, authority: Authority, image: Image
     ) -> None:
-        with Hostile(authority.issue("expired", "127.0.0.1", expired=True)) as web:
+        pair = authority.issue("expired", "127.0.0.1")
+        authority.expire(pair)
+        with Hostile(pair) as web:
             web.answers["/it"] = good(web, image)
             msg = self.refused(lxd, private, web)
         assert f"that {authority.certificate} does not vouch for" in msg
