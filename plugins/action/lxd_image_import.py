@@ -65,22 +65,20 @@ class ActionModule(ActionBase):
         given = self._task.args.get("fingerprint")
         known = {"fingerprint": str(given).strip().lower()} if given else image.identify()
         known["name"] = image.name
-        in_background = bool(self._task.async_val) and not self._task.check_mode
-        first = self._module({"_file": {**known, "asks": in_background}})
+        in_background, check_mode = bool(self._task.async_val), self._task.check_mode
+        first = self._module({"_file": {**known, "asks": in_background and not check_mode}})
         if first.get("failed"):
             return first
         needed = "upload" in first.get("actions", ()) or first.get("needs_file")
         if given and needed:
             # Now its content matters, and it has to be what was announced.
             found = image.identify()
-            if self._task.check_mode or found.get("fingerprint") not in (
-                None,
-                known["fingerprint"],
-            ):
-                return self._module({"_file": {**found, "name": image.name}})
-        if self._task.check_mode:
-            return first
-        if not needed:
+            if check_mode or found.get("fingerprint") not in (None, known["fingerprint"]):
+                known = {**found, "name": image.name}
+                first = self._module({"_file": known})
+                if first.get("failed"):
+                    return first
+        if check_mode or not needed:
             return self._in_the_end({"_file": known}) if in_background else first
         compression = str(self._task.args.get("compression") or "gzip")
         with image.as_files(compression) as (paths, archive):

@@ -133,8 +133,11 @@ def test_where_controller_and_host_are_one_nothing_is_copied(
 def test_it_works_in_the_background(site: Site, build: Build, form: str) -> None:
     files, _fingerprint = sources(site, build, form)
     in_background = {"async": 60, "poll": 1}
+    foreseen = site.import_image(check=True, keys=in_background, **files, aliases=["it"])
     first = site.import_image(keys=in_background, **files, aliases=["it"])
     again = site.import_image(keys=in_background, **files, aliases=["it"])
+    assert not foreseen.failed, foreseen.output
+    assert foreseen.results["it"]["actions"] == ["upload", "add alias it"]
     assert not first.failed, first.output
     assert first.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["ansible_job_id"]
