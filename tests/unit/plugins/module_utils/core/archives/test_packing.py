@@ -357,25 +357,17 @@ class TestAFileThatChangesWhileItIsPacked:
     def path(self, tmp_path):
         return directory(tmp_path / "a", [("a", bytes(5 << 20)), ("b", b"b")])
 
-    def test_is_an_error_if_it_grows(self, path):
-        def change():
-            with open(path / "rootfs/a", "ab") as file:
-                file.write(b"more")
+    @pytest.mark.parametrize("change", ["grows", "shrinks", "is written to"])
+    def test_is_an_error_if_it(self, path, change):
+        def changed():
+            with open(path / "rootfs/a", "ab" if change == "grows" else "r+b") as file:
+                if change == "shrinks":
+                    file.truncate(2 << 20)
+                else:
+                    file.write(b"more")
 
         with pytest.raises(WrongFile, match="rootfs/a changed while it was packed"):
-            while_packing(path, change)
-
-    def test_is_an_error_if_it_shrinks(self, path):
-        with pytest.raises(WrongFile, match="rootfs/a changed while it was packed"):
-            while_packing(path, lambda: os.truncate(path / "rootfs/a", 2 << 20))
-
-    def test_is_an_error_if_it_is_written_to(self, path):
-        def change():
-            with open(path / "rootfs/a", "r+b") as file:
-                file.write(b"x")
-
-        with pytest.raises(WrongFile, match="rootfs/a changed while it was packed"):
-            while_packing(path, change)
+            while_packing(path, changed)
 
     def test_is_an_error_if_it_goes(self, path):
         with pytest.raises(WrongFile, match=r"cannot pack .*rootfs/b: No such file"):
