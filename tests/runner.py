@@ -42,7 +42,7 @@ class Run:
         reading, writing = os.pipe()
         self._output = os.fdopen(reading, "rb")
         try:
-            self._pid = nursery().start(f"{MODULES}.{name}", params, writing)
+            self.pid = nursery().start(f"{MODULES}.{name}", params, writing)
         finally:
             os.close(writing)
 
@@ -57,7 +57,7 @@ class Run:
                 if not part:
                     break
             else:
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
                 raise AssertionError(f"the module still runs after {seconds} seconds")
         text = said.decode()
         # Nothing that a user, a file or a server can cause may end in a traceback.
@@ -69,7 +69,7 @@ class Run:
     def kill(self) -> None:
         """Kill it, as if its host had crashed. It may have come to its end before."""
         with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
         self._output.read()
         self._output.close()
 

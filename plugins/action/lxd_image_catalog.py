@@ -8,27 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
     ControllerImage,
+)
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.controllers_half import (
+    ControllersHalf,
 )
 
 _FILES = ("src", "metadata", "rootfs")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllersHalf):
     """Tells the module what the files are, if it asks for that, and sends those that its tree lacks."""
 
-    TRANSFERS_FILES = True
-
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        self._supports_check_mode = True
-        self._supports_async = True
-        super().run(tmp, task_vars)
-        self._vars = task_vars or {}
+    def _answer(self) -> dict[str, Any]:
         args = self._task.args
         given = args.get("images")
         # What is wrong with the options is for the module to say.
@@ -56,9 +50,9 @@ class ActionModule(ActionBase):
         told: list[dict[str, Any]] = [
             {"stamp": image.stamp()} if image.paths else {} for image in images
         ]
-        in_background = bool(self._task.async_val) and not self._task.check_mode
+        asks = self._in_background and not self._task.check_mode
         while True:
-            result = self._module(told, asks=in_background)
+            result = self._module({"_controller": {"images": told, "asks": asks}})
             lacks = result.get("lacks")
             if result.get("failed") or not lacks:
                 break
@@ -68,19 +62,6 @@ class ActionModule(ActionBase):
                 told[number]["paths"] = controller_files.send(
                     self, images[number].paths, self._vars, f"{number}-"
                 )
-        if not in_background or result.get("failed"):
+        if not self._in_background or result.get("failed"):
             return result
         return self._in_the_end({"_controller": {"images": told}})
-
-    def _module(self, told: list[dict[str, Any]], asks: bool) -> dict[str, Any]:
-        """What the module says of these images; if it is only asked, it does nothing."""
-        args = {**self._task.args, "_controller": {"images": told, "asks": asks}}
-        return dict(self._execute_module(module_args=args, task_vars=self._vars))
-
-    def _in_the_end(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The same, for the last time, and in the background if that is wanted."""
-        args = {**self._task.args, **options}
-        answer = self._execute_module(
-            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
-        )
-        return dict(answer)

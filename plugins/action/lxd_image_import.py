@@ -8,68 +8,58 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
     ControllerImage,
 )
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.controllers_half import (
+    ControllersHalf,
+)
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllersHalf):
     """Finds out what a file is, lets the module see whether the store lacks it, and only then sends it."""
 
-    TRANSFERS_FILES = True
-
-    def run(
-        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        self._supports_check_mode = True
-        self._supports_async = True
-        super().run(tmp, task_vars)
-        self._vars = task_vars or {}
+    def _answer(self) -> dict[str, Any]:
         args = self._task.args
-        names = [name for name in ("src", "metadata", "rootfs") if args.get(name)]
+        files = ("src", "metadata", "rootfs")
+        names = [name for name in (*files, "url", "metadata_url") if args.get(name)]
         # Which options go together is for the module to say; here it only matters whether there are files to find.
         if names not in (["src"], ["metadata", "rootfs"]) or controller_files.is_remote(args):
             return self._in_the_end({})
         paths = [controller_files.find(self, str(args[name])) for name in names]
         if controller_files.is_here(self):
             return self._in_the_end({**dict(zip(names, paths, strict=True)), "remote_src": True})
-        return self._import(ControllerImage(*paths), names)
+        image = ControllerImage(*paths)
+        answer = self._import(image, names)
+        if image.remark:
+            self._display.warning(image.remark)
+        return answer
 
     def _import(self, image: ControllerImage, names: list[str]) -> dict[str, Any]:
         given = self._task.args.get("fingerprint")
         known = {"fingerprint": str(given).strip().lower()} if given else image.identify()
         known["name"] = image.name
-        in_background = bool(self._task.async_val) and not self._task.check_mode
-        first = self._module({"_file": {**known, "asks": in_background}})
+        in_background, check_mode = self._in_background, self._task.check_mode
+        first = self._module({"_file": {**known, "asks": in_background and not check_mode}})
         if first.get("failed"):
             return first
-        if self._task.check_mode:
-            if given and "upload" in first["actions"]:
-                # Now its content matters, and it has to be what was announced.
-                return self._module({"_file": {**image.identify(), "name": image.name}})
-            return first
-        if not first.get("needs_file"):
+        needed = "upload" in first.get("actions", ()) or first.get("needs_file")
+        if given and needed:
+            # Now its content matters, and it has to be what was announced.
+            found = image.identify()
+            if check_mode or found.get("fingerprint") not in (None, known["fingerprint"]):
+                known = {**found, "name": image.name}
+                first = self._module({"_file": known})
+                if first.get("failed"):
+                    return first
+        if check_mode or not needed:
             return self._in_the_end({"_file": known}) if in_background else first
         compression = str(self._task.args.get("compression") or "gzip")
         with image.as_files(compression) as (paths, archive):
             sent = controller_files.send(self, paths, self._vars)
         there = {"_file": {"name": image.name, "archive": archive}, "remote_src": True}
         return _together(first, self._in_the_end({**dict(zip(names, sent, strict=True)), **there}))
-
-    def _module(self, options: dict[str, Any]) -> dict[str, Any]:
-        """What the module says, with these options over those of the task."""
-        args = {**self._task.args, **options}
-        return dict(self._execute_module(module_args=args, task_vars=self._vars))
-
-    def _in_the_end(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The same, for the last time, and in the background if that is wanted."""
-        args = {**self._task.args, **options}
-        answer = self._execute_module(
-            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
-        )
-        return dict(answer)
 
 
 def _together(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

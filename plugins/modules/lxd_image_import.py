@@ -29,7 +29,7 @@ options:
     description:
       - The file of a unified image, which is a tar archive, compressed or not, or a squashfs.
       - Or a directory that holds C(metadata.yaml), C(rootfs/), and perhaps C(templates/). It is packed while it is
-        sent, and known again as long as nothing in it changes.
+        sent, and known again as long as nothing in it changes. Sockets in it are left out, with a warning.
     type: path
   metadata:
     description:
@@ -60,7 +60,8 @@ options:
     description:
       - Whether the files are on the managed host.
       - Otherwise they are on the controller, sought where M(ansible.builtin.copy) seeks them. They are sent only if
-        the store lacks the image, and removed from the managed host again.
+        the store lacks the image, and removed from the managed host again. Unlike there, files that are encrypted with
+        Ansible Vault are refused.
     type: bool
     default: false
   fingerprint:
@@ -93,12 +94,12 @@ options:
     default: 3
   url_headers:
     description:
-      - More headers for the server of O(url). They are sent to no other, and only by a relay.
-      - Their values are masked in what the task returns.
+      - More headers for the server of O(url) or O(rootfs_url). They are sent to no other, and only by a relay.
+      - Their values are masked in what the task returns. Numbers with a point and booleans need quotes.
     type: dict
   url_username:
     description:
-      - A user name for the server of O(url), together with O(url_password).
+      - A user name for the server of O(url) or O(rootfs_url), together with O(url_password).
     type: str
   url_password:
     description:
@@ -218,9 +219,9 @@ transferred:
 
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.task.module import MaskingModule
 
 
 def bring(task: Task) -> dict[str, Any]:
@@ -247,7 +248,7 @@ def name_of(params: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_import())
+    module = MaskingModule(**options.image_import())
     run(module, f"import {name_of(module.params)}", bring)
 
 

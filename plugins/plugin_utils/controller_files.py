@@ -10,6 +10,7 @@ Private to the collection. The controller needs neither requests nor a way to an
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ class ControllerImage:
 
     def __init__(self, *paths: str) -> None:
         self.paths = paths
+        self.remark = ""
+        """What has to be said of a directory, once it was packed; mostly nothing."""
 
     @property
     def is_directory(self) -> bool:
@@ -54,7 +57,10 @@ class ControllerImage:
         """What is in it, in the words of ``core/sources/announced.py``. Reads all of it."""
         with _said("look at", self.name):
             if self.is_directory:
-                return {"archive": Tree(self.paths[0]).digest(), "type": CONTAINER}
+                tree = Tree(self.paths[0])
+                archive = tree.digest()
+                self.remark = tree.remark
+                return {"archive": archive, "type": CONTAINER}
             with ImageFiles(*self.paths) as files:
                 return {"type": inspect(files), "fingerprint": files.digest()}
 
@@ -76,16 +82,18 @@ class ControllerImage:
             return
         archive = sha256()
 
-        def read() -> Iterator[bytes]:
-            for block in Tree(self.paths[0]).archive():
+        def read(tree: Tree) -> Iterator[bytes]:
+            for block in tree.archive():
                 archive.update(block)
                 yield block
 
         with tempfile.NamedTemporaryFile(dir=_local_folder(), suffix=".tar") as file:
             with _said("pack", self.name):
-                for block in compressed(read(), compression):
+                tree = Tree(self.paths[0])
+                for block in compressed(read(tree), compression):
                     file.write(block)
                 file.flush()
+                self.remark = tree.remark
             yield (file.name,), archive.hexdigest()
 
 
@@ -137,13 +145,20 @@ def send(
     shell = action._connection._shell
     if shell.tmpdir is None:
         action._make_tmp_path()
-    sent = [
-        str(
-            action._transfer_file(
-                path, shell.join_path(shell.tmpdir, f"{group}{number}-{os.path.basename(path)}")
-            )
-        )
-        for number, path in enumerate(paths)
-    ]
+    names = [_plain(path) for path in paths]
+    sent = []
+    for number, (path, name) in enumerate(zip(paths, names, strict=True)):
+        own = group + (name if names.count(name) == 1 else f"{number}-{name}")
+        sent.append(str(action._transfer_file(path, shell.join_path(shell.tmpdir, own))))
     action._fixup_perms2((shell.tmpdir, *sent))
     return sent
+
+
+def _plain(path: str) -> str:
+    """What to call a file on the managed host, so that neither Ansible nor a shell there reads more into its name."""
+    return re.sub("[^0-9A-Za-z._-]", "_", os.path.basename(path))[-100:]
+
+
+def remove(action: ActionBase) -> None:
+    """Remove the task's temporary folder on the managed host, with all that was sent there, before the task ends."""
+    action._remove_tmp_path(action._connection._shell.tmpdir)

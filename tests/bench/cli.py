@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import import_files, publish
+from . import import_directory, import_files, publish
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "import-fingerprint": import_files.fingerprint,
     "import-memory": import_files.memory,
     "import-unchanged": import_files.unchanged,
+    "import-directory": import_directory.directory,
     "publish-unchanged": publish.unchanged,
     "publish-endpoint": publish.endpoint,
 }

@@ -50,6 +50,15 @@ class Authority:
         names = f"subjectAltName={','.join(map(_alternative, hosts))}"
         return _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
 
+    def expire(self, pair: KeyPair) -> None:
+        """Give a key pair a certificate, in place of its own, whose time is over."""
+        request = str(pair.key.with_suffix(".csr"))
+        subject = ["-subj", f"/O=imagestore-lab/CN={pair.key.stem}"]
+        _openssl(["req", "-new", "-key", str(pair.key), *subject, "-out", request])
+        signer = ["-CA", str(self._pair.certificate), "-CAkey", str(self._pair.key)]
+        signed = ["-in", request, "-out", str(pair.certificate), "-days", "-1"]
+        _openssl(["x509", "-req", *signer, *signed])
+
 
 def client_certificate(folder: Path, name: str = "client") -> KeyPair:
     """Make a key pair for a client: ``NAME.crt`` and ``NAME.key`` in a folder."""
@@ -66,7 +75,7 @@ def _make(folder: Path, name: str, *extensions: str, issuer: KeyPair | None = No
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     pair = KeyPair(folder / f"{name}.crt", folder / f"{name}.key")
-    command = ["openssl", "req", "-x509", "-sha384", "-nodes", "-days", "3650"]
+    command = ["req", "-x509", "-sha384", "-nodes", "-days", "3650"]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"]
     command += ["-subj", f"/O=imagestore-lab/CN={name}"]
     command += ["-keyout", str(pair.key), "-out", str(pair.certificate)]
@@ -74,13 +83,17 @@ def _make(folder: Path, name: str, *extensions: str, issuer: KeyPair | None = No
         command += ["-addext", extension]
     if issuer is not None:
         command += ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
+    _openssl(command)
+    return pair
+
+
+def _openssl(command: list[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(["openssl", *command], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise LabError("openssl is not installed; run: python3 tests/lab install") from None
     if done.returncode != 0:
         raise LabError(f"openssl: {done.stderr.strip()}")
-    return pair
 
 
 def _alternative(host: str) -> str:

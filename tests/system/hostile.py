@@ -21,7 +21,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass
 class Answer:
-    """What to say to one path. ``body`` is written as it comes; ``length`` announces it, right or wrong."""
+    """What to say to one path. ``body`` is written as it comes; ``length`` announces it, right or wrong, unless -1."""
 
     status: int = 200
     headers: Headers = ()
@@ -36,10 +36,13 @@ class Answer:
 
 
 class Hostile:
-    """Answers by path, and notes the requests as (method, path, headers). It works while used as a context manager."""
+    """Answers by path, and notes the requests as (method, path, headers). It works while used as a context manager.
+
+    Of a list of answers each is given once, and the last for good.
+    """
 
     def __init__(self, pair: KeyPair | None = None) -> None:
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Answer | list[Answer]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self._pair = pair
 
@@ -84,13 +87,17 @@ class Hostile:
     def _answer(self, handler: BaseHTTPRequestHandler, method: str) -> None:
         path = handler.path.split("?")[0]
         self.requests.append((method, handler.path, dict(handler.headers)))
-        answer = self.answers.get(path, Answer(404))
+        answers = self.answers.get(path, Answer(404))
+        if isinstance(answers, Answer):
+            answer = answers
+        else:
+            answer = answers.pop(0) if len(answers) > 1 else answers[0]
         handler.send_response(answer.head if answer.head and method == "HEAD" else answer.status)
         for name, value in answer.headers:
             handler.send_header(name, value)
-        handler.send_header(
-            "Content-Length", str(len(answer.body) if answer.length is None else answer.length)
-        )
+        if answer.length != -1:
+            length = len(answer.body) if answer.length is None else answer.length
+            handler.send_header("Content-Length", str(length))
         handler.send_header("Connection", "close")
         handler.end_headers()
         handler.close_connection = True

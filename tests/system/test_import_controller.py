@@ -6,14 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
+import shutil
+import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import Image, Server, SshHost, build_bad, build_directory
+from lab import Image, Server, SshHost, build_bad, build_directory, client_certificate
 from playbooks import Played, play
 from runner import until
 
@@ -24,6 +30,9 @@ IMPORT = "imagestore.lxd.lxd_image_import"
 @pytest.fixture(scope="module")
 def ssh() -> Iterator[SshHost]:
     with SshHost() as host:
+        host.home.chmod(0o755)
+        (host.home / "tmp").mkdir()
+        (host.home / "tmp").chmod(0o1777)  # as /var/tmp
         yield host
 
 
@@ -34,27 +43,33 @@ class Site:
         self.folder = folder
         self.lxd = lxd
         self.ssh = ssh
+        self.temporary = (ssh.home / ".ansible/tmp", ssh.home / "tmp")
+
+    def task(self, name: str = "it", keys: Any = None, **params: Any) -> dict[str, Any]:
+        """One import into the server."""
+        params = {"server": f"unix://{self.lxd.socket}", **params}
+        return {"name": name, IMPORT: params, **(keys or {})}
+
+    def play(self, *tasks: dict[str, Any], check: bool = False, **keys: Any) -> Played:
+        """Run these on the managed host, as root if nothing else is said."""
+        variables = {
+            **self.ssh.variables,
+            "ansible_python_interpreter": sys.executable,
+            # Not where other plays of this machine have theirs.
+            "ansible_remote_tmp": str(self.temporary[0]),
+            "ansible_system_tmpdirs": [str(self.temporary[1])],
+        }
+        return play(self.folder, *tasks, check=check, host=variables, **{"become": True, **keys})
 
     def import_image(
         self, check: bool = False, local: bool = False, keys: Any = None, **params: Any
     ) -> Played:
-        task = {
-            "name": "it",
-            IMPORT: {"server": f"unix://{self.lxd.socket}", **params},
-            **(keys or {}),
-        }
-        if local:
-            return play(self.folder, task, check=check)
-        variables = {**self.ssh.variables, "ansible_python_interpreter": sys.executable}
-        return play(self.folder, task, check=check, host=variables, become=True)
+        task = self.task(keys=keys, **params)
+        return play(self.folder, task, check=check) if local else self.play(task, check=check)
 
     def left(self) -> list[Path]:
         """What lies about on the managed host."""
-        temporary = [self.ssh.home / ".ansible/tmp", Path("/var/tmp"), Path("/root/.ansible/tmp")]
-        names = (
-            path for folder in temporary if folder.exists() for path in folder.glob("ansible-tmp-*")
-        )
-        return list(names)
+        return [path for folder in self.temporary for path in folder.glob("ansible-tmp-*")]
 
 
 @pytest.fixture
@@ -91,6 +106,8 @@ def test_a_file_is_sent_only_if_the_store_lacks_its_image_and_removed_again(
     assert first.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["fingerprint"] == (fingerprint or first.results["it"]["fingerprint"])
     assert first.results["it"]["diff"]["after"]["aliases"] == ["it"]
+    if "rootfs" in files:
+        assert first.results["it"]["image"]["filename"] == files["rootfs"]
     assert again.results["it"]["changed"] is False
     assert again.results["it"]["transferred"] == 0
     assert len(site.lxd.images()) == 1
@@ -116,8 +133,11 @@ def test_where_controller_and_host_are_one_nothing_is_copied(
 def test_it_works_in_the_background(site: Site, build: Build, form: str) -> None:
     files, _fingerprint = sources(site, build, form)
     in_background = {"async": 60, "poll": 1}
+    foreseen = site.import_image(check=True, keys=in_background, **files, aliases=["it"])
     first = site.import_image(keys=in_background, **files, aliases=["it"])
     again = site.import_image(keys=in_background, **files, aliases=["it"])
+    assert not foreseen.failed, foreseen.output
+    assert foreseen.results["it"]["actions"] == ["upload", "add alias it"]
     assert not first.failed, first.output
     assert first.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["ansible_job_id"]
@@ -126,6 +146,114 @@ def test_it_works_in_the_background(site: Site, build: Build, form: str) -> None
     assert len(site.lxd.images()) == 1
     # Ansible's own wrapper cleans up after the job, when its outcome is known already.
     until(lambda: site.left() == [])
+
+
+def test_two_at_once_in_the_background_do_not_disturb_each_other(site: Site, build: Build) -> None:
+    """Started and left alone, with names that a shell would stumble over."""
+    tasks = []
+    for number, name in enumerate((" größer & $HOME 'it'", '-n "two";#')):
+        (site.folder / f"files/{name}").mkdir()
+        image = build("split")
+        for path in image.paths:
+            path.rename(site.folder / f"files/{name}/{path.name}{name}")
+        files = {
+            key: f"{name}/{path.name}{name}"
+            for key, path in zip(("metadata", "rootfs"), image.paths, strict=True)
+        }
+        keys = {"async": 60, "poll": 0, "register": f"job{number}"}
+        tasks.append(site.task(f"start{number}", keys, **files))
+    for number in range(2):
+        ended = {
+            "ansible.builtin.async_status": {"jid": f"{{{{ job{number}.ansible_job_id }}}}"},
+            "until": "it is finished",
+            "register": "it",
+            "delay": 1,
+            "retries": 60,
+        }
+        tasks.append({"name": f"end{number}", **ended})
+    played = site.play(*tasks)
+    assert not played.failed, played.output
+    assert [played.results[f"end{number}"]["actions"] for number in range(2)] == [["upload"]] * 2
+    assert len(site.lxd.images()) == 2
+    until(lambda: site.left() == [])
+
+
+def test_what_fails_before_it_is_in_the_background_leaves_no_file_behind(
+    site: Site, build: Build
+) -> None:
+    files, _fingerprint = sources(site, build, "tar.gz")
+    keys = {"async": 60, "poll": 0, "ignore_errors": True}
+    html = build_bad("html", site.folder)
+    played = site.play(
+        site.task("profile", keys, **files, profiles=["absent"]),
+        site.task("time", keys, **files, timeout=0),
+        site.task("page", keys, src=str(html)),
+        site.task("compression", keys, src=str(build_directory(site.folder)), compression="lz"),
+    )
+    assert "has no profile absent" in played.results["profile"]["msg"]
+    assert "timeout is 0" in played.results["time"]["msg"]
+    assert "is an HTML page" in played.results["page"]["msg"]
+    assert "compression must be one of" in played.results["compression"]["msg"]
+    assert site.left() == []
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that any user of this machine may read."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-open-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_another_user_who_is_not_root_may_import_it(
+    site: Site, build: Build, open_folder: Path
+) -> None:
+    pair = client_certificate(open_folder)
+    pair.key.chmod(0o644)
+    site.lxd.trust(pair.certificate)
+    pin = shutil.copy(site.lxd.certificate, open_folder / "server.crt")
+    keys = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
+    # That user need not get to the Python of these tests.
+    for name in ("requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+        package = Path(str(importlib.import_module(name).__file__)).parent
+        shutil.copytree(package, open_folder / name)
+    python = {
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_shell_allow_world_readable_temp": True,
+    }
+    files, fingerprint = sources(site, build, "split")
+    task = site.task(keys={"vars": python, "environment": {"PYTHONPATH": str(open_folder)}})
+    task[IMPORT] = {"server": site.lxd.url, "server_cert": str(pin), **keys, **files}
+    played = site.play(task, become_user="nobody")
+    assert not played.failed, played.output
+    assert played.results["it"]["actions"] == ["upload"]
+    assert set(site.lxd.images()) == {fingerprint}
+    assert site.left() == []
+
+
+def test_a_role_has_it_in_its_files(site: Site, build: Build) -> None:
+    image = build("tar.gz")
+    role = site.folder / "roles/site"
+    (role / "files").mkdir(parents=True)
+    (role / "tasks").mkdir()
+    image.metadata.rename(role / "files" / image.metadata.name)
+    (role / "tasks/main.yml").write_text(json.dumps([site.task(src=image.metadata.name)]))
+    played = site.play(roles=["site"])
+    assert not played.failed, played.output
+    assert set(site.lxd.images()) == {image.fingerprint}
+
+
+def test_sockets_in_a_directory_are_left_out_and_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = build_directory(site.folder / "files")
+    monkeypatch.chdir(tree / "rootfs")  # a socket's path has to be short
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
+        left.bind("agent")
+    played = site.import_image(src=tree.name)
+    assert not played.failed, played.output
+    assert f"Sockets in {tree} are left out" in " ".join(played.output.split())
 
 
 def test_a_fingerprint_that_the_store_has_makes_reading_the_file_needless(
@@ -143,9 +271,20 @@ def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_left(
     site: Site, build: Build, check: bool
 ) -> None:
     files, fingerprint = sources(site, build, "tar.gz")
+    mark = site.lxd.mark()
     failed = site.import_image(check=check, **files, fingerprint="0" * 64)
     assert failed.failed
-    assert str(fingerprint) in failed.results["it"]["msg"]
+    assert f"has the fingerprint {fingerprint}, not {'0' * 64}" in failed.results["it"]["msg"]
+    assert site.lxd.writes(mark) == [], "it was told on the controller"
+    assert site.left() == []
+
+
+def test_a_directory_with_another_fingerprint_is_an_error_and_nothing_is_left(
+    site: Site, build: Build
+) -> None:
+    files, _fingerprint = sources(site, build, "directory")
+    failed = site.import_image(**files, fingerprint="0" * 64)
+    assert f", not {'0' * 64}" in failed.results["it"]["msg"]
     assert site.lxd.images() == {}
     assert site.left() == []
 

@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
+import shutil
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from lab import Image, Server, build_directory
-from runner import Modules
+from lab import UP, Image, Proxy, Server, build_directory
+from runner import Modules, files, until
 
 Build = Callable[..., Image]
 
@@ -74,6 +79,67 @@ def test_a_container_starts_from_it_however_it_is_compressed(
     assert lxd.run("exec", "c1", "--", "cat", "/etc/version").strip() == "1"
 
 
+@pytest.mark.families("lxd", "incus6")
+def test_a_container_has_all_that_was_in_the_tree(
+    lxd: Server, modules: Modules, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = directory / "rootfs"
+    shutil.rmtree(directory / "templates")
+    metadata = directory / "metadata.yaml"
+    metadata.write_text(metadata.read_text().partition("templates:")[0])
+    os.link(root / "etc/version", root / "etc/same")
+    os.mknod(root / "var/odd", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    name = os.fsdecode(b"\xff" * 3) + "ö" * 100
+    (root / name).write_text("x")
+    os.setxattr(root / name, "user.any", bytes(range(256)))
+    os.setxattr(root / "bin/busybox", "user.a=b", b"1")
+    os.utime(root / "etc/hosts", ns=(0, -1_500_000_000))
+    monkeypatch.chdir(root)  # a socket's path has to be short
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
+        left.bind("agent")
+
+    first = modules.import_image(directory, aliases=["it"])
+    assert f"Sockets in {directory} are left out" in str(first["warnings"])
+    assert not modules.import_image(directory)["changed"]
+    lxd.run("launch", "it", "c1")
+    (there,) = (lxd.directory / "storage-pools").glob("*/containers/c1/rootfs")
+    assert (there / "etc/version").stat().st_ino == (there / "etc/same").stat().st_ino
+    assert os.lstat(there / "var/odd").st_rdev == os.makedev(1, 3)
+    assert os.getxattr(there / name, "user.any") == bytes(range(256))
+    assert os.getxattr(there / "bin/busybox", "user.a=b") == b"1"
+    assert int((there / "etc/hosts").stat().st_mtime_ns) == -2_000_000_000
+    assert not (there / "agent").exists()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_it_is_packed_with_no_copy_on_disk(
+    modules: Modules, directory: Path, compression: str
+) -> None:
+    run = modules.start("lxd_image_import", **files(directory), compression=compression)
+    # From now on it cannot write a byte to any file.
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
+    assert run.wait().actions == ["upload"]
+
+
+def test_a_file_that_is_written_to_meanwhile_is_an_error_and_nothing_is_kept(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    large = directory / "rootfs/a-large-one"
+    large.write_bytes(bytes(32 << 20))
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(1 << 20, UP)
+        wish = {**files(directory), "compression": "none", "server": f"unix://{proxy.socket}"}
+        run = modules.start("lxd_image_import", **wish)
+        until(lambda: proxy.passed[UP] >= 1 << 20)
+        with large.open("ab") as file:
+            file.write(b"more")
+        proxy.heal()
+        msg = run.wait()["msg"]
+    assert f"{large} changed while it was packed" in msg
+    assert lxd.images() == {}
+    until(lambda: not list((lxd.directory / "images").iterdir()))
+
+
 def test_purging_properties_leaves_the_note_of_what_it_was_made_of(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
@@ -100,9 +166,22 @@ def test_a_run_that_died_before_the_note_is_completed_by_the_next(
 def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_kept(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
+    mark = lxd.mark()
     msg = modules.import_fails(directory, fingerprint="0" * 64)
     assert f"when packed, not {'0' * 64}" in msg
     assert lxd.images() == {}
+    assert [request.method for request in lxd.writes(mark)] == ["POST"], "it never was in the store"
+
+
+def test_a_fingerprint_that_fits_makes_reading_the_directory_needless(
+    lxd: Server, modules: Modules, directory: Path
+) -> None:
+    fingerprint = modules.import_image(directory, compression="none")["fingerprint"]
+    lxd.run("image", "delete", fingerprint)
+    wish: dict[str, Any] = {"compression": "none", "fingerprint": fingerprint}
+    assert modules.import_image(directory, **wish).actions == ["upload"]
+    (directory / "rootfs/etc/motd").write_text("new")
+    assert not modules.import_image(directory, **wish)["changed"]
 
 
 def test_five_at_once_all_succeed_and_one_adds_the_image(

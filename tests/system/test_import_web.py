@@ -7,18 +7,24 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.parameters import PASS_VARS
 from hostile import Answer, Hostile
 
-from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
-from runner import Modules, Outcome
+from lab import DOWN, UP, Authority, Image, Proxy, Server, WebServer, build_large
+from playbooks import play
+from runner import Modules, Outcome, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
+VERBOSE = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
+"""The answer has the options, which older versions of Ansible always return."""
 FAMILY = os.environ.get("LAB_FAMILY", "lxd")
 OWN = "LXD" if FAMILY == "lxd" else "Incus"
 
@@ -158,6 +164,23 @@ class TestAWebServerWithTheHeaders:
         assert "mode: relay streams the image" in msg
         assert load(modules, url, mode="relay").actions == ["relay"]
 
+    def test_is_streamed_from_with_no_copy_on_disk_or_in_memory(
+        self, lxd: Server, private: Modules, site: Site, tmp_path: Path
+    ) -> None:
+        image = build_large(tmp_path / "large", 128 * MIB)
+        url = site.put(image)
+        with Proxy(lxd.socket) as proxy:
+            proxy.stall(100 * MIB, UP)
+            run = private.start("lxd_image_import", url=url, server=f"unix://{proxy.socket}")
+            # From now on it cannot write a byte to any file.
+            resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
+            until(lambda: proxy.passed[UP] >= 100 * MIB)
+            status = Path(f"/proc/{run.pid}/status").read_text()
+            proxy.heal()
+            assert run.wait().actions == ["relay"]
+        (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        assert int(peak) < 100 << 10, "KiB"
+
 
 class TestAPlainWebServer:
     def test_will_do_where_the_fingerprint_is_known(
@@ -209,20 +232,98 @@ class TestAPlainWebServer:
                 assert headers["Authorization"] == "Basic bWU6aHVudGVyMnNlY3JldA=="
                 assert headers["X-Key"] == "opensesame"
 
+    @pytest.mark.parametrize(
+        "secret", ["me:hunter2secret", "me:hunter%32secret", "me:hunter2@secret", "hunter2secret"]
+    )
     def test_may_have_its_password_in_the_address_which_is_masked(
-        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image, secret: str
     ) -> None:
         with Hostile(authority.issue("masked", "127.0.0.1")) as web:
-            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate))
-            url = web.url.replace("//", "//me:hunter2secret@")
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate), **VERBOSE)
+            url = web.url.replace("//", f"//{secret}@")
             failed = private.run("lxd_image_import", url=f"{url}/absent")
-            assert "hunter2secret" not in str(failed)
             assert "answers with the HTTP status 404" in failed["msg"]
             web.answers["/it"] = good(web, image)
             web.answers["/file"] = Answer(body=image.metadata.read_bytes())
             done = load(private, f"{url}/it")
-            assert "hunter2secret" not in str(done)
             assert web.requests[-1][2]["Authorization"].startswith("Basic ")
+        nonsense = private.run("lxd_image_import", url=url, src="/x")
+        late = private.run("lxd_image_import", url=url, timeout=0)
+        for outcome in (failed, done, nonsense, late):
+            assert outcome["invocation"]["module_args"]["url"].startswith("https://***@127.0.0.1")
+            for part in ("hunter", "secret"):
+                assert part not in str(outcome)
+
+    def test_with_a_password_that_had_to_be_quoted_is_an_error_that_does_not_show_it(
+        self, modules: Modules
+    ) -> None:
+        for secret in ("hunter2/secret", "hunter2#secret", "hunter2?secret", "hunter2/se@cret"):
+            url = f"https://me:{secret}@images.example.com/it"
+            failed = Modules(**modules.defaults, **VERBOSE).run("lxd_image_import", url=url)
+            assert "which is no http or https address" in failed["msg"]
+            assert "hunter2" not in str(failed)
+            assert "cret@" not in str(failed)
+
+    def test_may_want_headers_whose_values_are_masked_however_short(
+        self, lxd: Server, modules: Modules, authority: Authority, image: Image
+    ) -> None:
+        with Hostile(authority.issue("headers", "127.0.0.1")) as web:
+            web.answers["/it"] = good(web, image)
+            web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            private = Modules(**modules.defaults, url_ca_path=str(authority.certificate), **VERBOSE)
+            headers = {"X-Key": "opensesame", "DNT": 1, "X-Name": "größe"}
+            done = load(private, f"{web.url}/it", url_headers=headers)
+            nonsense = private.run("lxd_image_import", url=web.url, url_headers=headers, src="/x")
+            assert web.requests[-1][2]["DNT"] == "1"
+        assert done["fingerprint"] == image.fingerprint, "the digit 1 in it is no secret"
+        for outcome in (done, nonsense):
+            assert "opensesame" not in str(outcome)
+            shown = outcome["invocation"]["module_args"]["url_headers"]
+            assert set(shown.values()) == {"VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}
+
+    def test_keeps_its_secrets_in_all_that_a_play_prints(
+        self,
+        lxd: Server,
+        authority: Authority,
+        image: Image,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("ANSIBLE_VERBOSITY", "3")
+        monkeypatch.setenv("ANSIBLE_INJECT_INVOCATION", "1")
+        with Hostile(authority.issue("play", "127.0.0.1")) as web:
+            web.answers["/it"] = good(web, image)
+            web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+            wish = {
+                "server": f"unix://{lxd.socket}",
+                "url_ca_path": str(authority.certificate),
+                "url_headers": {"X-Key": "{{ key }}"},
+            }
+            module = "imagestore.lxd.lxd_image_import"
+            local = {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": sys.executable,
+                "key": "opensesame",
+                "address": web.url.replace("//", "//me:hunter2secret@"),
+            }
+            played = play(
+                tmp_path,
+                {"name": "done", module: {**wish, "url": "{{ address }}/it"}},
+                {
+                    "name": "failed",
+                    module: {**wish, "url": "{{ address }}/absent"},
+                    "ignore_errors": True,
+                },
+                {"name": "wrong", module: {**wish, "url": "{{ address }}", "src": "/x"}},
+                host=local,
+            )
+        assert played.results["done"]["actions"] == ["relay"], played.output
+        assert "answers with the HTTP status 404" in played.results["failed"]["msg"]
+        assert "mutually exclusive" in played.results["wrong"]["msg"]
+        assert '"url_headers": {' in played.output
+        for secret in ("opensesame", "hunter2secret"):
+            assert secret not in played.output
+            assert secret not in str(played.results)
 
     def test_gets_private_headers_only_if_it_is_the_one_that_was_named(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image
@@ -271,6 +372,65 @@ class TestABrokenDownload:
             msg = run.wait()["msg"]
         assert "ingerprint" in msg
         assert lxd.images() == {}
+
+    @pytest.fixture
+    def web(self, authority: Authority) -> Iterator[Hostile]:
+        with Hostile(authority.issue("breaks", "127.0.0.1")) as web:
+            yield web
+
+    def asked(self, web: Hostile) -> list[str | None]:
+        """The ranges that were asked for in the file, without the look at its beginning."""
+        files = [request for request in web.requests if request[1] == "/file"]
+        return [headers.get("Range") for _method, _path, headers in files[1:]]
+
+    def breaking(self, web: Hostile, image: Image, begin: bytes, *rest: Answer) -> str:
+        """Offer an image whose file breaks off after ``begin``, and what is answered then; the range of the rest."""
+        content = image.metadata.read_bytes()
+        web.answers["/it"] = good(web, image)
+        headers = [("ETag", '"a"'), ("Last-Modified", "Tue, 01 Jan 2030 00:00:00 GMT")]
+        broken = Answer(headers=headers, body=begin, length=len(content))
+        web.answers["/file"] = [Answer(body=content), broken, *rest]
+        return f"{len(begin)}-{len(content) - 1}/{len(content)}"
+
+    @pytest.mark.parametrize("change", ["ETag", "Last-Modified", "length", "no ranges", "nothing"])
+    def test_starts_over_with_the_new_file_however_the_change_shows(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, change: str
+    ) -> None:
+        content = image.metadata.read_bytes()
+        half = len(content) // 2
+        # What came of the old file is wrong for the new one, unless nothing has changed.
+        old = content if change == "nothing" else content[:600] + bytes(len(content) - 600)
+        headers = {
+            "ETag": '"b"' if change == "ETag" else '"a"',
+            "Last-Modified": f"Tue, 01 Jan 203{int(change == 'Last-Modified')} 00:00:00 GMT",
+            "Content-Range": f"bytes {half}-{len(content) - 1}/{len(content)}",
+        }
+        if change == "length":
+            headers["Content-Range"] = f"bytes {half}-{len(content)}/{len(content) + 1}"
+        rest = Answer(206, list(headers.items()), content[half:])
+        if change == "no ranges":
+            rest = Answer(body=content)
+        self.breaking(web, image, old[:half], rest, Answer(body=content))
+        outcome = load(private, f"{web.url}/it")
+        assert outcome.actions == ["relay"]
+        assert set(lxd.images()) == {image.fingerprint}
+        again = [] if change == "nothing" else [None]
+        assert self.asked(web) == [None, f"bytes={half}-", *again]
+
+    def test_that_nobody_can_see_has_changed_never_becomes_an_image(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image
+    ) -> None:
+        content = image.metadata.read_bytes()
+        half = len(content) // 2
+        where = self.breaking(web, image, content[:600] + bytes(half - 600))
+        headers = [("ETag", '"a"'), ("Last-Modified", "Tue, 01 Jan 2030 00:00:00 GMT")]
+        rest = Answer(206, [*headers, ("Content-Range", f"bytes {where}")], content[half:])
+        answers = web.answers["/file"]
+        assert isinstance(answers, list)
+        answers.append(rest)
+        assert "ingerprint" in private.fails("lxd_image_import", url=f"{web.url}/it")
+        assert lxd.images() == {}
+        assert not list((lxd.directory / "images").iterdir())
 
 
 def good(web: Hostile, image: Image, **more: Any) -> Answer:
@@ -444,6 +604,46 @@ class TestHostileAnswers:
         assert lxd.images() == {}
         assert not list((lxd.directory / "images").iterdir())
 
+    def test_with_more_than_was_announced_behind_a_whole_image(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image
+    ) -> None:
+        content = image.metadata.read_bytes()
+        web.answers["/it"] = good(web, image)
+        web.answers["/file"] = Answer(body=content + b"more", length=len(content))
+        assert load(private, f"{web.url}/it")["transferred"] == image.size
+        assert set(lxd.images()) == {image.fingerprint}
+
+    @pytest.mark.parametrize("length", ["abc", "²", "-5", "9" * 40])
+    def test_with_a_length_that_is_none(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, length: str
+    ) -> None:
+        web.answers["/it"] = good(web, image)
+        body = image.metadata.read_bytes()
+        web.answers["/file"] = Answer(headers=[("Content-Length", length)], body=body, length=-1)
+        outcome = private.run("lxd_image_import", url=f"{web.url}/it", retries=0)
+        # What it means is for the library below to say; the image is whole, or there is none.
+        if outcome.failed:
+            assert "broke off after" in outcome["msg"]
+        assert set(lxd.images()) == (set() if outcome.failed else {image.fingerprint})
+
+    @pytest.mark.parametrize(
+        ("target", "said"),
+        [
+            ("https://[bad/x", "redirects to 'https://[bad/x', which is no address"),
+            ("https://a:99999/", "redirects to 'https://a:99999/', which is no address"),
+            ("https://a..b/", "cannot talk to https://a..b"),
+            ("https://me:hunter2secret@127.0.0.1:1/x", "cannot talk to https://127.0.0.1:1"),
+            ("http://me:hunter2secret@127.0.0.1:1/x", "redirects to http://***@127.0.0.1:1/x"),
+        ],
+    )
+    def test_with_a_redirect_to_nowhere(
+        self, lxd: Server, private: Modules, web: Hostile, target: str, said: str
+    ) -> None:
+        web.answers["/it"] = Answer(302, [("Location", target)])
+        msg = self.refused(lxd, private, web)
+        assert said in msg
+        assert "hunter2" not in msg
+
     @pytest.mark.parametrize("fault", [{"then": 60.0}, {"drip": 1.0}])
     def test_that_never_end(
         self, lxd: Server, private: Modules, web: Hostile, image: Image, fault: dict[str, Any]
@@ -455,6 +655,17 @@ class TestHostileAnswers:
         msg = private.fails("lxd_image_import", url=f"{web.url}/it", timeout=4)
         assert "the 4 seconds of this task are over" in msg
         assert lxd.images() == {}
+
+    def test_with_an_expired_certificate(
+        self, lxd: Server, private: Modules, authority: Authority, image: Image
+    ) -> None:
+        pair = authority.issue("expired", "127.0.0.1")
+        authority.expire(pair)
+        with Hostile(pair) as web:
+            web.answers["/it"] = good(web, image)
+            msg = self.refused(lxd, private, web)
+        assert f"that {authority.certificate} does not vouch for" in msg
+        assert "certificate has expired" in msg
 
     def test_with_a_foreign_certificate(
         self, lxd: Server, modules: Modules, web: Hostile, image: Image
@@ -473,6 +684,45 @@ class TestHostileAnswers:
     [
         ({"url": "images.example.com/x"}, "which is no http or https address"),
         ({"url": "ftp://images.example.com/x"}, "which is no http or https address"),
+        ({"url": "https://[a/x"}, "which is no http or https address"),
+        ({"url": "https://a:99999/x"}, "which is no http or https address"),
+        ({"url": "https://a/\nb"}, "which is no http or https address"),
+        ({"url": "https://a..b/"}, "cannot talk to https://a..b"),
+        ({"url": "https://a/b", "url_headers": {"a b": "c"}}, "is no name of a header"),
+        ({"url": "https://a/b", "url_headers": {"a": "b\r\nc"}}, "that no header can have"),
+        ({"url": "https://a/b", "url_headers": {"a": "10 €"}}, "that no header can have"),
+        ({"url": "https://a/b", "url_headers": {"a": 1.10}}, "the value of a is no text. Quote it"),
+        ({"url": "https://a/b", "url_headers": {"Range": "bytes=0-"}}, "sets by itself"),
+        (
+            {"url": "https://me:it@a/b", "url_username": "me", "url_password": "other"},
+            "url has credentials in it, and url_username is given",
+        ),
+        (
+            {
+                "url": "https://a/b",
+                "url_headers": {"authorization": "Bearer x"},
+                "url_username": "me",
+                "url_password": "other",
+            },
+            "url_headers has Authorization, and a user name is given",
+        ),
+        (
+            {
+                "metadata_url": "https://me:hunter2@a/b",
+                "rootfs_url": "https://a/c",
+                "fingerprint": "0" * 64,
+            },
+            "want other credentials or headers",
+        ),
+        (
+            {
+                "metadata_url": "https://a/b",
+                "rootfs_url": "https://b/c",
+                "fingerprint": "0" * 64,
+                "url_headers": {"X-Key": "opensesame"},
+            },
+            "or are on two servers",
+        ),
         ({"url": "https://a/b", "remote_src": True}, "remote_src is of no use with a web server"),
         ({"url": "https://a/b", "compression": "xz"}, "compression is for a directory only"),
         ({"url": "https://a/b", "src": "/x"}, "mutually exclusive"),

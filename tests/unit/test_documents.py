@@ -13,7 +13,7 @@ import shlex
 
 import pytest
 import yaml
-from ansible.module_utils.basic import FILE_COMMON_ARGUMENTS
+from ansible.module_utils.basic import FILE_COMMON_ARGUMENTS, AnsibleModule
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from pages import MODULES, PAGES, ROOT, blocks, examples
 
@@ -38,10 +38,10 @@ def arguments(name):
     module = importlib.import_module(f"ansible_collections.imagestore.lxd.plugins.modules.{name}")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as caught:
 
-        def catch(**keys):
+        def catch(_self, **keys):
             raise Caught(keys)
 
-        patch.setattr(module, "AnsibleModule", catch)
+        patch.setattr(AnsibleModule, "__init__", catch)
         module.main()
     declared = caught.value.args[0]
     del declared["supports_check_mode"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 from urllib.parse import quote, urljoin, urlsplit
 
 from .errors import ImageStoreError, Refused, Unreachable
-from .transport import STALL_SECONDS, Deadline, Transport, Trust
+from .transport import STALL_SECONDS, Deadline, Transport, Trust, announced_length
 
 if TYPE_CHECKING:
     import requests
@@ -56,8 +56,7 @@ class Opened:
     @property
     def length(self) -> int | None:
         """Bytes that the server announced; None if it did not."""
-        announced = self.response.headers.get("Content-Length")
-        return int(announced) if announced and announced.isdigit() else None
+        return announced_length(self.response)
 
     @property
     def validators(self) -> tuple[str | None, ...]:
@@ -154,7 +153,7 @@ class Web:
         for _hop in range(MOST_REDIRECTS + 1):
             transport = self._transport(url)
             plain = {"Accept-Encoding": "identity", **(headers or {})}
-            if _origin(url) == self._home:
+            if self.is_home(url):
                 plain.update(self._private)
             response = transport.send(method, _path(url), headers=plain, stream=True)
             target = response.headers.get("Location")
@@ -179,6 +178,10 @@ class Web:
         message = f"{masked(url)} answers with the HTTP status {status}"
         raise Unreachable(message) if status >= 500 else Refused(message, status)
 
+    def is_home(self, url: str) -> bool:
+        """Whether the server of this URL is the one that gets the private headers."""
+        return _origin(url) == self._home
+
     def certificate_of(self, url: str) -> str | None:
         """The PEM by which another client can know this server; None if an authority vouches for it."""
         transport = self._transports.get(_origin(url))
@@ -195,8 +198,12 @@ class Web:
 
 def masked(url: str) -> str:
     """A URL, or what should be one, for people to read: without credentials, and not without end."""
-    shown = re.sub(r"//[^/@\s]*@", "//***@", url)
+    shown = _CREDENTIALS.sub("//***@", url)
     return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
+# Also where a password has a slash, say, that should have been quoted: then what seems to be the port is no number.
+_CREDENTIALS = re.compile(r"//(?:[^/?#]*@|[^/?#:@\[]*:(?!\d*(?:[/?#]|$)).*@)")
 
 
 def _joined(url: str, target: str) -> str:
@@ -215,9 +222,11 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def _origin(url: str) -> str:
-    """Scheme, host and port of a URL, without the credentials that it may hold."""
+    """Scheme, host and port of a URL, without the credentials that it may hold, and always in the same words."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    host = parts.netloc.rpartition("@")[2].lower()
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{host[: -len(usual)] if usual and host.endswith(usual) else host}"
 
 
 def _path(url: str) -> str:

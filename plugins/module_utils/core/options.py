@@ -125,7 +125,7 @@ def image_import() -> dict[str, Any]:
             },
             "mode": {"type": "str", "choices": ["auto", "pull", "relay"], "default": "auto"},
             "retries": {"type": "int", "default": 3},
-            "url_headers": {"type": "dict"},
+            "url_headers": {"type": "dict", "no_log": True},
             "url_username": {"type": "str"},
             "url_password": {"type": "str", "no_log": True},
             "url_ca_path": {"type": "path", "aliases": ["ca_path"]},

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compression of a stream, on all processors."""
+"""Compression of a stream, on several processors."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from ..errors import ImageStoreError, WrongValue
 
 BLOCK = 1 << 20
 LEVEL = 6
+MOST_WORKERS = 8
+"""More would not be faster than what receives it, and each holds blocks in memory."""
 
 _PROGRAMS = {"zstd": ("zstd", "-qc", "-T0"), "xz": ("xz", "-qc", "-T0")}
 
@@ -39,7 +41,7 @@ def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
 
 def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """One gzip stream after the other, which is a gzip stream; zlib lets other threads run meanwhile."""
-    workers = os.cpu_count() or 1
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[bytes]] = deque()
         for block in blocks:

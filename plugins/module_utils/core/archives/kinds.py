@@ -16,12 +16,14 @@ _MAGIC = (
     (b"QFI", "qcow2"),
     (b"PK\x03\x04", "zip"),
     (b"\x7fELF", "program"),
+    (b"$ANSIBLE_VAULT;", "vault"),
 )
 ARCHIVES = {"tar", "gzip", "xz", "zstd", "bzip2", "lzma", "squashfs"}
 WORDS = {
     "qcow2": "a qcow2 disk",
     "zip": "a zip file",
     "program": "a program",
+    "vault": "encrypted with Ansible Vault",
     "html": "an HTML page",
     "text": "plain text",
     "unknown": "data of a kind that LXD does not know",

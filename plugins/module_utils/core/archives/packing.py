@@ -5,7 +5,8 @@
 """An image as a directory, packed into an archive that is the same for the same tree on every machine.
 
 Names are sorted, owners are numbers, times are those of the last change in whole seconds; hard and symbolic links,
-devices and extended attributes are kept. LXD unpacks such archives with GNU tar (``shared/archive.go``).
+devices and extended attributes are kept. Names are bytes throughout, so that the locale does not matter. LXD unpacks
+such archives with GNU tar (``shared/archive.go``).
 """
 
 from __future__ import annotations
@@ -13,29 +14,31 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tarfile
 from hashlib import sha256
 from typing import Iterator
 
 from ..errors import WrongFile
-from .looking import check_metadata
+from .headers import END, HARD_LINK, header, padding, type_of
+from .looking import LARGEST_METADATA, check_metadata
 
 BLOCK = 1 << 20
-_MEMBERS = ("metadata.yaml", "rootfs", "templates")
-_END = bytes(2 * tarfile.BLOCKSIZE)
+_METADATA, _ROOTFS, _TEMPLATES = _MEMBERS = (b"metadata.yaml", b"rootfs", b"templates")
 
 
 class Tree:
     """A directory with an image in it: ``metadata.yaml``, ``rootfs/`` and perhaps ``templates/``.
 
-    Raises WrongFile if it is none.
+    Raises WrongFile if it is no such directory.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path.rstrip("/") or "/"
+        self._left_out: list[str] = []
+        self._root = os.fsencode(self.path)
         self._check_metadata()
-        if not os.path.isdir(os.path.join(path, "rootfs")):
+        if not self._has_directory(_ROOTFS):
             raise WrongFile(f"{path} is a directory without rootfs/", _HINT)
+        self._has_directory(_TEMPLATES)
 
     def __str__(self) -> str:
         return self.path
@@ -51,95 +54,117 @@ class Tree:
             digest.update(block)
         return digest.hexdigest()
 
+    @property
+    def remark(self) -> str:
+        """What has to be said of the archive, once it was read; mostly nothing."""
+        if not self._left_out:
+            return ""
+        more = len(self._left_out) - _SHOWN
+        names = ", ".join(self._left_out[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"Sockets in {self} are left out, since no archive can hold them: {names}."
+
     def _pieces(self) -> Iterator[bytes]:
-        links: dict[tuple[int, int], str] = {}
-        for name in _MEMBERS:
-            if os.path.lexists(os.path.join(self.path, name)):
-                yield from self._member(name, links)
-        yield _END
+        self._left_out = []
+        links: dict[tuple[int, int], bytes] = {}
+        # The next one is the last. No recursion: a tree may be deeper than Python's stack.
+        waiting = [name for name in reversed(_MEMBERS) if os.path.lexists(self._place(name))]
+        while waiting:
+            name = waiting.pop()
+            place = self._place(name)
+            try:
+                state = os.lstat(place)
+                yield from self._member(name, place, state, links)
+                if stat.S_ISDIR(state.st_mode):
+                    below = sorted(os.listdir(place), reverse=True)
+                    waiting += [name + b"/" + entry for entry in below]
+            except OSError as error:
+                hint = (
+                    "Run the task as root (become: true)."
+                    if isinstance(error, PermissionError)
+                    else ""
+                )
+                raise WrongFile(
+                    f"cannot pack {os.fsdecode(place)}: {error.strerror}", hint
+                ) from error
+        yield END
+
+    def _member(
+        self,
+        name: bytes,
+        place: bytes,
+        state: os.stat_result,
+        links: dict[tuple[int, int], bytes],
+    ) -> Iterator[bytes]:
+        """One entry, without what is below it."""
+        kind = type_of(state)
+        if kind is None:
+            self._left_out.append(os.fsdecode(name))
+            return
+        if stat.S_ISDIR(state.st_mode):
+            yield header(name + b"/", kind, state, attributes=_extended_attributes(place))
+            return
+        if state.st_nlink > 1:
+            first = links.setdefault((state.st_dev, state.st_ino), name)
+            if first != name:
+                yield header(name, HARD_LINK, state, target=first)
+                return
+        is_file = stat.S_ISREG(state.st_mode)
+        size = state.st_size if is_file else 0
+        target = os.readlink(place) if stat.S_ISLNK(state.st_mode) else b""
+        yield header(name, kind, state, size, target, _extended_attributes(place))
+        if is_file:
+            yield from _content(place, state)
+
+    def _place(self, name: bytes) -> bytes:
+        return self._root + b"/" + name
+
+    def _has_directory(self, name: bytes) -> bool:
+        """Whether there is a directory of this name. Raises WrongFile if it is something else."""
+        try:
+            mode = os.lstat(self._place(name)).st_mode
+        except OSError:
+            return False
+        if not stat.S_ISDIR(mode):
+            raise WrongFile(f"{os.fsdecode(self._place(name))} is not a directory", _HINT)
+        return True
 
     def _check_metadata(self) -> None:
-        path = os.path.join(self.path, "metadata.yaml")
+        place = self._place(_METADATA)
+        path = os.fsdecode(place)
         try:
-            with open(path, "rb") as file:
-                content = file.read()
+            state = os.lstat(place)
+            if not stat.S_ISREG(state.st_mode):
+                raise WrongFile(f"{path} is not a regular file", _HINT)
+            if state.st_size > LARGEST_METADATA:
+                raise WrongFile(f"{path} has {state.st_size} bytes, which is too much", _HINT)
+            content = b"".join(_content(place, state))[: state.st_size]
         except FileNotFoundError as error:
             raise WrongFile(f"{self.path} is a directory without metadata.yaml", _HINT) from error
         except OSError as error:
             raise WrongFile(f"cannot read {path}: {error.strerror}") from error
         check_metadata(self.path, content)
 
-    def _member(self, name: str, links: dict[tuple[int, int], str]) -> Iterator[bytes]:
-        """One entry, and what is below it."""
-        path = os.path.join(self.path, name)
-        try:
-            state = os.lstat(path)
-            member = self._described(path, name, state, links)
-            if member is None:
-                return
-            yield member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-            if member.isreg():
-                yield from _content(path, member.size)
-            if member.isdir():
-                for entry in sorted(os.listdir(path), key=os.fsencode):
-                    yield from self._member(f"{name}/{entry}", links)
-        except OSError as error:
-            hint = (
-                "Run the task as root (become: true)." if isinstance(error, PermissionError) else ""
-            )
-            raise WrongFile(f"cannot pack {path}: {error.strerror}", hint) from error
-
-    def _described(
-        self, path: str, name: str, state: os.stat_result, links: dict[tuple[int, int], str]
-    ) -> tarfile.TarInfo | None:
-        """The header of one entry; None for a socket, which no archive can hold."""
-        member = tarfile.TarInfo(name)
-        member.mode = stat.S_IMODE(state.st_mode)
-        member.uid, member.gid, member.mtime = state.st_uid, state.st_gid, int(state.st_mtime)
-        kind = _TYPES.get(stat.S_IFMT(state.st_mode))
-        if kind is None:
-            return None
-        member.type = kind
-        if kind == tarfile.REGTYPE:
-            first = (
-                links.setdefault((state.st_dev, state.st_ino), name) if state.st_nlink > 1 else name
-            )
-            if first != name:
-                member.type, member.linkname = tarfile.LNKTYPE, first
-                return member
-            member.size = state.st_size
-        elif kind == tarfile.SYMTYPE:
-            member.linkname = os.readlink(path)
-        elif kind in (tarfile.CHRTYPE, tarfile.BLKTYPE):
-            member.devmajor, member.devminor = os.major(state.st_rdev), os.minor(state.st_rdev)
-        member.pax_headers = _extended_attributes(path)
-        return member
-
 
 _HINT = (
     "A directory with an image holds metadata.yaml and rootfs/, and templates/ if there are any."
 )
 
-_TYPES = {
-    stat.S_IFREG: tarfile.REGTYPE,
-    stat.S_IFDIR: tarfile.DIRTYPE,
-    stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,
-    stat.S_IFCHR: tarfile.CHRTYPE,
-    stat.S_IFBLK: tarfile.BLKTYPE,
-}
+_SHOWN = 5
+
+_OF_THE_PLACE = (b"security.selinux",)
+"""Extended attributes that a file has for where it lies, by the rules of its machine, and not for what it is."""
 
 
-def _extended_attributes(path: str) -> dict[str, str]:
-    """As headers, under the names that GNU tar gives them."""
+def _extended_attributes(place: bytes) -> dict[bytes, bytes]:
     try:
-        names = sorted(os.listxattr(path, follow_symlinks=False))
+        names = map(os.fsencode, os.listxattr(place, follow_symlinks=False))
         return {
-            f"SCHILY.xattr.{name}": os.fsdecode(os.getxattr(path, name, follow_symlinks=False))
+            name: os.getxattr(place, name, follow_symlinks=False)
             for name in names
+            if name not in _OF_THE_PLACE
         }
     except OSError as error:
-        if error.errno in (errno.ENOTSUP, errno.ENODATA):
+        if error.errno == errno.ENOTSUP:
             return {}
         raise
 
@@ -157,15 +182,31 @@ def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(gathered)
 
 
-def _content(path: str, size: int) -> Iterator[bytes]:
-    """The content of a file, padded as archives have it. Raises WrongFile if it has become shorter."""
-    left = size
-    with open(path, "rb", buffering=0) as file:
+def _content(place: bytes, state: os.stat_result) -> Iterator[bytes]:
+    """The content of a file, padded as archives have it.
+
+    Raises WrongFile if it is no longer as it was: then the archive would hold something that never was in the tree.
+    """
+    left = state.st_size
+    # What was a file a moment ago may be a link or a pipe by now.
+    number = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
         while left:
-            block = file.read(min(BLOCK, left))
+            block = os.read(number, min(BLOCK, left))
             if not block:
-                raise WrongFile(f"{path} became shorter while it was packed")
+                break
             left -= len(block)
             yield block
-    if size % tarfile.BLOCKSIZE:
-        yield bytes(tarfile.BLOCKSIZE - size % tarfile.BLOCKSIZE)
+        if left or _version(os.fstat(number)) != _version(state):
+            raise WrongFile(
+                f"{os.fsdecode(place)} changed while it was packed",
+                "Run the task again when nobody writes there.",
+            )
+    finally:
+        os.close(number)
+    yield padding(state.st_size)
+
+
+def _version(state: os.stat_result) -> tuple[int, ...]:
+    """What differs if another file is there, or another content."""
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns

@@ -49,10 +49,11 @@ class AnnouncedSource:
         known = self._announcement
         if self._expected and known.fingerprint:
             require_expected(known.name, known.fingerprint, self._expected)
-        if known.archive and not known.fingerprint:
+        fingerprint = known.fingerprint or self._expected
+        if known.archive and not fingerprint:
             held = contents.of_archive(known.archive)
         else:
-            held = contents.find(known.fingerprint)
+            held = contents.find(fingerprint)
         return held if held and not held.cached else AnnouncedUpload(known, held)
 
 

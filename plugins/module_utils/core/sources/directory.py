@@ -11,7 +11,7 @@ from typing import Iterator
 
 from ..archives.compressing import compressed
 from ..archives.packing import Tree
-from ..errors import Overtaken, WrongFile
+from ..errors import OperationFailed, Overtaken, WrongFile
 from ..images import CONTAINER, Contents, Image
 from ..store import Store
 from ..transport import Stream
@@ -79,20 +79,20 @@ class PackedUpload(Offer):
 
         body = Stream(send(), "application/octet-stream", None)
         try:
-            arrived = store.upload(body, None)
+            arrived = store.upload(body, source.expected)
+        except OperationFailed:
+            # If it is not what was expected, that is what went wrong, and we can say it plainer than the server.
+            source.require_expected(packed.hexdigest())
+            raise
         except Overtaken:
             source.sent = packed.hexdigest()
             source.require_expected(source.sent)
             # It is there, but whoever brought it may not have come so far as to note what it was made of.
             note_archive(store, source.sent, archive.hexdigest())
             raise
-        try:
-            source.require_expected(arrived)
-            if arrived != packed.hexdigest():
-                raise WrongFile(f"{arrived} arrived, and {packed.hexdigest()} was sent")
-        except WrongFile:
+        if arrived != packed.hexdigest():
             store.delete_image(arrived)
-            raise
+            raise WrongFile(f"{arrived} arrived, and {packed.hexdigest()} was sent")
         self.fingerprint = arrived
         note_archive(store, arrived, archive.hexdigest())
         return Arrival(arrived, size)

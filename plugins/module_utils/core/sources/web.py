@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Mapping
 from urllib.parse import unquote, urlsplit
 
 from ..archives.kinds import ARCHIVES, WORDS, kind_of
@@ -33,8 +34,12 @@ def web_address(
     Over plain http anybody in between could say what the image is, so that takes ``checked_otherwise``: a
     fingerprint of the task's own.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url.strip())
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or not url.strip().isprintable():
         raise WrongValue(
             f"{option} is {masked(url)!r}, which is no http or https address",
             "Write https://host/path.",
@@ -48,6 +53,40 @@ def web_address(
     name, _colon, password = user.partition(":")
     credentials = (unquote(name), unquote(password)) if at else None
     return parts._replace(netloc=host).geturl(), credentials
+
+
+def web_headers(given: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that ``url_headers`` asks for. Raises WrongValue if they cannot be sent so."""
+    headers: dict[str, str] = {}
+    for name, value in given.items():
+        if not _HEADER_NAME.match(str(name)):
+            raise WrongValue(f"url_headers has {str(name)!r}, which is no name of a header")
+        if name.lower() in _OWN_HEADERS:
+            raise WrongValue(
+                f"url_headers has {name}, which the download sets by itself", "Leave it out."
+            )
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise WrongValue(f"url_headers: the value of {name} is no text", "Quote it.")
+        text = str(value)
+        if not _HEADER_VALUE.match(text):
+            raise WrongValue(
+                f"url_headers: the value of {name} has characters that no header can have",
+                "It takes one line in Latin letters, without blanks at its ends.",
+            )
+        headers[str(name)] = text
+    return headers
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_HEADER_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?\Z")
+_OWN_HEADERS = {
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "host",
+    "range",
+    "transfer-encoding",
+}
 
 
 class UrlSource:

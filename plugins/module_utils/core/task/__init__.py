@@ -161,6 +161,11 @@ class Task:
         """Have these texts masked in all that the module returns."""
         self._module.no_log_values.update(filter(None, secrets))
 
+    def warn(self, text: str) -> None:
+        """Say this besides the result, if it is not empty."""
+        if text:
+            self._module.warn(text)
+
     def look_ahead(self) -> None:
         """Let the server list the store while the rest of the library is imported here.
 
@@ -178,9 +183,8 @@ class Task:
         if self.params["all_projects"]:
             return self.store.contents_everywhere().images
         images = self.store.contents().images
-        narrow = "" if images else self.store.narrow_view()
-        if narrow:
-            self._module.warn(narrow)
+        if not images:
+            self.warn(self.store.narrow_view())
         return images
 
     def copy_source(self) -> Source:

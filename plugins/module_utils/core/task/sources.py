@@ -165,7 +165,9 @@ def import_source(task: Task) -> Iterator[Source]:
         from ..archives.packing import Tree
         from ..sources.directory import DirectorySource
 
-        yield DirectorySource(Tree(params["src"]), params["compression"], expected)
+        tree = Tree(params["src"])
+        yield DirectorySource(tree, params["compression"], expected)
+        task.warn(tree.remark)
         return
     from ..archives.files import ImageFiles
     from ..sources.files import FileSource
@@ -199,17 +201,23 @@ def _web_source(task: Task, expected: str | None) -> Source:
     from base64 import b64encode
 
     from ..downloads import Web
-    from ..sources.web import SplitUrlSource, UrlSource, web_address
+    from ..sources.web import SplitUrlSource, UrlSource, web_address, web_headers
     from ..transport import Trust
 
     params = task.params
-    headers = {str(name): str(value) for name, value in (params["url_headers"] or {}).items()}
-    url, credentials = web_address(params["url"] or params["rootfs_url"], "url", bool(expected))
+    given = web_headers(params["url_headers"] or {})
+    option = "url" if params["url"] else "rootfs_url"
+    url, credentials = web_address(params[option], option, bool(expected))
     if params["url_username"]:
+        if credentials:
+            raise WrongValue(f"{option} has credentials in it, and url_username is given, too")
         credentials = params["url_username"], params["url_password"]
+    headers = dict(given)
     if credentials:
+        if any(name.lower() == "authorization" for name in given):
+            raise WrongValue("url_headers has Authorization, and a user name is given, too")
         headers["Authorization"] = "Basic " + b64encode(":".join(credentials).encode()).decode()
-    task.mask(*headers.values(), *(credentials or ())[1:])
+        task.mask(headers["Authorization"])
     trust = Trust(
         params["url_ca_path"],
         None,
@@ -219,7 +227,12 @@ def _web_source(task: Task, expected: str | None) -> Source:
     )
     web = Web(task.deadline, trust, url, headers)
     if params["metadata_url"]:
-        first = web_address(params["metadata_url"], "metadata_url", True)[0]
+        first, own = web_address(params["metadata_url"], "metadata_url", True)
+        if (own and own != credentials) or (headers and not web.is_home(first)):
+            raise WrongValue(
+                "metadata_url and rootfs_url want other credentials or headers, or are on two servers",
+                "Those of one server are sent to no other.",
+            )
         return SplitUrlSource(web, (first, url), params["retries"], expected or "")
     obstacle = ""
     if headers:

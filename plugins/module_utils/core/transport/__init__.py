@@ -45,6 +45,7 @@ __all__ = [
     "Stream",
     "Transport",
     "Trust",
+    "announced_length",
     "url_path",
 ]
 
@@ -55,6 +56,12 @@ def url_path(template: str, *names: str) -> str:
     Dots are quoted too: urllib3 would take a name ``..`` for a step up.
     """
     return template.format(*(quote(name, safe="").replace(".", "%2E") for name in names))
+
+
+def announced_length(response: requests.Response) -> int | None:
+    """Bytes that an answer says its body has; None if it does not say, or nothing that can be."""
+    text = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 class Transport:
@@ -105,22 +112,23 @@ class Transport:
         session = self._session = self._session or self._open()
         # Known to be there: the session came from it.
         import requests
+        from urllib3.exceptions import HTTPError
 
         left = self.deadline.left()
         data: Any = Whole(body) if isinstance(body, Body) and self.is_local else body
-        prepared = session.prepare_request(
-            requests.Request(
-                method, self._base + "/", headers=dict(headers or {}), json=json, data=data
-            )
-        )
-        if body:
-            prepared.headers["Content-Type"] = body.content_type
-        # Only now: requests would unquote the dots and so fold a name ".." away.
-        prepared.url = self._base + path + (f"?{urlencode(query)}" if query else "")
-        settings = session.merge_environment_settings(
-            prepared.url, {}, stream, session.verify, session.cert
-        )
         try:
+            prepared = session.prepare_request(
+                requests.Request(
+                    method, self._base + "/", headers=dict(headers or {}), json=json, data=data
+                )
+            )
+            if body:
+                prepared.headers["Content-Type"] = body.content_type
+            # Only now: requests would unquote the dots and so fold a name ".." away.
+            prepared.url = self._base + path + (f"?{urlencode(query)}" if query else "")
+            settings = session.merge_environment_settings(
+                prepared.url, {}, stream, session.verify, session.cert
+            )
             with warnings.catch_warnings():
                 # urllib3 does not see that a pin was checked, and who turns checks off read about it in the options.
                 warnings.simplefilter("ignore")
@@ -130,7 +138,7 @@ class Transport:
                     allow_redirects=False,
                     **settings,
                 )
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
             raise self.explain(error) from error
         # A connection that was shut down in the middle of an answer looks like its end.
         self.deadline.left()
@@ -144,7 +152,7 @@ class Transport:
         import requests
         from urllib3.exceptions import HTTPError, IncompleteRead
 
-        announced = response.headers.get("Content-Length")
+        announced = announced_length(response)
         seen = 0
         try:
             while True:
@@ -160,7 +168,7 @@ class Transport:
         finally:
             response.close()
         self.deadline.left()
-        if announced is not None and seen != int(announced):
+        if announced is not None and seen != announced:
             raise Unreachable(f"{self.address} broke off after {seen} of {announced} bytes")
 
     def explain(self, error: Exception) -> ImageStoreError:
@@ -184,6 +192,8 @@ class Transport:
         session = requests.Session()
         # Named, so that requests does not look for a password in ~/.netrc.
         session.auth = lambda request: request
+        # Nobody follows redirects unseen. requests would still read where they lead, with errors of its own.
+        session.get_redirect_target = lambda _response: None  # type: ignore[assignment,method-assign]
         if self.is_local:
             # A proxy named in the environment is not for a socket of this machine.
             session.trust_env = False

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+LONGEST_SHOWN = 300
+
 
 def root_of(error: BaseException) -> BaseException:
     """What lies under the wrappings that urllib3 and requests put around an error."""
@@ -15,5 +17,6 @@ def root_of(error: BaseException) -> BaseException:
 
 
 def words_of(error: BaseException) -> str:
-    """An error's own words, without its number and class."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """An error's own words, without its number and class, and not without end: a server's may be in them."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words if len(words) <= LONGEST_SHOWN else f"{words[:LONGEST_SHOWN]}…"

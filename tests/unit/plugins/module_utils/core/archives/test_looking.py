@@ -95,6 +95,7 @@ class TestAUnifiedImage:
             (b"PK\x03\x04rest", "a zip file"),
             (b"QFI\xfb\0\0\0\3", "a qcow2 disk"),
             (b"\x7fELF\2\1", "a program"),
+            (b"$ANSIBLE_VAULT;1.1;AES256\n33", "encrypted with Ansible Vault"),
             (b"Not found\n", "plain text"),
             (b"\0\1\2\3", "data of a kind that LXD does not know"),
         ],

@@ -106,23 +106,81 @@ class TestBadHeaders:
         assert len(str(caught.value)) < 500
 
 
-@given(st.text(), st.text())
+HASHES = st.text(string.hexdigits, min_size=64, max_size=64)
+LIKE_HASHES = st.one_of(
+    HASHES,
+    st.text(string.hexdigits, min_size=62, max_size=66),
+    st.tuples(HASHES, st.sampled_from(["\n", "\0", ", ", "/..", "\u0663"])).map("".join),
+    st.text(),
+)
+ADDRESSES = st.builds(
+    "https://{}{}/{}".format,
+    st.sampled_from(["images.example.com", "[::1]", "10.0.0.1"]),
+    st.sampled_from(["", ":443", ":8443"]),
+    st.text(string.ascii_letters + string.digits + "-._~%/?=&@:"),
+)
+LIKE_ADDRESSES = st.one_of(
+    ADDRESSES,
+    st.builds(
+        "{}{}{}{}{}".format,
+        st.sampled_from(
+            ["https://", "http://", "HTTPS://", "file://", "ftp://", "//", "/", "https:/", "data:"]
+        ),
+        st.sampled_from(["", "me@", "me:pw1secret@", "me:pw1/secret@", "@"]),
+        st.sampled_from(["a", "[::1]", "[::1", "", " ", "größe", "a\\b", "a\tb", "..", "\0"]),
+        st.sampled_from(["", ":", ":0", ":99999", ":x", ":-1"]),
+        st.text(),
+    ),
+    st.text(),
+)
+
+
+@given(LIKE_HASHES, LIKE_ADDRESSES)
 @example(HASH, FILE)
 @example(HASH + "\n", FILE)
 def test_whatever_comes_is_either_refused_or_harmless(digest, location):
     try:
         found = landing({"LXD-Image-Hash": [digest], "LXD-Image-URL": [location]})
     except WrongFile as error:
-        assert str(error)
+        assert "LXD-Image-Hash" in str(error) or "LXD-Image-URL" in str(error)
+        assert len(str(error)) < 1000
+        if "@" in location.partition("//")[2]:
+            assert "pw1" not in str(error)
         return
     if found is None:
         assert not digest.strip()
         assert not location.strip()
         return
+    assert found.fingerprint == digest.strip().lower()
     assert len(found.fingerprint) == 64
     assert set(found.fingerprint) <= set(string.hexdigits.lower())
-    assert found.location.startswith(("http://", "https://"))
-    assert "@" not in found.location.split("/")[2]
+    assert found.location == location.strip()
+    assert found.location.lower().startswith(("http://", "https://"))
+    assert found.location.isprintable()
+    assert "@" not in found.location.replace("?", "/").replace("#", "/").split("/")[2]
+
+
+@given(HASHES, ADDRESSES, st.sampled_from(["LXD", "Incus"]))
+def test_what_is_right_is_always_taken(digest, location, family):
+    headers = {f"{family}-Image-Hash": [digest], f"{family}-Image-URL": [location]}
+    found = landing(headers, family=family)
+    assert (found.fingerprint, found.location) == (digest.lower(), location)
+    assert ("in capitals" in found.obstacle) == (digest != digest.lower())
+
+
+@given(HASHES, HASHES, ADDRESSES, ADDRESSES)
+def test_two_families_get_through_only_if_they_agree(one, other, here, there):
+    headers = {
+        "LXD-Image-Hash": [one],
+        "LXD-Image-URL": [here],
+        "Incus-Image-Hash": [other],
+        "Incus-Image-URL": [there],
+    }
+    if (one.lower(), here) == (other.lower(), there):
+        assert landing(headers).fingerprint == one.lower()
+        return
+    with pytest.raises(WrongFile, match="says one thing to LXD and another to Incus"):
+        landing(headers)
 
 
 @given(st.lists(st.text(max_size=70), max_size=3), st.lists(st.text(max_size=70), max_size=3))

@@ -1,0 +1,122 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Headers of a tar archive (``pax`` in POSIX.1), with names and attributes as bytes.
+
+``tarfile`` writes headers too, but each Python its own ones, and others again where the locale is not UTF-8.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Mapping
+
+SECTOR = 512
+END = bytes(2 * SECTOR)
+HARD_LINK = b"1"
+
+_TYPES = {
+    stat.S_IFREG: b"0",
+    stat.S_IFLNK: b"2",
+    stat.S_IFCHR: b"3",
+    stat.S_IFBLK: b"4",
+    stat.S_IFDIR: b"5",
+    stat.S_IFIFO: b"6",
+}
+_LONGEST_NAME = 100
+
+
+def type_of(state: os.stat_result) -> bytes | None:
+    """The type of a member for a file in this state; None for a socket, which no archive can hold."""
+    return _TYPES.get(stat.S_IFMT(state.st_mode))
+
+
+def header(
+    name: bytes,
+    kind: bytes,
+    state: os.stat_result,
+    size: int = 0,
+    target: bytes = b"",
+    attributes: Mapping[bytes, bytes] | None = None,
+) -> bytes:
+    """The header of one member, whose owner is a number and whose time is in whole seconds.
+
+    ``size`` is the bytes that follow it, ``target`` where a link leads, ``attributes`` its extended ones.
+    """
+    more = {b"SCHILY.xattr." + _quoted(key): value for key, value in (attributes or {}).items()}
+    fields = {
+        "uid": (state.st_uid, 8),
+        "gid": (state.st_gid, 8),
+        "size": (size, 12),
+        # Not of the float, which is rounded: to the next second, or before 1970 towards it.
+        "mtime": (state.st_mtime_ns // 10**9, 12),
+    }
+    digits = {}
+    for field, (number, width) in fields.items():
+        fits = 0 <= number < 8 ** (width - 1)
+        digits[field] = _octal(number if fits else 0, width)
+        if not fits:
+            more[field.encode()] = b"%d" % number
+    for field, text in (("path", name), ("linkpath", target)):
+        if len(text) > _LONGEST_NAME:
+            more[field.encode()] = text
+    is_device = kind in (_TYPES[stat.S_IFCHR], _TYPES[stat.S_IFBLK])
+    device = state.st_rdev if is_device else 0
+    plain = _sector(
+        name,
+        _octal(stat.S_IMODE(state.st_mode), 8) + digits["uid"] + digits["gid"],
+        digits["size"] + digits["mtime"],
+        kind,
+        target,
+        _octal(os.major(device), 8) + _octal(os.minor(device), 8),
+    )
+    return _extension(more) + plain if more else plain
+
+
+def padding(size: int) -> bytes:
+    """What follows ``size`` bytes of content up to the next header."""
+    return bytes(-size % SECTOR)
+
+
+def _extension(more: Mapping[bytes, bytes]) -> bytes:
+    """A header for what has no place in that of the member itself."""
+    content = b"".join(_record(key, more[key]) for key in sorted(more))
+    owner = _octal(0, 8) * 3
+    plain = _sector(
+        b"././@PaxHeader",
+        owner,
+        _octal(len(content), 12) + _octal(0, 12),
+        b"x",
+        b"",
+        _octal(0, 8) * 2,
+    )
+    return plain + content + padding(len(content))
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """One line of an extension, which begins with its own length."""
+    rest = b" %b=%b\n" % (key, value)
+    length = len(rest) + len(str(len(rest)))
+    return b"%d%b" % (len(rest) + len(str(length)), rest)
+
+
+def _quoted(key: bytes) -> bytes:
+    """The name of an extended attribute as GNU tar writes it, since the first equals sign ends it."""
+    return key.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
+def _octal(number: int, width: int) -> bytes:
+    return b"%0*o\0" % (width - 1, number)
+
+
+def _sector(
+    name: bytes, owner: bytes, sizes: bytes, kind: bytes, target: bytes, device: bytes
+) -> bytes:
+    """The 512 bytes of a header, with their sum."""
+    name, target = name[:_LONGEST_NAME], target[:_LONGEST_NAME]
+    before = name.ljust(100, b"\0") + owner + sizes
+    after = kind + target.ljust(100, b"\0") + b"ustar\x0000" + bytes(64) + device
+    total = sum(before) + sum(after) + sum(b" " * 8)
+    return (before + b"%06o\0 " % total + after).ljust(SECTOR, b"\0")
