@@ -13,8 +13,8 @@ description:
     that C(lxc image export) gives them. M(imagestore.lxd.lxd_image_import) makes the same image of them again.
   - Files whose content is right already are not written again. Others are written under temporary names, and get
     their own when all of it has arrived and is known to be the image.
-  - A task that was killed can leave hidden files behind whose names begin with C(.lxd_image_export-). The next task that
-    writes to the directory removes them.
+  - A task that was killed can leave hidden files behind whose names begin with C(.lxd_image_export-). The next task
+    that writes to the directory removes them.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
