@@ -84,10 +84,14 @@ class Server:
             "Give client_cert and client_key, or a config_dir that holds client.crt and client.key.",
         )
 
-    def trust_us(self, token: str) -> None:
-        """Have the server trust our client certificate from now on. Raises Untrusted if it does not want to."""
+    def trust_us(self, token: str) -> bool:
+        """Have the server trust our client certificate from now on; False if another task was quicker to.
+
+        Raises Untrusted if the server does not want to.
+        """
         if not self.transport.identity:
             self.require_trust()
+        refused: Refused | None = None
         try:
             self.call(
                 "POST",
@@ -95,12 +99,15 @@ class Server:
                 json={"type": "client", self.dialect.token_field: token},
             )
         except Refused as error:
-            raise Untrusted(
-                f"{self.address} did not accept trust_token: {error.reason}",
-                "A token serves once and for a limited time: issue a new one.",
-            ) from error
+            refused = error
         for known in ("info", "dialect"):
             self.__dict__.pop(known, None)
+        if refused and not self.trusts_us:
+            raise Untrusted(
+                f"{self.address} did not accept trust_token: {refused.reason}",
+                "A token serves once and for a limited time: issue a new one.",
+            ) from refused
+        return refused is None
 
     def call(
         self,
@@ -124,7 +131,7 @@ class Server:
         """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
         try:
             envelope = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             envelope = None
         if not isinstance(envelope, dict) or "type" not in envelope:
             kind = response.headers.get("Content-Type", "something").split(";")[0]

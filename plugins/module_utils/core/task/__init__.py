@@ -123,8 +123,8 @@ class Task:
                     f"{server.address} does not trust this client yet",
                     "Neither check mode nor a module that only reads uses trust_token: let another task use it first.",
                 )
-            server.trust_us(token)
-            self.done.actions.append("trust this client")
+            if server.trust_us(token):
+                self.done.actions.append("trust this client")
         return Store(server, self.params["project"] or remote.project or "default")
 
     @cached_property
