@@ -400,6 +400,8 @@ class TestOptionsThatDoNotFit:
             ({"source_registry": "r", "architecture": "amd64"}, "architecture is of no use"),
             ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture is of no use"),
             ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
+            ({"source_server": "unix:///x", "retries": -1}, "retries is -1"),
+            ({"source_server": "unix:///x", "image": " "}, "image is empty"),
             ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "of no use"),
             ({"source_server": "http://x"}, "source_server is 'http://x'"),
             (
@@ -409,7 +411,7 @@ class TestOptionsThatDoNotFit:
         ],
     )
     def test_are_errors(self, modules: Modules, params: dict[str, Any], said: str) -> None:
-        assert said in Copies(modules).fails("web", **params)
+        assert said in Copies(modules).fails(**{"image": "web", **params})
 
 
 def test_an_unchanged_copy_makes_at_most_two_requests(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 from urllib.parse import quote, urljoin, urlsplit
 
 from .errors import ImageStoreError, Refused, Unreachable
-from .transport import STALL_SECONDS, Deadline, Transport, Trust
+from .transport import STALL_SECONDS, Deadline, Transport, Trust, announced_length
 
 if TYPE_CHECKING:
     import requests
@@ -56,8 +56,7 @@ class Opened:
     @property
     def length(self) -> int | None:
         """Bytes that the server announced; None if it did not."""
-        announced = self.response.headers.get("Content-Length")
-        return int(announced) if announced and announced.isdigit() else None
+        return announced_length(self.response)
 
     @property
     def validators(self) -> tuple[str | None, ...]:

@@ -85,7 +85,7 @@ class ImageServer:
         self._note_age(opened)
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WrongFile(f"{url} is no JSON", "Is it the address of an image server?") from error
 
     def _note_age(self, opened: Opened) -> None:
@@ -94,9 +94,9 @@ class ImageServer:
             now, changed = (
                 parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified")
             )
+            age = (now - changed).total_seconds()
         except (KeyError, TypeError, ValueError):
             return
-        age = (now - changed).total_seconds()
         self.age = age if self.age is None else min(age, self.age)
 
 

@@ -67,6 +67,7 @@ class Reach:
             require_no(self._params, "a Unix socket", *side.proofs)
             if side is TARGET:
                 require_no(self._params, "a Unix socket", "trust_token")
+                self._require_validation("a Unix socket")
             return Transport(
                 local_socket() if remote.address == LOCAL else remote.address, self._deadline
             )
@@ -83,8 +84,16 @@ class Reach:
             if not is_fingerprint(pin):
                 raise WrongValue(f"{side.fingerprint} is not a SHA-256 in hex: it takes 64 digits")
         cert = self._params[side.cert] or (None if pin else remote.server_cert)
-        validate = self._params["validate_certs"] if side is TARGET else True
-        return Trust(cert, pin, validate, side.cert)
+        if side is not TARGET:
+            return Trust(cert, pin, True, side.cert)
+        if pin or self._params[side.cert]:
+            self._require_validation(side.fingerprint if pin else side.cert)
+        return Trust(cert, pin, self._params["validate_certs"], side.cert)
+
+    def _require_validation(self, what: str) -> None:
+        """Raises WrongValue if checks are turned off that are not made with ``what``."""
+        if not self._params["validate_certs"]:
+            raise WrongValue(f"validate_certs=false is of no use with {what}", "Leave it out.")
 
     def _identity(self, remote: Remote, side: Side) -> Identity | None:
         cert, key = self._params[side.client_cert], self._params[side.client_key]

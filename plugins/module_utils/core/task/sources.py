@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Iterable, Iterator
 
 from ..errors import WrongValue
@@ -33,13 +32,15 @@ def copy_source(task: Task) -> Source:
     from ..sources import Request
 
     params = task.params
+    if not params["image"].strip():
+        raise WrongValue("image is empty", "Give an alias or a fingerprint at the source.")
     request = Request(
         name=params["image"],
         type=params["image_type"],
         latest=params["state"] == "latest",
         copy_aliases=params["copy_aliases"],
         mode=params["mode"],
-        retries=params["retries"],
+        retries=_retries(task),
         auto_update=bool(params["auto_update"]),
         alias=next(iter(params["aliases"] or ()), None),
     )
@@ -87,8 +88,7 @@ def _source_remote(task: Task) -> Remote | None:
     params = task.params
     protocol, address = params["source_protocol"], params["source_server"]
     if params["source_remote"]:
-        remote = task.reach.config.remote(params["source_remote"])
-        return replace(remote, protocol=protocol) if protocol else remote
+        return task.reach.config.remote(params["source_remote"], protocol)
     if not address:
         return None
     read = image_server_address if protocol == "simplestreams" else server_address
@@ -123,6 +123,13 @@ def _image_server(task: Task, remote: Remote) -> ImageServer:
         task.params, "an image server (simplestreams)", "source_project", "source_client_cert"
     )
     return ImageServer(remote.address, Web(task.deadline, task.reach.trust(remote, SOURCE)))
+
+
+def _retries(task: Task) -> int:
+    retries: int = task.params["retries"]
+    if retries < 0:
+        raise WrongValue(f"retries is {retries}", "It takes a number from 0 on.")
+    return retries
 
 
 def _architecture(task: Task) -> str | None:
@@ -220,10 +227,10 @@ def _web_source(task: Task, expected: str | None) -> Source:
     web = Web(task.deadline, trust, url, headers)
     if params["metadata_url"]:
         first = web_address(params["metadata_url"], "metadata_url", True)[0]
-        return SplitUrlSource(web, (first, url), params["retries"], expected or "")
+        return SplitUrlSource(web, (first, url), _retries(task), expected or "")
     obstacle = ""
     if headers:
         obstacle = "the web server wants headers or credentials that only this task has"
     elif params["url_ca_path"] or not params["url_validate_certs"]:
         obstacle = "the server checks web servers against its system's authorities only"
-    return UrlSource(web, url, task.store, params["mode"], params["retries"], expected, obstacle)
+    return UrlSource(web, url, task.store, params["mode"], _retries(task), expected, obstacle)

@@ -25,7 +25,8 @@ from .trust import (
     Trust,
     certificates,
     pinning_context,
-    require_pem,
+    require_certificates,
+    require_pair,
     system_authorities,
 )
 from .wording import root_of, words_of
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 STALL_SECONDS = 60
 """How long a source may keep silent before that counts as a break."""
 
+LONGEST_SECONDS = 1_000_000
+"""What a socket may be told to wait: some systems take no more than 24 days."""
+
 __all__ = [
     "BLOCK",
     "Body",
@@ -45,6 +49,7 @@ __all__ = [
     "Stream",
     "Transport",
     "Trust",
+    "announced_length",
     "url_path",
 ]
 
@@ -55,6 +60,12 @@ def url_path(template: str, *names: str) -> str:
     Dots are quoted too: urllib3 would take a name ``..`` for a step up.
     """
     return template.format(*(quote(name, safe="").replace(".", "%2E") for name in names))
+
+
+def announced_length(response: requests.Response) -> int | None:
+    """Bytes that an answer announced as its body; None if it did not, or not in digits."""
+    text: str = response.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 class Transport:
@@ -105,32 +116,32 @@ class Transport:
         session = self._session = self._session or self._open()
         # Known to be there: the session came from it.
         import requests
+        from urllib3.exceptions import HTTPError
 
         left = self.deadline.left()
         data: Any = Whole(body) if isinstance(body, Body) and self.is_local else body
-        prepared = session.prepare_request(
-            requests.Request(
-                method, self._base + "/", headers=dict(headers or {}), json=json, data=data
-            )
-        )
-        if body:
-            prepared.headers["Content-Type"] = body.content_type
-        # Only now: requests would unquote the dots and so fold a name ".." away.
-        prepared.url = self._base + path + (f"?{urlencode(query)}" if query else "")
-        settings = session.merge_environment_settings(
-            prepared.url, {}, stream, session.verify, session.cert
+        request = requests.Request(
+            method, self._base + "/", headers=dict(headers or {}), json=json, data=data
         )
         try:
+            prepared = session.prepare_request(request)
+            if body:
+                prepared.headers["Content-Type"] = body.content_type
+            # Only now: requests would unquote the dots and so fold a name ".." away.
+            prepared.url = self._base + path + (f"?{urlencode(query)}" if query else "")
+            settings = session.merge_environment_settings(
+                prepared.url, {}, stream, session.verify, session.cert
+            )
             with warnings.catch_warnings():
                 # urllib3 does not see that a pin was checked, and who turns checks off read about it in the options.
                 warnings.simplefilter("ignore")
                 response = session.send(
                     prepared,
-                    timeout=(min(left, CONNECT_SECONDS), min(left, self.stall or left)),
+                    timeout=(min(left, CONNECT_SECONDS), min(left, self._patience)),
                     allow_redirects=False,
                     **settings,
                 )
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise self.explain(error) from error
         # A connection that was shut down in the middle of an answer looks like its end.
         self.deadline.left()
@@ -144,7 +155,7 @@ class Transport:
         import requests
         from urllib3.exceptions import HTTPError, IncompleteRead
 
-        announced = response.headers.get("Content-Length")
+        announced = announced_length(response)
         seen = 0
         try:
             while True:
@@ -160,7 +171,7 @@ class Transport:
         finally:
             response.close()
         self.deadline.left()
-        if announced is not None and seen != int(announced):
+        if announced is not None and seen != announced:
             raise Unreachable(f"{self.address} broke off after {seen} of {announced} bytes")
 
     def explain(self, error: Exception) -> ImageStoreError:
@@ -173,8 +184,13 @@ class Transport:
         if isinstance(root, ssl.SSLCertVerificationError):
             return self._unproven(root.verify_message)
         if isinstance(root, socket.timeout) and not isinstance(error, requests.ConnectTimeout):
-            return Unreachable(f"{self.address} has kept silent for {self.stall:g} seconds")
+            return Unreachable(f"{self.address} has kept silent for {self._patience:g} seconds")
         return Unreachable(f"cannot talk to {self.address}: {words_of(root)}")
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that the server may keep silent, as long as the deadline lets it."""
+        return self.stall or LONGEST_SECONDS
 
     def _open(self) -> requests.Session:
         try:
@@ -190,12 +206,11 @@ class Transport:
             session.mount("http://", adapter_for(self, None))
             return session
         if self.identity:
-            require_pem(self.identity.cert, "client certificate")
-            require_pem(self.identity.key, "key of the client certificate")
+            require_pair(self.identity)
             session.cert = (self.identity.cert, self.identity.key)
         context = None
         if self.trust.cert_file:
-            require_pem(self.trust.cert_file, f"certificate ({self.trust.option})")
+            require_certificates(self.trust.cert_file, f"certificate ({self.trust.option})")
             session.verify = self.trust.cert_file
             context = pinning_context()
         elif self.trust.fingerprint or not self.trust.validate:
