@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from copies import Copies, described, offered, running
 
 from lab import DOWN, UP, Image, Proxy, Server, build_large
-from runner import Modules
+from runner import Modules, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
@@ -76,6 +76,65 @@ def test_a_relay_outlives_a_break_on_the_side_of_the_target(
         proxy.cut(8 * MIB, UP, times=1)
         target = Modules(server=f"unix://{proxy.socket}")
         assert Copies(target, **trusted.source)("web", mode="relay").actions == ["relay"]
+    assert set(lxd.images()) == {fingerprint}
+
+
+@pytest.fixture
+def held_up(lxd: Server) -> Iterator[Proxy]:
+    """The way to the target, on which all takes its time."""
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.1
+        yield proxy
+
+
+def sets_attributes(proxy: Proxy) -> bool:
+    """Whether somebody is about to write the attributes of an image."""
+    return any(request.method == "PUT" for request in proxy.requests)
+
+
+@pytest.mark.parametrize("mode", ["push", "relay"])
+def test_what_others_change_while_a_copy_comes_is_not_lost_nor_the_copys_own(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+) -> None:
+    fingerprint = offered(other, image, "web", public=False)
+    through = Modules(server=f"unix://{held_up.socket}")
+    wish = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    run = through.start("lxd_image_copy", **wish)
+    until(lambda: sets_attributes(held_up))
+    lxd.api("PATCH", f"/1.0/images/{fingerprint}", {"properties": {"theirs": "1"}})
+    assert run.wait().actions == [mode, "add alias mine"]
+    expected = described(other, fingerprint)
+    expected["properties"]["theirs"] = "1"
+    assert described(lxd, fingerprint) == expected
+
+
+@pytest.mark.parametrize("mode", ["push", "relay"])
+def test_a_copy_that_cannot_get_its_attributes_is_not_kept(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+) -> None:
+    offered(other, image, "web", public=False)
+    through = Modules(server=f"unix://{held_up.socket}")
+    run = through.start("lxd_image_copy", **trusted.source, image="web", mode=mode)
+    until(lambda: sets_attributes(held_up))
+    held_up.drop()
+    outcome = run.wait()
+    assert outcome.failed
+    assert not outcome["changed"]
+    assert lxd.images() == {}
+    assert trusted("web", mode=mode).actions == [mode]
+
+
+def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image
+) -> None:
+    fingerprint = offered(other, image, "web")
+    through = Modules(server=f"unix://{held_up.socket}")
+    run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
+    until(lambda: sets_attributes(held_up))
+    lxd.kill()
+    msg = run.wait()["msg"]
+    lxd.start()
+    assert f"the image {fingerprint[:12]} is in the store, without the properties" in msg
     assert set(lxd.images()) == {fingerprint}
 
 

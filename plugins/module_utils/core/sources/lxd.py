@@ -23,7 +23,7 @@ from ..store import Store
 from ..transport import Stream
 from . import Arrival, Offer, Request, unanswered
 from .pulling import Pull
-from .relaying import Relay, attributes_of
+from .relaying import Relay, inherit
 from .routes import PULL, PUSH, RELAY, choose, open_way
 
 
@@ -178,7 +178,7 @@ class LxdSource:
             return Opened(transport, self._source.export(image.fingerprint, plain))
 
         download = Download(open_at, retries)
-        content_type = download.opened.response.headers["Content-Type"]
+        content_type = download.opened.response.headers.get("Content-Type", "")
         return Stream(download, content_type, download.length)
 
 
@@ -210,7 +210,7 @@ class Push(Offer):
                     f"{error.message} (it was to send the image to {self._invitation['target']})",
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
-        store.edit(self._image.fingerprint, lambda _image: attributes_of(self._image))
+        inherit(store, self._image.fingerprint, self._image)
         return Arrival(self._image.fingerprint, self._image.size)
 
 

@@ -33,8 +33,12 @@ def web_address(
     Over plain http anybody in between could say what the image is, so that takes ``checked_otherwise``: a
     fingerprint of the task's own.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole:
         raise WrongValue(
             f"{option} is {masked(url)!r}, which is no http or https address",
             "Write https://host/path.",
