@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import import_files
+from . import copy_images, import_files
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -27,6 +27,9 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "import-fingerprint": import_files.fingerprint,
     "import-memory": import_files.memory,
     "import-unchanged": import_files.unchanged,
+    "copy-pull": copy_images.pull,
+    "copy-relay": copy_images.relay,
+    "copy-unchanged": copy_images.unchanged,
 }
 
 
