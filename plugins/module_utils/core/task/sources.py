@@ -29,6 +29,7 @@ def names_source(task: Task) -> bool:
 
 def copy_source(task: Task) -> Source:
     """Where the image to copy comes from."""
+    from ..images import is_prefix
     from ..sources import Request
 
     params = task.params
@@ -45,6 +46,8 @@ def copy_source(task: Task) -> Source:
         alias=next(iter(params["aliases"] or ()), None),
     )
     architecture = _architecture(task)
+    if request.auto_update and is_prefix(request.name.lower()):
+        raise _not_updated("a fingerprint, which never means another image")
     if params["source_registry"]:
         from ..sources.registry import RegistrySource
 
@@ -58,7 +61,16 @@ def copy_source(task: Task) -> Source:
     from ..sources.lxd import LxdSource
 
     require_no(params, "a source of the protocol lxd", "architecture")
-    return LxdSource(_source_store(task, remote), task.store, request)
+    source = _source_store(task, remote)
+    if request.auto_update and source.project != "default":
+        raise _not_updated(
+            f"the project {source.project} of a source, since the server would look in default"
+        )
+    return LxdSource(source, task.store, request)
+
+
+def _not_updated(what: str) -> WrongValue:
+    return WrongValue(f"auto_update does not work with {what}", "Use state: latest in its place.")
 
 
 def offered_images(task: Task) -> Iterable[Image]:
