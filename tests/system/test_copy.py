@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from copies import Copies, described, offered, running
 
-from lab import Image, Proxy, Server, client_config
+from lab import Image, KeyPair, Proxy, Server, client_config
 from runner import Modules, until
 
 Build = Callable[..., Image]
@@ -84,6 +84,50 @@ class TestEveryWay:
         assert by_socket("web").actions == ["relay"]
         assert described(lxd, fingerprint) == described(other, fingerprint)
         assert not by_socket("web")["changed"]
+
+    @pytest.mark.parametrize("public", [True, False])
+    @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+    def test_through_a_socket_of_a_server_that_listens_too(
+        self, lxd: Server, other: Server, by_socket: Copies, image: Image, mode: str, public: bool
+    ) -> None:
+        fingerprint = offered(other, image, "web", public=public)
+        assert by_socket("web", mode=mode).actions == [mode]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not by_socket("web", mode=mode)["changed"]
+        assert not running(other)
+        assert not running(lxd)
+
+    @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+    def test_to_a_server_that_is_not_on_this_host(
+        self, lxd: Server, other: Server, trusted: Copies, pair: KeyPair, image: Image, mode: str
+    ) -> None:
+        lxd.trust(pair.certificate)
+        fingerprint = offered(other, image, "web", public=False)
+        target = Modules(
+            server=lxd.url,
+            server_cert_fingerprint=lxd.certificate_fingerprint,
+            client_cert=str(pair.certificate),
+            client_key=str(pair.key),
+        )
+        copies = Copies(target, **trusted.source)
+        assert copies("web", mode=mode, aliases=["mine"]).actions == [mode, "add alias mine"]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not copies("web", mode=mode, aliases=["mine"])["changed"]
+        assert not running(other)
+        assert not running(lxd)
+
+    @pytest.mark.parametrize("kind", ["tar.gz", "split"])
+    @pytest.mark.parametrize("mode", ["push", "relay"])
+    def test_from_another_project_when_that_is_asked_for(
+        self, lxd: Server, modules: Modules, build: Build, kind: str, mode: str
+    ) -> None:
+        lxd.run("project", "create", "build")
+        fingerprint = offered(lxd, build(kind), "web", public=False, project="build")
+        copies = Copies(modules, source_project="build", mode=mode)
+        assert copies("web").actions == [mode]
+        assert described(lxd, fingerprint) == described(lxd, fingerprint, "build")
+        assert not copies("web")["changed"]
+        assert not running(lxd)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_from_another_project(
