@@ -130,6 +130,9 @@ def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
     fingerprint = offered(other, image, "web")
     through = Modules(server=f"unix://{held_up.socket}")
     run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
+    until(lambda: any("/wait" in request.path for request in held_up.requests))
+    # So that the attributes are still on their way when the server dies.
+    held_up.latency = 1
     until(lambda: sets_attributes(held_up))
     lxd.kill()
     msg = run.wait()["msg"]
