@@ -537,6 +537,20 @@ class TestTrust:
         copies = Copies(modules, source_remote="two", config_dir=str(config.folder))
         assert copies("web").actions == ["pull"]
 
+    def test_of_the_source_is_that_of_the_target_if_nothing_else_is_said(
+        self, lxd: Server, other: Server, by_name: Copies, pair: KeyPair, image: Image
+    ) -> None:
+        offered(other, image, "web", public=False)
+        for server in (lxd, other):
+            server.trust(pair.certificate)
+        target = Modules(
+            server=lxd.url,
+            server_cert=str(lxd.certificate),
+            client_cert=str(pair.certificate),
+            client_key=str(pair.key),
+        )
+        assert Copies(target, **by_name.source)("web").actions == ["pull"]
+
 
 class TestOptionsThatDoNotFit:
     @pytest.mark.parametrize(

@@ -96,8 +96,20 @@ class Reach:
             raise WrongValue(f"validate_certs=false is of no use with {what}", "Leave it out.")
 
     def _identity(self, remote: Remote, side: Side) -> Identity | None:
+        """Who we are there: what the options say, else what the client configuration has.
+
+        A source meets the client of the target where nothing else is said.
+        """
+        return (
+            self._given_identity(side)
+            or remote.identity
+            or self.config.identity()
+            or self._given_identity(TARGET)
+        )
+
+    def _given_identity(self, side: Side) -> Identity | None:
         cert, key = self._params[side.client_cert], self._params[side.client_key]
-        return Identity(cert, key) if cert else remote.identity or self.config.identity()
+        return Identity(cert, key) if cert else None
 
 
 def require_no(params: Mapping[str, Any], what: str, *names: str) -> None:
