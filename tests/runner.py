@@ -41,7 +41,7 @@ class Run:
         reading, writing = os.pipe()
         self._output = os.fdopen(reading, "rb")
         try:
-            self._pid = nursery().start(f"{MODULES}.{name}", params, writing)
+            self.pid = nursery().start(f"{MODULES}.{name}", params, writing)
         finally:
             os.close(writing)
 
@@ -56,7 +56,7 @@ class Run:
                 if not part:
                     break
             else:
-                os.kill(self._pid, signal.SIGKILL)
+                os.kill(self.pid, signal.SIGKILL)
                 raise AssertionError(f"the module still runs after {seconds} seconds")
         text = said.decode()
         # Nothing that a user, a file or a server can cause may end in a traceback.
@@ -67,7 +67,7 @@ class Run:
 
     def kill(self) -> None:
         """Kill it, as if its host had crashed."""
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self._output.read()
         self._output.close()
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,27 @@ def test_a_relay_outlives_a_break_on_the_side_of_the_target(
         proxy.cut(8 * MIB, UP, times=1)
         target = Modules(server=f"unix://{proxy.socket}")
         assert Copies(target, **trusted.source)("web", mode="relay").actions == ["relay"]
+    assert set(lxd.images()) == {fingerprint}
+
+
+def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    fingerprint = offered(other, build_large(tmp_path, 160 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.stall(150 * MIB, DOWN)
+        wish = {**behind(proxy, trusted).source, "image": "web", "mode": "relay"}
+        run = trusted.modules.start("lxd_image_copy", **wish)
+        until(lambda: proxy.passed[DOWN] >= 150 * MIB)
+        process = Path(f"/proc/{run.pid}")
+        opened = [path.stat() for path in (process / "fd").iterdir()]
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        proxy.heal()
+        assert run.wait().actions == ["relay"]
+    kinds = {stat.S_IFMT(file.st_mode) for file in opened}
+    assert stat.S_IFSOCK in kinds
+    assert stat.S_IFREG not in kinds
+    assert int(status["VmHWM"].split()[0]) < 100 * 1024
     assert set(lxd.images()) == {fingerprint}
 
 
