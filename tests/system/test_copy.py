@@ -614,4 +614,6 @@ def test_info_lists_what_a_source_offers(
     assert found(by_name) == {public.fingerprint}
     assert found(trusted) == {public.fingerprint, private.fingerprint}
     assert found(trusted, name="hidden") == {private.fingerprint}
+    msg = by_name.modules.fails("lxd_image_info", source_cert=str(other.certificate))
+    assert "source_cert is of no use with the images of the managed server itself" in msg
     assert lxd.requests(mark) == []

@@ -197,7 +197,7 @@ def test_the_deadline_cancels_a_pull_that_stalls(
     assert not running(lxd)
 
 
-@pytest.mark.parametrize("mode", ["pull", "relay"])
+@pytest.mark.parametrize("mode", ["pull", "push", "relay"])
 def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
@@ -214,4 +214,4 @@ def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
         ]
         assert len(exports) == 1
     else:
-        assert sum("relay" in outcome.actions for outcome in outcomes) == 1
+        assert sum(mode in outcome.actions for outcome in outcomes) == 1

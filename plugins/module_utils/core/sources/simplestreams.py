@@ -53,7 +53,8 @@ class ImageServer:
         for path in product_paths(self._document(INDEX), self.url(INDEX)):
             products = self._document(path)
             found += published(products, reader, self.address, self.url(path))
-            others |= families(products)
+            if not found:
+                others |= families(products)
         if not found and others:
             raise NoSuchImage(
                 f"{self.address} has images for {' and '.join(sorted(others))} only, none for {reader.family}",

@@ -148,10 +148,12 @@ class Task:
 
     def images(self) -> Iterable[Image]:
         """The images of the store, or of all projects, or those that a source offers."""
+        from .reaching import SOURCE, require_no
         from .sources import names_source, offered_images
 
         if names_source(self):
             return offered_images(self)
+        require_no(self.params, "the images of the managed server itself", *SOURCE.details)
         if self.params["all_projects"]:
             return self.store.contents_everywhere().images
         images = self.store.contents().images
