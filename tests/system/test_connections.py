@@ -389,6 +389,29 @@ class TestAWrongAddress:
             msg = given.fails("lxd_image_info")
         assert "answers with text/html (HTTP status 200), which is not LXD's API" in msg
 
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ('{"type": "sync", "metadata": null}', "no description of its images"),
+            (
+                '{"type": "sync", "metadata": [{"fingerprint": 5, "size": "?"}]}',
+                "no description of its images",
+            ),
+            ('{"type": "sync", "metadata": ["/1.0"]}', "no description of its images"),
+            ("[" * 100_000, "text/html (HTTP status 200)"),
+            ('{"type": "error", "error": ["?"]}', "says: ['?']"),
+        ],
+    )
+    def test_of_another_api_is_a_clear_error(
+        self, tls: Modules, tmp_path: Path, content: str, said: str
+    ) -> None:
+        certificate = client_certificate(tmp_path, "site")
+        with web_site(certificate, content) as url:
+            given = without(tls, server=url, server_cert=str(certificate.certificate))
+            assert said in given.fails("lxd_image_info")
+            source = {"source_server": url, "source_cert": str(certificate.certificate)}
+            assert url in tls.fails("lxd_image_copy", image="x", **source)
+
 
 class TestADeadline:
     """Holds whatever the server does, and says what became of the work."""
@@ -451,9 +474,23 @@ def website() -> Iterator[str]:
         yield url
 
 
+WELCOME = "<!DOCTYPE html><title>Welcome</title>"
+
+
 @contextmanager
-def web_site(certificate: KeyPair | None = None) -> Iterator[str]:
+def web_site(certificate: KeyPair | None = None, content: str = WELCOME) -> Iterator[str]:
     """A web site on this machine; with a certificate it speaks TLS."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Be quiet."""
+
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -462,14 +499,3 @@ def web_site(certificate: KeyPair | None = None) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-class Page(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(b"<!DOCTYPE html><title>Welcome</title>")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from .dialect import Dialect
 from .errors import (
@@ -58,12 +59,15 @@ class Server:
     def info(self) -> Mapping[str, Any]:
         """The answer to ``GET /1.0``: ``auth``, ``api_extensions``, and ``environment`` for a trusted client."""
         info: Mapping[str, Any] = self.call("GET", "/1.0").metadata
+        if not isinstance(info, dict):
+            raise self._no_lxd("no description of itself")
         return info
 
     @cached_property
     def dialect(self) -> Dialect:
         """What this server can do and how it words things."""
-        return Dialect.parse(self.info)
+        with self.described("itself"):
+            return Dialect.parse(self.info)
 
     @property
     def trusts_us(self) -> bool:
@@ -135,11 +139,22 @@ class Server:
             envelope = None
         if not isinstance(envelope, dict) or "type" not in envelope:
             kind = response.headers.get("Content-Type", "something").split(";")[0]
-            raise Unreachable(
-                f"{self.address} answers with {kind} (HTTP status {response.status_code}), which is not LXD's API",
-                "Is that the address and port of a LXD or Incus server?",
-            )
+            raise self._no_lxd(f"{kind} (HTTP status {response.status_code})")
         return envelope
+
+    @contextmanager
+    def described(self, what: str) -> Iterator[None]:
+        """For reading what an answer says of something. Raises Unreachable if that is not as LXD says it."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._no_lxd(f"no description of {what}") from error
+
+    def _no_lxd(self, what: str) -> Unreachable:
+        return Unreachable(
+            f"{self.address} answers with {what}, which is not LXD's API",
+            "Is that the address and port of a LXD or Incus server?",
+        )
 
     def stream(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
