@@ -61,6 +61,7 @@ options:
     description:
       - With neither O(server_cert) nor O(server_cert_fingerprint), whether the server's certificate must be signed
         by an authority that the system trusts. V(false) lets anybody stand in between.
+      - With either of the two, or a Unix socket, nothing is checked this way, and V(false) is an error.
     type: bool
     default: true
   trust_token:

@@ -54,7 +54,7 @@ options:
     description:
       - The TLS client certificate to show to the source, a PEM file. A source shows private images only to a client
         that it trusts.
-      - Without it, the one of O(source_remote) or of O(config_dir), if there is any.
+      - Without it, the one of O(source_remote) or of O(config_dir), or else O(client_cert).
     type: path
   source_client_key:
     description:

@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import import_directory, import_files, publish
+from . import copy_images, import_directory, import_files, publish
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -28,6 +28,9 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "import-memory": import_files.memory,
     "import-unchanged": import_files.unchanged,
     "import-directory": import_directory.directory,
+    "copy-pull": copy_images.pull,
+    "copy-relay": copy_images.relay,
+    "copy-unchanged": copy_images.unchanged,
     "publish-unchanged": publish.unchanged,
     "publish-endpoint": publish.endpoint,
 }

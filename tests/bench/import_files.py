@@ -6,19 +6,14 @@
 
 from __future__ import annotations
 
-import io
-import platform
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lab import Image, Server, build_large
 
+from . import idle
 from .measure import Cost, Modules, Unexpected, by_turns, client
-from .setting import MIB, Row, Setting
-
-STORE = 100
-"""How many images a store of some size holds."""
+from .setting import MIB, Row, Setting, ratio
 
 
 def unified(setting: Setting) -> Iterator[Row]:
@@ -47,8 +42,8 @@ def _against_client(setting: Setting, image: Image) -> Iterator[Row]:
 
     taken = by_turns(setting.rounds, ours=ours, theirs=theirs)
     (first, again), (reference,) = taken["ours"], taken["theirs"]
-    yield _ratio("first import", first, reference, 1.0)
-    yield _ratio("import of what is there", again, reference, 0.3)
+    yield ratio("first import", first, reference, 1.0)
+    yield ratio("import of what is there", again, reference, 0.3)
 
 
 def fingerprint(setting: Setting) -> Iterator[Row]:
@@ -93,33 +88,16 @@ def memory(setting: Setting) -> Iterator[Row]:
 
 def unchanged(setting: Setting) -> Iterator[Row]:
     """A task with nothing to do, in a store of some size."""
-    modules, server = setting.modules, setting.start("filled")
-    paths = [_tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
-    for path in paths:
-        client(server, "image", "import", str(path))
+    server, paths = idle.filled(setting, "imported")
     wish = {"aliases": ["it"], "properties": {"os": "tiny"}, "public": True, "profiles": []}
 
     def task() -> Cost:
         socket = f"unix://{server.socket}"
-        return modules.run(
+        return setting.modules.run(
             "lxd_image_import", server=socket, src=str(paths[-1]), remote_src=True, **wish
         )
 
-    task()
-    mark = server.mark()
-    task()
-    requests = server.requests(mark)
-    turns = 4 * setting.rounds
-    taken = by_turns(turns, ours=lambda: [task()], empty=lambda: [modules.empty()])
-    (ours,), (empty,) = taken["ours"], taken["empty"]
-    yield Row(f"requests, {STORE} images in the store", len(requests), 1)
-    yield Row(
-        "more time than an empty module",
-        1000 * (ours.seconds - empty.seconds),
-        200,
-        "ms",
-        f"{1000 * ours.seconds:.0f} ms, empty module {1000 * empty.seconds:.0f} ms",
-    )
+    yield from idle.rows(setting, task, [server], 1)
 
 
 def _import(modules: Modules, server: Server, image: Image, sends: bool) -> Cost:
@@ -140,22 +118,3 @@ def _expect(cost: Cost, image: Image, sends: bool) -> None:
 
 def _delete(server: Server, image: Image) -> None:
     client(server, "image", "delete", image.fingerprint)
-
-
-def _ratio(what: str, ours: Cost, theirs: Cost, target: float) -> Row:
-    remark = f"{ours.seconds:.2f} s, lxc {theirs.seconds:.2f} s"
-    return Row(what, ours.seconds / theirs.seconds, target, "of lxc", remark)
-
-
-def _tiny(path: Path, number: int) -> Path:
-    """Write one of many images with next to nothing in them."""
-    with tarfile.TarFile(path, "w") as archive:
-        text = f"architecture: {platform.machine()}\ncreation_date: {1_700_000_000 + number}\n"
-        metadata = tarfile.TarInfo("metadata.yaml")
-        metadata.size = len(text)
-        archive.addfile(metadata, io.BytesIO(text.encode()))
-        rootfs = tarfile.TarInfo("rootfs")
-        rootfs.type = tarfile.DIRTYPE
-        archive.addfile(rootfs)
-        archive.addfile(tarfile.TarInfo("rootfs/init"))
-    return path

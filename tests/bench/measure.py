@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import Server
+from lab import ClientConfig, Server
 
 from . import payload
 
@@ -80,13 +80,18 @@ class Modules:
         return Cost(float(seconds), int(memory), int(read), json.loads(done.stdout))
 
 
-def client(server: Server, *arguments: str) -> Cost:
-    """Run the command-line client on a server. The time is that of its process."""
-    command = [*server.family.client, "--force-local", *arguments]
+def client(server: Server, *arguments: str, config: ClientConfig | None = None) -> Cost:
+    """Run the command-line client on a server, which for a ``config`` with remotes is ``local``.
+
+    The time is that of its process.
+    """
+    words = ["--force-local", *arguments] if config is None else arguments
+    command = [*server.family.client, *words]
+    remotes = {config.family.configuration: str(config.folder)} if config else {}
     started = time.perf_counter()
     done = subprocess.run(
         command,
-        env={**os.environ, **server.environment},
+        env={**os.environ, **server.environment, **remotes},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lab import Image, Server, build_large
 
-from .measure import Modules
+from .measure import Cost, Modules, client
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -35,6 +35,12 @@ class Row:
     def over(self) -> bool:
         """Whether it is more than it may be."""
         return self.target is not None and self.figure > self.target
+
+
+def ratio(what: str, ours: Cost, theirs: Cost, target: float) -> Row:
+    """What something takes of the time that the command-line client takes for it."""
+    remark = f"{ours.seconds:.2f} s, lxc {theirs.seconds:.2f} s"
+    return Row(what, ours.seconds / theirs.seconds, target, "of lxc", remark)
 
 
 class Setting:
@@ -58,6 +64,13 @@ class Setting:
     def server(self) -> Server:
         """A server that spends no time on logging requests."""
         return self.start("bench", debug=False)
+
+    @cached_property
+    def source(self) -> Server:
+        """Another such server, which has the large image for everybody."""
+        server = self.start("source", debug=False)
+        client(server, "image", "import", *map(str, self.large().paths), "--public")
+        return server
 
     def start(self, name: str, *, debug: bool = True) -> Server:
         """Another server, which is there until the end."""

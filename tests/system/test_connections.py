@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import ssl
+import subprocess
 import tarfile
 import threading
 import time
@@ -30,7 +31,7 @@ from lab import (
     client_certificate,
     client_config,
 )
-from runner import Modules
+from runner import Modules, files
 
 
 @pytest.fixture
@@ -97,6 +98,20 @@ class TestTls:
 
     def test_goes_unchecked_if_one_insists(self, tls: Modules) -> None:
         without(tls, "server_cert", validate_certs=False).done("lxd_image_info")
+        msg = without(tls, validate_certs=False).fails("lxd_image_info")
+        assert "validate_certs=false is of no use with server_cert" in msg
+
+    def test_goes_to_an_ipv6_address(self, lxd: Server, tls: Modules) -> None:
+        lxd.run("config", "set", "core.https_address", "[::1]:58443")
+        try:
+            here = without(tls, server="https://[::1]:58443/")
+            here.done("lxd_image_info")
+            # The name counts with an authority only; a server's own certificate is for ::1 anyway.
+            without(here, "server_cert", server_cert_fingerprint=lxd.certificate_fingerprint).done(
+                "lxd_image_info"
+            )
+        finally:
+            lxd.run("config", "set", "core.https_address", lxd.url.removeprefix("https://"))
 
 
 class TestAnAuthority:
@@ -186,6 +201,95 @@ class TestAClientThatIsNotTrusted:
         assert "may be restricted to other projects" in msg or "may not see it" in msg
         assert lxd.images() == {}
 
+    def test_becomes_trusted_by_one_token_in_several_tasks_at_once(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        given = without(tls, trust_token=lxd.token("me"))
+        runs = [given.start("lxd_image_import", **files(image)) for _ in range(4)]
+        outcomes = [run.wait() for run in runs]
+        assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
+        assert sum("trust this client" in outcome.actions for outcome in outcomes) == 1
+        assert len(lxd.trusted()) == 1
+
+
+@pytest.fixture
+def spoiled(pair: KeyPair, tmp_path: Path) -> dict[str, str]:
+    """Paths of files that are no certificates, or no keys, by what is wrong with them."""
+    other = client_certificate(tmp_path / "other")
+    encrypted, der = tmp_path / "encrypted.key", tmp_path / "der.crt"
+    for words in (
+        ["pkey", "-in", pair.key, "-aes256", "-passout", "pass:secret", "-out", encrypted],
+        ["x509", "-in", pair.certificate, "-outform", "DER", "-out", der],
+    ):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    damaged = tmp_path / "damaged.pem"
+    damaged.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    cut = tmp_path / "cut.pem"
+    cut.write_text(pair.certificate.read_text()[:100])
+    return {
+        "absent": str(tmp_path / "absent"),
+        "a folder": str(tmp_path),
+        "DER": str(der),
+        "a key": str(pair.key),
+        "another's key": str(other.key),
+        "a certificate": str(pair.certificate),
+        "encrypted": str(encrypted),
+        "damaged": str(damaged),
+        "cut short": str(cut),
+    }
+
+
+class TestAFileThatIsNoCertificate:
+    """Is named, with what is wrong with it, before anybody is talked to."""
+
+    @pytest.mark.parametrize(
+        ("what", "said"),
+        [
+            ("absent", "the certificate (server_cert): No such file or directory"),
+            ("a folder", "the certificate (server_cert): Is a directory"),
+            ("DER", "given as the certificate (server_cert), is not in PEM form"),
+            ("a key", "given as the certificate (server_cert), has no certificate in it"),
+            ("damaged", "given as the certificate (server_cert), is damaged"),
+            ("cut short", "is not a certificate in PEM form"),
+        ],
+    )
+    def test_given_for_the_server(
+        self, lxd: Server, tls: Modules, spoiled: dict[str, str], what: str, said: str
+    ) -> None:
+        mark = lxd.mark()
+        msg = without(tls, server_cert=spoiled[what]).fails("lxd_image_info")
+        assert spoiled[what] in msg
+        assert said in msg
+        assert lxd.requests(mark) == []
+
+    @pytest.mark.parametrize(
+        ("option", "what", "said"),
+        [
+            ("client_cert", "absent", "the client certificate: No such file or directory"),
+            ("client_cert", "a key", "given as the client certificate, has no certificate in it"),
+            ("client_cert", "DER", "given as the client certificate, is not in PEM form"),
+            ("client_key", "a folder", "the key of the client certificate: Is a directory"),
+            ("client_key", "a certificate", "given as the key of the client certificate, is none"),
+            ("client_key", "another's key", "is not the key of the client certificate"),
+            ("client_key", "encrypted", "is encrypted. Give a copy without a password"),
+        ],
+    )
+    def test_given_for_the_client(
+        self,
+        lxd: Server,
+        tls: Modules,
+        spoiled: dict[str, str],
+        option: str,
+        what: str,
+        said: str,
+    ) -> None:
+        mark = lxd.mark()
+        msg = without(tls, **{option: spoiled[what]}).fails("lxd_image_info")
+        assert spoiled[what] in msg
+        assert said in msg
+        assert lxd.requests(mark) == []
+
 
 class TestAClientConfiguration:
     @pytest.fixture
@@ -248,9 +352,21 @@ class TestThisHostsServer:
         finally:
             lxd.start()
 
-    def test_cannot_be_reached_with_the_options_of_a_remote_one(self, modules: Modules) -> None:
-        msg = modules.fails("lxd_image_info", server_cert_fingerprint="0" * 64)
-        assert "server_cert_fingerprint is of no use with a Unix socket" in msg
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("server_cert_fingerprint", "0" * 64),
+            ("server_cert", "/etc/hosts"),
+            ("trust_token", "some-secret"),
+            ("validate_certs", False),
+        ],
+    )
+    def test_cannot_be_reached_with_the_options_of_a_remote_one(
+        self, modules: Modules, option: str, value: object
+    ) -> None:
+        msg = modules.fails("lxd_image_info", **{option: value})
+        assert option in msg
+        assert "is of no use with a Unix socket" in msg
 
 
 class TestAWrongAddress:
@@ -272,6 +388,29 @@ class TestAWrongAddress:
             given = without(tls, server=url, server_cert=str(certificate.certificate))
             msg = given.fails("lxd_image_info")
         assert "answers with text/html (HTTP status 200), which is not LXD's API" in msg
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ('{"type": "sync", "metadata": null}', "no description of its images"),
+            (
+                '{"type": "sync", "metadata": [{"fingerprint": 5, "size": "?"}]}',
+                "no description of its images",
+            ),
+            ('{"type": "sync", "metadata": ["/1.0"]}', "no description of its images"),
+            ("[" * 100_000, "text/html (HTTP status 200)"),
+            ('{"type": "error", "error": ["?"]}', "says: ['?']"),
+        ],
+    )
+    def test_of_another_api_is_a_clear_error(
+        self, tls: Modules, tmp_path: Path, content: str, said: str
+    ) -> None:
+        certificate = client_certificate(tmp_path, "site")
+        with web_site(certificate, content) as url:
+            given = without(tls, server=url, server_cert=str(certificate.certificate))
+            assert said in given.fails("lxd_image_info")
+            source = {"source_server": url, "source_cert": str(certificate.certificate)}
+            assert url in tls.fails("lxd_image_copy", image="x", **source)
 
 
 class TestADeadline:
@@ -305,8 +444,11 @@ class TestADeadline:
         modules.import_image(image, aliases=["slow"])
         assert len(lxd.images()) == 1
 
-    def test_is_a_number_of_seconds(self, modules: Modules) -> None:
+    def test_is_a_number_of_seconds(self, modules: Modules, tls: Modules) -> None:
         assert "timeout is 0" in modules.fails("lxd_image_info", timeout=0)
+        # More than a socket can be told to wait, and more than a thread can.
+        for given in (modules, tls):
+            given.done("lxd_image_info", timeout=10**12)
 
 
 def slow_image(path: Path) -> Path:
@@ -332,9 +474,23 @@ def website() -> Iterator[str]:
         yield url
 
 
+WELCOME = "<!DOCTYPE html><title>Welcome</title>"
+
+
 @contextmanager
-def web_site(certificate: KeyPair | None = None) -> Iterator[str]:
+def web_site(certificate: KeyPair | None = None, content: str = WELCOME) -> Iterator[str]:
     """A web site on this machine; with a certificate it speaks TLS."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Be quiet."""
+
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -343,14 +499,3 @@ def web_site(certificate: KeyPair | None = None) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-class Page(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(b"<!DOCTYPE html><title>Welcome</title>")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Be quiet."""

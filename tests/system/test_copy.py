@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from copies import Copies, described, offered, running
 
-from lab import Image, Server, client_config
-from runner import Modules
+from lab import Image, KeyPair, Proxy, Server, client_config
+from runner import Modules, until
 
 Build = Callable[..., Image]
 
@@ -82,6 +84,50 @@ class TestEveryWay:
         assert by_socket("web").actions == ["relay"]
         assert described(lxd, fingerprint) == described(other, fingerprint)
         assert not by_socket("web")["changed"]
+
+    @pytest.mark.parametrize("public", [True, False])
+    @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+    def test_through_a_socket_of_a_server_that_listens_too(
+        self, lxd: Server, other: Server, by_socket: Copies, image: Image, mode: str, public: bool
+    ) -> None:
+        fingerprint = offered(other, image, "web", public=public)
+        assert by_socket("web", mode=mode).actions == [mode]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not by_socket("web", mode=mode)["changed"]
+        assert not running(other)
+        assert not running(lxd)
+
+    @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
+    def test_to_a_server_that_is_not_on_this_host(
+        self, lxd: Server, other: Server, trusted: Copies, pair: KeyPair, image: Image, mode: str
+    ) -> None:
+        lxd.trust(pair.certificate)
+        fingerprint = offered(other, image, "web", public=False)
+        target = Modules(
+            server=lxd.url,
+            server_cert_fingerprint=lxd.certificate_fingerprint,
+            client_cert=str(pair.certificate),
+            client_key=str(pair.key),
+        )
+        copies = Copies(target, **trusted.source)
+        assert copies("web", mode=mode, aliases=["mine"]).actions == [mode, "add alias mine"]
+        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert not copies("web", mode=mode, aliases=["mine"])["changed"]
+        assert not running(other)
+        assert not running(lxd)
+
+    @pytest.mark.parametrize("kind", ["tar.gz", "split"])
+    @pytest.mark.parametrize("mode", ["push", "relay"])
+    def test_from_another_project_when_that_is_asked_for(
+        self, lxd: Server, modules: Modules, build: Build, kind: str, mode: str
+    ) -> None:
+        lxd.run("project", "create", "build")
+        fingerprint = offered(lxd, build(kind), "web", public=False, project="build")
+        copies = Copies(modules, source_project="build", mode=mode)
+        assert copies("web").actions == [mode]
+        assert described(lxd, fingerprint) == described(lxd, fingerprint, "build")
+        assert not copies("web")["changed"]
+        assert not running(lxd)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_from_another_project(
@@ -250,6 +296,29 @@ class TestLatest:
             other.start()
 
 
+def test_what_the_target_got_counts_and_not_what_was_resolved_before(
+    lxd: Server, other: Server, by_name: Copies, build: Build
+) -> None:
+    seen, got = build(), build()
+    offered(other, seen, "web")
+    offered(other, got)
+    mark = other.mark()
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.15
+        through = Modules(server=f"unix://{proxy.socket}")
+        wish = {**by_name.source, "image": "web", "aliases": ["mine"]}
+        run = through.start("lxd_image_copy", **wish)
+        until(lambda: any(f"/images/{seen.fingerprint}" in r.path for r in other.requests(mark)))
+        # The task knows what it wants, and has not asked for it yet.
+        moved = {"target": got.fingerprint, "description": ""}
+        other.api("PUT", "/1.0/images/aliases/web", moved)
+        outcome = run.wait()
+    assert outcome.actions == ["pull", "add alias mine"]
+    assert outcome["fingerprint"] == outcome["image"]["fingerprint"] == got.fingerprint
+    assert lxd.aliases() == {"mine": got.fingerprint}
+    assert set(lxd.images()) == {got.fingerprint}
+
+
 class TestAutoUpdate:
     def test_is_set_on_an_image_that_was_pulled_by_alias(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
@@ -290,6 +359,17 @@ class TestAutoUpdate:
         assert "Use state: latest" in msg
         assert lxd.images() == {}
 
+    def test_is_refused_for_what_never_changes_even_if_the_image_is_there(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        other.run("project", "create", "site")
+        for project in ("default", "site"):
+            fingerprint = offered(other, image, "web", project=project)
+        by_name("web")
+        for name, project in ((fingerprint, "default"), ("web", "site")):
+            msg = by_name.fails(name, source_project=project, auto_update=True)
+            assert "auto_update does not work with" in msg
+
     def test_is_refused_for_an_image_that_came_otherwise(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
@@ -318,6 +398,27 @@ class TestAliasesOfTheSource:
         assert set(lxd.aliases()) == {"mine", "web", "web/stable", "new"}
 
 
+def twins(folder: Path) -> Iterator[Path]:
+    """Two images whose fingerprints begin with the same twelve digits: ae6a076396d7.
+
+    The bytes at the end, which no archive reader looks at, were found by trying some fifty millions.
+    """
+    for end in (b"099af4b796f7", b"0f5d182bfc81"):
+        path = folder / f"{end.decode()}.tar"
+        with tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+            text = b"architecture: x86_64\ncreation_date: 1700000000\n"
+            metadata = tarfile.TarInfo("metadata.yaml")
+            metadata.size = len(text)
+            archive.addfile(metadata, io.BytesIO(text))
+            rootfs = tarfile.TarInfo("rootfs")
+            rootfs.type = tarfile.DIRTYPE
+            archive.addfile(rootfs)
+            archive.addfile(tarfile.TarInfo("rootfs/init"))
+        with path.open("ab") as file:
+            file.write(end)
+        yield path
+
+
 class TestNames:
     def test_may_be_the_beginning_of_a_fingerprint(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
@@ -330,6 +431,23 @@ class TestNames:
     def test_that_are_unknown_are_an_error(self, by_name: Copies, trusted: Copies) -> None:
         assert "has no image webb" in trusted.fails("webb")
         assert "has no image 123456789012" in trusted.fails("123456789012")
+
+    def test_that_fit_several_images_are_an_error_before_anything_is_transferred(
+        self, lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+    ) -> None:
+        for path in twins(tmp_path):
+            other.run("image", "import", str(path))
+        first, second = sorted(other.images())
+        assert first[:12] == second[:12]
+        mark = lxd.mark()
+        msg = trusted.fails(first[:12])
+        assert f"has several images whose fingerprints begin with {first[:12]}" in msg
+        assert "Give more digits" in msg
+        assert lxd.writes(mark) == []
+        assert trusted(first[:16])["fingerprint"] == first
+        assert trusted(second[:16])["fingerprint"] == second
+        msg = trusted.modules.fails("lxd_image", name=first[:12])
+        assert f"Give more digits: {first[:13]}" in msg
 
     def test_of_private_images_are_hidden_from_a_stranger_who_is_told_so(
         self, other: Server, by_name: Copies, image: Image
@@ -356,6 +474,37 @@ class TestNames:
         mark = lxd.mark()
         assert "belongs to the virtual-machine image" in by_name.fails("web", aliases=["web"])
         assert lxd.writes(mark) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"project": "absent"}, "has no project absent"),
+        ({"source_project": "absent"}, "has no image web"),
+        ({"profiles": ["absent"]}, "has no profile absent. It has: default"),
+        ({"expires_at": "soon"}, "'soon' is not a time in ISO 8601"),
+        ({"properties": {"release": 3.2}}, 'Quote it: release: "3.2"'),
+        ({"delete_replaced": True}, "delete_replaced is set without aliases"),
+        ({"aliases": ["taken"], "alias_conflict": "fail"}, "the alias taken points to another"),
+        ({"timeout": 0}, "timeout is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_transferred(
+    lxd: Server,
+    other: Server,
+    trusted: Copies,
+    build: Build,
+    params: dict[str, Any],
+    said: str,
+) -> None:
+    trusted.modules.import_image(build(), aliases=["taken"])
+    offered(other, build(), "web", public=False)
+    marks = lxd.mark(), other.mark()
+    for mode, check in (("pull", True), ("pull", False), ("relay", False)):
+        wish = {**trusted.source, "image": "web", "mode": mode, **params}
+        assert said in trusted.modules.fails("lxd_image_copy", check, **wish)
+    assert lxd.writes(marks[0]) == []
+    assert other.writes(marks[1]) == []
 
 
 class TestTrust:
@@ -388,6 +537,20 @@ class TestTrust:
         copies = Copies(modules, source_remote="two", config_dir=str(config.folder))
         assert copies("web").actions == ["pull"]
 
+    def test_of_the_source_is_that_of_the_target_if_nothing_else_is_said(
+        self, lxd: Server, other: Server, by_name: Copies, pair: KeyPair, image: Image
+    ) -> None:
+        offered(other, image, "web", public=False)
+        for server in (lxd, other):
+            server.trust(pair.certificate)
+        target = Modules(
+            server=lxd.url,
+            server_cert=str(lxd.certificate),
+            client_cert=str(pair.certificate),
+            client_key=str(pair.key),
+        )
+        assert Copies(target, **by_name.source)("web").actions == ["pull"]
+
 
 class TestOptionsThatDoNotFit:
     @pytest.mark.parametrize(
@@ -400,6 +563,8 @@ class TestOptionsThatDoNotFit:
             ({"source_registry": "r", "architecture": "amd64"}, "architecture is of no use"),
             ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture is of no use"),
             ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
+            ({"source_server": "unix:///x", "retries": -1}, "retries is -1"),
+            ({"source_server": "unix:///x", "image": " "}, "image is empty"),
             ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "of no use"),
             ({"source_server": "http://x"}, "source_server is 'http://x'"),
             (
@@ -409,7 +574,7 @@ class TestOptionsThatDoNotFit:
         ],
     )
     def test_are_errors(self, modules: Modules, params: dict[str, Any], said: str) -> None:
-        assert said in Copies(modules).fails("web", **params)
+        assert said in Copies(modules).fails(**{"image": "web", **params})
 
 
 def test_an_unchanged_copy_makes_at_most_two_requests(
@@ -449,4 +614,6 @@ def test_info_lists_what_a_source_offers(
     assert found(by_name) == {public.fingerprint}
     assert found(trusted) == {public.fingerprint, private.fingerprint}
     assert found(trusted, name="hidden") == {private.fingerprint}
+    msg = by_name.modules.fails("lxd_image_info", source_cert=str(other.certificate))
+    assert "source_cert is of no use with the images of the managed server itself" in msg
     assert lxd.requests(mark) == []

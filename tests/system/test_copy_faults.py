@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from copies import Copies, described, offered, running
 
 from lab import DOWN, UP, Image, Proxy, Server, build_large
-from runner import Modules
+from runner import Modules, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
@@ -79,6 +80,89 @@ def test_a_relay_outlives_a_break_on_the_side_of_the_target(
     assert set(lxd.images()) == {fingerprint}
 
 
+def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
+    lxd: Server, other: Server, trusted: Copies, tmp_path: Path
+) -> None:
+    fingerprint = offered(other, build_large(tmp_path, 160 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.stall(150 * MIB, DOWN)
+        wish = {**behind(proxy, trusted).source, "image": "web", "mode": "relay"}
+        run = trusted.modules.start("lxd_image_copy", **wish)
+        until(lambda: proxy.passed[DOWN] >= 150 * MIB)
+        process = Path(f"/proc/{run.pid}")
+        opened = [path.stat() for path in (process / "fd").iterdir()]
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+        proxy.heal()
+        assert run.wait().actions == ["relay"]
+    kinds = {stat.S_IFMT(file.st_mode) for file in opened}
+    assert stat.S_IFSOCK in kinds
+    assert stat.S_IFREG not in kinds
+    assert int(status["VmHWM"].split()[0]) < 100 * 1024
+    assert set(lxd.images()) == {fingerprint}
+
+
+@pytest.fixture
+def held_up(lxd: Server) -> Iterator[Proxy]:
+    """The way to the target, on which all takes its time."""
+    with Proxy(lxd.socket) as proxy:
+        proxy.latency = 0.1
+        yield proxy
+
+
+def sets_attributes(proxy: Proxy) -> bool:
+    """Whether somebody is about to write the attributes of an image."""
+    return any(request.method == "PUT" for request in proxy.requests)
+
+
+@pytest.mark.parametrize("mode", ["push", "relay"])
+def test_what_others_change_while_a_copy_comes_is_not_lost_nor_the_copys_own(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+) -> None:
+    fingerprint = offered(other, image, "web", public=False)
+    through = Modules(server=f"unix://{held_up.socket}")
+    wish = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    run = through.start("lxd_image_copy", **wish)
+    until(lambda: sets_attributes(held_up))
+    lxd.api("PATCH", f"/1.0/images/{fingerprint}", {"properties": {"theirs": "1"}})
+    assert run.wait().actions == [mode, "add alias mine"]
+    expected = described(other, fingerprint)
+    expected["properties"]["theirs"] = "1"
+    assert described(lxd, fingerprint) == expected
+
+
+@pytest.mark.parametrize("mode", ["push", "relay"])
+def test_a_copy_that_cannot_get_its_attributes_is_not_kept(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+) -> None:
+    offered(other, image, "web", public=False)
+    through = Modules(server=f"unix://{held_up.socket}")
+    run = through.start("lxd_image_copy", **trusted.source, image="web", mode=mode)
+    until(lambda: sets_attributes(held_up))
+    held_up.drop()
+    outcome = run.wait()
+    assert outcome.failed
+    assert not outcome["changed"]
+    assert lxd.images() == {}
+    assert trusted("web", mode=mode).actions == [mode]
+
+
+def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
+    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image
+) -> None:
+    fingerprint = offered(other, image, "web")
+    through = Modules(server=f"unix://{held_up.socket}")
+    run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
+    until(lambda: any("/wait" in request.path for request in held_up.requests))
+    # So that the attributes are still on their way when the server dies.
+    held_up.latency = 1
+    until(lambda: sets_attributes(held_up))
+    lxd.kill()
+    msg = run.wait()["msg"]
+    lxd.start()
+    assert f"the image {fingerprint[:12]} is in the store, without the properties" in msg
+    assert set(lxd.images()) == {fingerprint}
+
+
 def test_a_relay_without_retries_gives_up_at_once(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
@@ -113,7 +197,7 @@ def test_the_deadline_cancels_a_pull_that_stalls(
     assert not running(lxd)
 
 
-@pytest.mark.parametrize("mode", ["pull", "relay"])
+@pytest.mark.parametrize("mode", ["pull", "push", "relay"])
 def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
@@ -130,4 +214,4 @@ def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
         ]
         assert len(exports) == 1
     else:
-        assert sum("relay" in outcome.actions for outcome in outcomes) == 1
+        assert sum(mode in outcome.actions for outcome in outcomes) == 1

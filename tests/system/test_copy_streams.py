@@ -234,6 +234,7 @@ def test_what_cannot_be_had_is_a_clear_error(
     [
         ("index.json", "<html>", "is no JSON"),
         ("index.json", "[]", "is no simplestreams index"),
+        ("index.json", "[" * 100_000, "is no JSON"),
         ("images.json", "{}", "is no list of simplestreams products"),
         (
             "images.json",

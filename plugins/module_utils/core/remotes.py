@@ -10,10 +10,11 @@ Follows ``lxc/config`` of LXD and ``shared/cliconfig`` of Incus.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import MissingLibrary, Unreachable, WrongFile, WrongValue
 from .transport import Identity
@@ -70,17 +71,20 @@ class ClientConfig:
         named = os.path.basename(self.folder.rstrip("/"))
         self._for_incus = named == INCUS or self.folder == os.environ.get("INCUS_CONF")
 
-    def remote(self, name: str) -> Remote:
-        """A remote of the configuration, of the system's, or built in. Raises WrongValue if there is none."""
+    def remote(self, name: str, protocol: str | None = None) -> Remote:
+        """A remote of the configuration, of the system's, or built in; with another ``protocol`` if one is given.
+
+        Raises WrongValue if there is none, or none that can be talked to.
+        """
         for folder, entries in (
             (self.folder, self._entries),
             (self._global_folder, self._global_entries),
         ):
             if name in entries:
-                return self._remote(name, folder, entries[name])
+                return self._remote(name, folder, entries[name], protocol)
         if name in _BUILT_IN:
-            address, protocol = _BUILT_IN[name]
-            return Remote(name, address, protocol)
+            address, usual = _BUILT_IN[name]
+            return _checked(Remote(name, address, protocol or usual), "the built-in remotes")
         known = sorted({*self._entries, *self._global_entries, *_BUILT_IN})
         raise WrongValue(
             f"there is no remote {name} in {self._file(self.folder)}, nor one built in",
@@ -96,7 +100,9 @@ class ClientConfig:
                 return Identity(cert, key)
         return None
 
-    def _remote(self, name: str, folder: str, entry: Mapping[str, Any]) -> Remote:
+    def _remote(
+        self, name: str, folder: str, entry: Mapping[str, Any], protocol: str | None
+    ) -> Remote:
         address = _address(entry)
         if not address:
             raise WrongValue(f"the remote {name} in {self._file(folder)} has no address")
@@ -109,14 +115,15 @@ class ClientConfig:
         server_cert = os.path.join(folder, "servercerts", f"{name}.crt")
         authority = os.path.join(folder, "client.ca")
         pin = next((path for path in (server_cert, authority) if os.path.exists(path)), None)
-        return Remote(
+        remote = Remote(
             name=name,
             address=address,
-            protocol=entry.get("protocol") or (INCUS if self._for_incus else LXD),
-            project=entry.get("project") or None,
+            protocol=protocol or str(entry.get("protocol") or (INCUS if self._for_incus else LXD)),
+            project=str(entry.get("project") or "") or None,
             server_cert=pin,
             identity=self.identity(name),
         )
+        return _checked(remote, self._file(folder))
 
     @cached_property
     def _entries(self) -> Mapping[str, Mapping[str, Any]]:
@@ -139,37 +146,61 @@ class ClientConfig:
 
 def server_address(text: str, option: str) -> str:
     """The address of a LXD or Incus server as an option gives it, with its port. Raises WrongValue."""
-    if text.startswith("unix:/") and text.strip("/") != "unix:":
+    if _is_socket(text):
         return text
-    parts = urlsplit(text)
-    try:
-        port = parts.port or DEFAULT_PORT
-    except ValueError:
-        port = 0
-    if (
-        parts.scheme != "https"
-        or not parts.hostname
-        or not port
-        or parts.path.strip("/")
-        or parts.query
-    ):
+    parts = _web_parts(text)
+    if not parts or parts.path.strip("/"):
         raise WrongValue(
             f"{option} is {text!r}, which is no address of a server",
             "Write https://host, https://host:port, or unix:///path/of/the/unix.socket.",
         )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"https://{host}:{port}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"https://{host}:{parts.port or DEFAULT_PORT}"
 
 
-def image_server_address(text: str, option: str) -> str:
+def image_server_address(text: str, option: str, schemes: tuple[str, ...] = ("https",)) -> str:
     """The address of a simplestreams server as an option gives it. Raises WrongValue."""
-    parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or parts.query or parts.username:
+    if not _web_parts(text, schemes):
         raise WrongValue(
             f"{option} is {text!r}, which is no address of an image server",
             "Write https://host or https://host/path.",
         )
     return text.rstrip("/")
+
+
+def _is_socket(text: str) -> bool:
+    return text.startswith("unix:/") and text.strip("/") != "unix:"
+
+
+_HOST = re.compile(r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?)\Z")
+"""Names and addresses that can be asked for; requests has exceptions of all kinds for others."""
+
+
+def _web_parts(text: str, schemes: tuple[str, ...] = ("https",)) -> SplitResult | None:
+    """The parts of a web address; None if it is none, or has more in it than scheme, host, port and path."""
+    try:
+        parts = urlsplit(text)
+        possible = parts.scheme in schemes and parts.port != 0
+    except ValueError:
+        return None
+    more = parts.query or parts.fragment or "@" in parts.netloc or " " in text
+    return parts if possible and not more and _HOST.match(parts.hostname or "") else None
+
+
+def _checked(remote: Remote, where: str) -> Remote:
+    """The remote, if this collection can talk to it. Raises WrongValue."""
+    option = f"the address of the remote {remote.name} in {where}"
+    if remote.protocol == SIMPLESTREAMS:
+        # The client lets its user choose plain http for them.
+        image_server_address(remote.address, option, ("https", "http"))
+    elif remote.protocol not in (LXD, INCUS):
+        raise WrongValue(
+            f"the remote {remote.name} in {where} speaks {remote.protocol}",
+            f"Images can be had from those that speak {LXD}, {INCUS} or {SIMPLESTREAMS}.",
+        )
+    elif remote.address != LOCAL:
+        server_address(remote.address, option)
+    return remote
 
 
 def local_socket() -> str:

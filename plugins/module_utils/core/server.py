@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 from .dialect import Dialect
 from .errors import (
@@ -58,12 +59,15 @@ class Server:
     def info(self) -> Mapping[str, Any]:
         """The answer to ``GET /1.0``: ``auth``, ``api_extensions``, and ``environment`` for a trusted client."""
         info: Mapping[str, Any] = self.call("GET", "/1.0").metadata
+        if not isinstance(info, dict):
+            raise self._no_lxd("no description of itself")
         return info
 
     @cached_property
     def dialect(self) -> Dialect:
         """What this server can do and how it words things."""
-        return Dialect.parse(self.info)
+        with self.described("itself"):
+            return Dialect.parse(self.info)
 
     @property
     def trusts_us(self) -> bool:
@@ -84,10 +88,14 @@ class Server:
             "Give client_cert and client_key, or a config_dir that holds client.crt and client.key.",
         )
 
-    def trust_us(self, token: str) -> None:
-        """Have the server trust our client certificate from now on. Raises Untrusted if it does not want to."""
+    def trust_us(self, token: str) -> bool:
+        """Have the server trust our client certificate from now on; False if another task was quicker to.
+
+        Raises Untrusted if the server does not want to.
+        """
         if not self.transport.identity:
             self.require_trust()
+        refused: Refused | None = None
         try:
             self.call(
                 "POST",
@@ -95,12 +103,15 @@ class Server:
                 json={"type": "client", self.dialect.token_field: token},
             )
         except Refused as error:
-            raise Untrusted(
-                f"{self.address} did not accept trust_token: {error.reason}",
-                "A token serves once and for a limited time: issue a new one.",
-            ) from error
+            refused = error
         for known in ("info", "dialect"):
             self.__dict__.pop(known, None)
+        if refused and not self.trusts_us:
+            raise Untrusted(
+                f"{self.address} did not accept trust_token: {refused.reason}",
+                "A token serves once and for a limited time: issue a new one.",
+            ) from refused
+        return refused is None
 
     def call(
         self,
@@ -124,15 +135,26 @@ class Server:
         """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
         try:
             envelope = response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             envelope = None
         if not isinstance(envelope, dict) or "type" not in envelope:
             kind = response.headers.get("Content-Type", "something").split(";")[0]
-            raise Unreachable(
-                f"{self.address} answers with {kind} (HTTP status {response.status_code}), which is not LXD's API",
-                "Is that the address and port of a LXD or Incus server?",
-            )
+            raise self._no_lxd(f"{kind} (HTTP status {response.status_code})")
         return envelope
+
+    @contextmanager
+    def described(self, what: str) -> Iterator[None]:
+        """For reading what an answer says of something. Raises Unreachable if that is not as LXD says it."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._no_lxd(f"no description of {what}") from error
+
+    def _no_lxd(self, what: str) -> Unreachable:
+        return Unreachable(
+            f"{self.address} answers with {what}, which is not LXD's API",
+            "Is that the address and port of a LXD or Incus server?",
+        )
 
     def stream(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str]

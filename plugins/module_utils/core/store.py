@@ -60,7 +60,8 @@ class Store:
             if error.status != 404:
                 raise
             raise self._no_project() from error
-        return Contents(tuple(Image.parse(image) for image in images))
+        with self.server.described("its images"):
+            return Contents(tuple(Image.parse(image) for image in images))
 
     def narrow_view(self) -> str:
         """Why this client may see less than the store holds, or an empty text. LXD then answers with what is public."""
@@ -249,13 +250,14 @@ class Store:
             if error.status not in (403, 404):
                 raise
             return None
-        return alias.metadata["target"], alias.metadata.get("type") or CONTAINER
+        with self.server.described("an alias"):
+            return alias.metadata["target"], alias.metadata.get("type") or CONTAINER
 
     def described(self, digits: str) -> Image:
         """The image with this fingerprint, or with one that begins so. Raises NoSuchImage."""
         path = url_path("/1.0/images/{}", digits)
         try:
-            return Image.parse(self.server.call("GET", path, self._query).metadata)
+            image = self.server.call("GET", path, self._query).metadata
         except Refused as error:
             if error.status in (403, 404):
                 raise self.no_image(digits) from error
@@ -265,6 +267,8 @@ class Store:
                     "Give more digits.",
                 ) from error
             raise
+        with self.server.described("an image"):
+            return Image.parse(image)
 
     def registry_images(self, registry: str) -> list[Image]:
         """What an image registry of this server offers (``client/lxd_image_registries.go``). Raises WrongValue."""

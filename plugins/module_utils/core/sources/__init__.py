@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol
 
-from ..errors import Unreachable, WrongFile
+from ..errors import Overtaken, Unreachable, WrongFile
 from ..images import ARCHIVE
 
 if TYPE_CHECKING:
@@ -101,9 +101,22 @@ def require_expected(name: str, fingerprint: str, expected: str) -> None:
         )
 
 
+def amend(store: Store, fingerprint: str, over: Callable[[Image], Mapping[str, Any]]) -> None:
+    """Edit an image that has just come, whoever else edits it meanwhile (see ``Store.edit``).
+
+    Raises Overtaken if there is no end to that, or if the image is gone.
+    """
+    for _others in range(4):
+        try:
+            return store.edit(fingerprint, over)
+        except Overtaken:
+            continue
+    return store.edit(fingerprint, over)
+
+
 def note_archive(store: Store, fingerprint: str, archive: str) -> None:
     """Note on an image what directory it was made of, so that the same directory is known again."""
-    store.edit(fingerprint, lambda image: {"properties": {**image.properties, ARCHIVE: archive}})
+    amend(store, fingerprint, lambda image: {"properties": {**image.properties, ARCHIVE: archive}})
 
 
 def unanswered(error: Unreachable, request: Request, contents: Contents) -> Unreachable:

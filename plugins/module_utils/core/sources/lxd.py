@@ -23,7 +23,7 @@ from ..store import Store
 from ..transport import Stream
 from . import Arrival, Offer, Request, unanswered
 from .pulling import Pull
-from .relaying import Relay, attributes_of
+from .relaying import Relay, inherit
 from .routes import PULL, PUSH, RELAY, choose, open_way
 
 
@@ -42,11 +42,11 @@ class LxdSource:
         if known:
             return known
         try:
-            fingerprint = self._resolve()
+            fingerprint, image = self._resolve()
             held = contents.find(fingerprint)
             if held and not held.cached and not self._request.copy_aliases:
                 return held
-            image = self._source.described(fingerprint)
+            image = image or self._source.described(fingerprint)
         except Unreachable as error:
             raise unanswered(error, self._request, contents) from error
         if self._request.copy_aliases:
@@ -72,9 +72,9 @@ class LxdSource:
     def _fits(self, image_type: str) -> bool:
         return self._request.type in (None, image_type)
 
-    def _resolve(self) -> str:
-        """The whole fingerprint of what the source has under the name."""
-        name = self._request.name
+    def _resolve(self) -> tuple[str, Image | None]:
+        """The whole fingerprint of what the source has under the name, and the image if it was seen on the way."""
+        name, image = self._request.name, None
         found = self._source.alias(name)
         if not found and is_prefix(name.lower()):
             image = self._source.described(name.lower())
@@ -87,7 +87,7 @@ class LxdSource:
                 f"{name} in {self._source} is a {image_type} image, not a {self._request.type}",
                 "Correct image_type, or leave it out.",
             )
-        return fingerprint
+        return fingerprint, image
 
     @property
     def _is_same_server(self) -> bool:
@@ -178,7 +178,7 @@ class LxdSource:
             return Opened(transport, self._source.export(image.fingerprint, plain))
 
         download = Download(open_at, retries)
-        content_type = download.opened.response.headers["Content-Type"]
+        content_type = download.opened.response.headers.get("Content-Type", "")
         return Stream(download, content_type, download.length)
 
 
@@ -210,7 +210,7 @@ class Push(Offer):
                     f"{error.message} (it was to send the image to {self._invitation['target']})",
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
-        store.edit(self._image.fingerprint, lambda _image: attributes_of(self._image))
+        inherit(store, self._image.fingerprint, self._image)
         return Arrival(self._image.fingerprint, self._image.size)
 
 

@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable
 
 from ..downloads import Retries
-from ..errors import Unreachable
-from ..images import Image
+from ..errors import ImageStoreError, Overtaken, Unreachable
+from ..images import Image, short
 from ..store import Store
 from ..transport import Stream
-from . import Arrival, Offer
+from . import Arrival, Offer, amend
 
 
 class Relay(Offer):
@@ -53,10 +53,43 @@ class Relay(Offer):
         brings = self._brings
         if brings is None:
             return Arrival(fingerprint, stream.content)
-        store.edit(fingerprint, lambda _image: attributes_of(brings))
+        inherit(store, fingerprint, brings)
         return Arrival(fingerprint, brings.size)
 
 
-def attributes_of(image: Image) -> dict[str, object]:
-    """What a pull would bring along of an image at its source, besides its content."""
-    return {"properties": dict(image.properties), "expires_at": image.expires_at}
+def inherit(store: Store, fingerprint: str, origin: Image) -> None:
+    """Give an image that was sent here what a pull brings along of it besides its content.
+
+    What others have changed of it by now stays. Where that cannot be done the image goes again: the next run would
+    take it for complete.
+    """
+    sent: Image | None = None
+
+    def over(image: Image) -> dict[str, Any]:
+        nonlocal sent
+        sent = sent or image
+        theirs = {
+            name: value
+            for name, value in image.properties.items()
+            if sent.properties.get(name) != value
+        }
+        as_sent = image.expires_at == sent.expires_at
+        return {
+            "properties": {**origin.properties, **theirs},
+            "expires_at": origin.expires_at if as_sent else image.expires_at,
+        }
+
+    try:
+        amend(store, fingerprint, over)
+    except Overtaken:
+        raise
+    except ImageStoreError as error:
+        try:
+            store.delete_unnamed(fingerprint)
+        except ImageStoreError:
+            raise ImageStoreError(
+                f"{error.message}; the image {short(fingerprint)} is in the store,"
+                " without the properties and expiry that it has at its source",
+                "Delete it before the next run, which would take it for complete.",
+            ) from error
+        raise

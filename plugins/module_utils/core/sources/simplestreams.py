@@ -53,7 +53,8 @@ class ImageServer:
         for path in product_paths(self._document(INDEX), self.url(INDEX)):
             products = self._document(path)
             found += published(products, reader, self.address, self.url(path))
-            others |= families(products)
+            if not found:
+                others |= families(products)
         if not found and others:
             raise NoSuchImage(
                 f"{self.address} has images for {' and '.join(sorted(others))} only, none for {reader.family}",
@@ -85,7 +86,7 @@ class ImageServer:
         self._note_age(opened)
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WrongFile(f"{url} is no JSON", "Is it the address of an image server?") from error
 
     def _note_age(self, opened: Opened) -> None:
@@ -94,9 +95,9 @@ class ImageServer:
             now, changed = (
                 parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified")
             )
+            age = (now - changed).total_seconds()
         except (KeyError, TypeError, ValueError):
             return
-        age = (now - changed).total_seconds()
         self.age = age if self.age is None else min(age, self.age)
 
 

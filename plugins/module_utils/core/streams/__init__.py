@@ -21,6 +21,7 @@ from ..images import (
     Image,
     architecture_name,
     format_time,
+    is_fingerprint,
     is_prefix,
     parse_time,
     short,
@@ -121,7 +122,7 @@ def published(products: Any, reader: Reader, server: str, where: str) -> list[Pu
                 for serial, version in product["versions"].items():
                     if _date(serial[:8]):
                         found += _images_of(product, serial, version, reader, prefix)
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             # Whatever it is, it is no image: whoever published it should not keep us from the others.
             continue
     return found
@@ -146,15 +147,16 @@ def _images_of(
             pairs = (root for root in items if root.get("ftype") in ROOTS)
         for root in pairs:
             fingerprint = _fingerprint(item, root)
-            if fingerprint and item.get("path"):
-                files = tuple(_file(part) for part in (item, root) if part is not None)
+            parts = [part for part in (item, root) if part is not None]
+            if fingerprint and all(part.get("path") for part in parts):
+                files = tuple(map(_file, parts))
                 yield _published(product, serial, version, reader, prefix, root, fingerprint, files)
 
 
 def _fingerprint(item: Mapping[str, Any], root: Mapping[str, Any] | None) -> str | None:
-    if root is None:
-        return item.get("sha256")
-    return next((item[name] for name in ROOTS[root["ftype"]] if item.get(name)), None)
+    names = ROOTS[root["ftype"]] if root else ("sha256",)
+    given = str(next((item[name] for name in names if item.get(name)), ""))
+    return given if is_fingerprint(given) else None
 
 
 def _file(item: Mapping[str, Any]) -> File:

@@ -146,8 +146,8 @@ class Task:
                     f"{server.address} does not trust this client yet",
                     "Neither check mode nor a module that only reads uses trust_token: let another task use it first.",
                 )
-            server.trust_us(token)
-            self.done.actions.append("trust this client")
+            if server.trust_us(token):
+                self.done.actions.append("trust this client")
         return Store(server, self.params["project"] or remote.project or "default")
 
     @cached_property
@@ -176,10 +176,12 @@ class Task:
 
     def images(self) -> Iterable[Image]:
         """The images of the store, or of all projects, or those that a source offers."""
+        from .reaching import SOURCE, require_no
         from .sources import names_source, offered_images
 
         if names_source(self):
             return offered_images(self)
+        require_no(self.params, "the images of the managed server itself", *SOURCE.details)
         if self.params["all_projects"]:
             return self.store.contents_everywhere().images
         images = self.store.contents().images

@@ -67,6 +67,7 @@ class Reach:
             require_no(self._params, "a Unix socket", *side.proofs)
             if side is TARGET:
                 require_no(self._params, "a Unix socket", "trust_token")
+                self._require_validation("a Unix socket")
             return Transport(
                 local_socket() if remote.address == LOCAL else remote.address, self._deadline
             )
@@ -83,12 +84,32 @@ class Reach:
             if not is_fingerprint(pin):
                 raise WrongValue(f"{side.fingerprint} is not a SHA-256 in hex: it takes 64 digits")
         cert = self._params[side.cert] or (None if pin else remote.server_cert)
-        validate = self._params["validate_certs"] if side is TARGET else True
-        return Trust(cert, pin, validate, side.cert)
+        if side is not TARGET:
+            return Trust(cert, pin, True, side.cert)
+        if pin or self._params[side.cert]:
+            self._require_validation(side.fingerprint if pin else side.cert)
+        return Trust(cert, pin, self._params["validate_certs"], side.cert)
+
+    def _require_validation(self, what: str) -> None:
+        """Raises WrongValue if checks are turned off that are not made with ``what``."""
+        if not self._params["validate_certs"]:
+            raise WrongValue(f"validate_certs=false is of no use with {what}", "Leave it out.")
 
     def _identity(self, remote: Remote, side: Side) -> Identity | None:
+        """Who we are there: what the options say, else what the client configuration has.
+
+        A source meets the client of the target where nothing else is said.
+        """
+        return (
+            self._given_identity(side)
+            or remote.identity
+            or self.config.identity()
+            or self._given_identity(TARGET)
+        )
+
+    def _given_identity(self, side: Side) -> Identity | None:
         cert, key = self._params[side.client_cert], self._params[side.client_key]
-        return Identity(cert, key) if cert else remote.identity or self.config.identity()
+        return Identity(cert, key) if cert else None
 
 
 def require_no(params: Mapping[str, Any], what: str, *names: str) -> None:

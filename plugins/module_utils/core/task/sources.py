@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Iterable, Iterator
 
 from ..errors import WrongValue
@@ -30,20 +29,25 @@ def names_source(task: Task) -> bool:
 
 def copy_source(task: Task) -> Source:
     """Where the image to copy comes from."""
+    from ..images import is_prefix
     from ..sources import Request
 
     params = task.params
+    if not params["image"].strip():
+        raise WrongValue("image is empty", "Give an alias or a fingerprint at the source.")
     request = Request(
         name=params["image"],
         type=params["image_type"],
         latest=params["state"] == "latest",
         copy_aliases=params["copy_aliases"],
         mode=params["mode"],
-        retries=params["retries"],
+        retries=_retries(task),
         auto_update=bool(params["auto_update"]),
         alias=next(iter(params["aliases"] or ()), None),
     )
     architecture = _architecture(task)
+    if request.auto_update and is_prefix(request.name.lower()):
+        raise _not_updated("a fingerprint, which never means another image")
     if params["source_registry"]:
         from ..sources.registry import RegistrySource
 
@@ -57,7 +61,16 @@ def copy_source(task: Task) -> Source:
     from ..sources.lxd import LxdSource
 
     require_no(params, "a source of the protocol lxd", "architecture")
-    return LxdSource(_source_store(task, remote), task.store, request)
+    source = _source_store(task, remote)
+    if request.auto_update and source.project != "default":
+        raise _not_updated(
+            f"the project {source.project} of a source, since the server would look in default"
+        )
+    return LxdSource(source, task.store, request)
+
+
+def _not_updated(what: str) -> WrongValue:
+    return WrongValue(f"auto_update does not work with {what}", "Use state: latest in its place.")
 
 
 def offered_images(task: Task) -> Iterable[Image]:
@@ -87,8 +100,7 @@ def _source_remote(task: Task) -> Remote | None:
     params = task.params
     protocol, address = params["source_protocol"], params["source_server"]
     if params["source_remote"]:
-        remote = task.reach.config.remote(params["source_remote"])
-        return replace(remote, protocol=protocol) if protocol else remote
+        return task.reach.config.remote(params["source_remote"], protocol)
     if not address:
         return None
     read = image_server_address if protocol == "simplestreams" else server_address
@@ -123,6 +135,13 @@ def _image_server(task: Task, remote: Remote) -> ImageServer:
         task.params, "an image server (simplestreams)", "source_project", "source_client_cert"
     )
     return ImageServer(remote.address, Web(task.deadline, task.reach.trust(remote, SOURCE)))
+
+
+def _retries(task: Task) -> int:
+    retries: int = task.params["retries"]
+    if retries < 0:
+        raise WrongValue(f"retries is {retries}", "It takes a number from 0 on.")
+    return retries
 
 
 def _architecture(task: Task) -> str | None:
@@ -233,10 +252,10 @@ def _web_source(task: Task, expected: str | None) -> Source:
                 "metadata_url and rootfs_url want other credentials or headers, or are on two servers",
                 "Those of one server are sent to no other.",
             )
-        return SplitUrlSource(web, (first, url), params["retries"], expected or "")
+        return SplitUrlSource(web, (first, url), _retries(task), expected or "")
     obstacle = ""
     if headers:
         obstacle = "the web server wants headers or credentials that only this task has"
     elif params["url_ca_path"] or not params["url_validate_certs"]:
         obstacle = "the server checks web servers against its system's authorities only"
-    return UrlSource(web, url, task.store, params["mode"], params["retries"], expected, obstacle)
+    return UrlSource(web, url, task.store, params["mode"], _retries(task), expected, obstacle)

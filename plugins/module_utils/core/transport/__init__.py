@@ -25,7 +25,8 @@ from .trust import (
     Trust,
     certificates,
     pinning_context,
-    require_pem,
+    require_certificates,
+    require_pair,
     system_authorities,
 )
 from .wording import root_of, words_of
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 STALL_SECONDS = 60
 """How long a source may keep silent before that counts as a break."""
+
+LONGEST_SECONDS = 1_000_000
+"""What a socket may be told to wait: some systems take no more than 24 days."""
 
 __all__ = [
     "BLOCK",
@@ -116,12 +120,11 @@ class Transport:
 
         left = self.deadline.left()
         data: Any = Whole(body) if isinstance(body, Body) and self.is_local else body
+        request = requests.Request(
+            method, self._base + "/", headers=dict(headers or {}), json=json, data=data
+        )
         try:
-            prepared = session.prepare_request(
-                requests.Request(
-                    method, self._base + "/", headers=dict(headers or {}), json=json, data=data
-                )
-            )
+            prepared = session.prepare_request(request)
             if body:
                 prepared.headers["Content-Type"] = body.content_type
             # Only now: requests would unquote the dots and so fold a name ".." away.
@@ -134,7 +137,7 @@ class Transport:
                 warnings.simplefilter("ignore")
                 response = session.send(
                     prepared,
-                    timeout=(min(left, CONNECT_SECONDS), min(left, self.stall or left)),
+                    timeout=(min(left, CONNECT_SECONDS), min(left, self._patience)),
                     allow_redirects=False,
                     **settings,
                 )
@@ -181,8 +184,13 @@ class Transport:
         if isinstance(root, ssl.SSLCertVerificationError):
             return self._unproven(root.verify_message)
         if isinstance(root, socket.timeout) and not isinstance(error, requests.ConnectTimeout):
-            return Unreachable(f"{self.address} has kept silent for {self.stall:g} seconds")
+            return Unreachable(f"{self.address} has kept silent for {self._patience:g} seconds")
         return Unreachable(f"cannot talk to {self.address}: {words_of(root)}")
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that the server may keep silent, as long as the deadline lets it."""
+        return self.stall or LONGEST_SECONDS
 
     def _open(self) -> requests.Session:
         try:
@@ -200,12 +208,11 @@ class Transport:
             session.mount("http://", adapter_for(self, None))
             return session
         if self.identity:
-            require_pem(self.identity.cert, "client certificate")
-            require_pem(self.identity.key, "key of the client certificate")
+            require_pair(self.identity)
             session.cert = (self.identity.cert, self.identity.key)
         context = None
         if self.trust.cert_file:
-            require_pem(self.trust.cert_file, f"certificate ({self.trust.option})")
+            require_certificates(self.trust.cert_file, f"certificate ({self.trust.option})")
             session.verify = self.trust.cert_file
             context = pinning_context()
         elif self.trust.fingerprint or not self.trust.validate:

@@ -37,7 +37,14 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
 
     class Tls(HTTPSConnection):
         def connect(self) -> None:
-            super().connect()
+            try:
+                super().connect()
+            except socket.timeout as error:
+                transport.deadline.left()
+                raise Unreachable(
+                    f"{transport.address} takes the connection and then keeps silent",
+                    "Does it speak TLS?",
+                ) from error
             guard(self.sock)
             tls: Any = self.sock
             transport.inspect(
@@ -93,8 +100,10 @@ def connected(address: str, seconds: float) -> socket.socket:
             hint = "Is the server installed and running, and is this the host it runs on?"
         elif isinstance(error, PermissionError):
             hint = "Run the task as root (become: true) or as a member of the server's group."
-        else:
+        elif isinstance(error, ConnectionRefusedError):
             hint = "A socket without a server behind it: start the server."
+        else:
+            hint = ""
         raise Unreachable(f"cannot open the socket {path}: {words_of(error)}", hint) from error
     # From here on requests sets what a read may take.
     sock.settimeout(None)

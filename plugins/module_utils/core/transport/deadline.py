@@ -52,7 +52,8 @@ class Deadline:
         """Shut this socket down when the deadline passes."""
         self._sockets.add(sock)
         if self._timer is None:
-            self._timer = threading.Timer(max(self._end - self._clock(), 0), self._shut_down)
+            seconds = min(max(self._end - self._clock(), 0), threading.TIMEOUT_MAX)
+            self._timer = threading.Timer(seconds, self._shut_down)
             self._timer.daemon = True
             self._timer.start()
 

@@ -36,8 +36,7 @@ class Trust:
         ``shown`` is the one that the server has shown us, as DER.
         """
         if self.cert_file:
-            with open(self.cert_file, encoding="ascii", errors="replace") as file:
-                return file.read()
+            return _read(self.cert_file)
         if shown and (self.fingerprint or not self.validate):
             return ssl.DER_cert_to_PEM_cert(shown)
         return None
@@ -81,9 +80,8 @@ def system_authorities() -> str | bool:
 
 
 def certificates(path: str) -> list[bytes]:
-    """The certificates of a PEM file, as DER. Raises WrongFile if it holds none."""
-    with open(path, encoding="ascii", errors="replace") as file:
-        blocks = file.read().split("-----BEGIN CERTIFICATE-----")[1:]
+    """The certificates of a PEM file, as DER; what is in them is not looked at. Raises WrongFile."""
+    blocks = _read(path).split("-----BEGIN CERTIFICATE-----")[1:]
     end = "-----END CERTIFICATE-----"
     try:
         return [
@@ -94,12 +92,47 @@ def certificates(path: str) -> list[bytes]:
         raise WrongFile(f"{path} is not a certificate in PEM form: {error}") from error
 
 
-def require_pem(path: str, role: str) -> None:
-    """Raises WrongFile unless this file can be read and is in PEM form."""
+def require_certificates(path: str, role: str) -> None:
+    """Raises WrongFile unless this file can be read and holds certificates in PEM form."""
+    _require_pem(path, role)
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            text = file.read()
+        if not certificates(path):
+            raise WrongFile(f"{path}, given as the {role}, has no certificate in it")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise WrongFile(f"{path}, given as the {role}, is damaged") from error
+
+
+def require_pair(identity: Identity) -> None:
+    """Raises WrongFile unless these are a certificate and its key, which takes no password."""
+    cert, key = identity.cert, identity.key
+    require_certificates(cert, "client certificate")
+    _require_pem(key, "key of the client certificate")
+
+    def no_password() -> str:
+        raise WrongFile(
+            f"{key}, given as the key of the client certificate, is encrypted",
+            f"Give a copy without a password, as openssl pkey -in {key} writes it.",
+        )
+
+    try:
+        # Python would have OpenSSL ask a person for it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise WrongFile(f"{key} is not the key of the client certificate {cert}") from error
+        raise WrongFile(f"{key}, given as the key of the client certificate, is none") from error
+
+
+def _require_pem(path: str, role: str) -> None:
+    try:
+        text = _read(path)
     except OSError as error:
         raise WrongFile(f"cannot read {path}, the {role}: {words_of(error)}") from error
     if "-----BEGIN " not in text:
         raise WrongFile(f"{path}, given as the {role}, is not in PEM form")
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()

@@ -12,6 +12,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import 
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.remotes import (
     ClientConfig,
+    image_server_address,
     local_socket,
     server_address,
 )
@@ -98,6 +99,35 @@ class TestARemote:
         assert remote.protocol == "incus"
         assert remote.identity.cert == str(folder / "clientcerts/a.crt")
 
+    @pytest.mark.parametrize(
+        ("entry", "said"),
+        [
+            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is no address of a server"),
+            ("addr: 'https://[fd42::1'", "'https://[fd42::1', which is no address of a server"),
+            ("addr: [https://a, https://b]", "which is no address of a server"),
+            ("addr: 'http://a:8443'", "'http://a:8443', which is no address of a server"),
+            ("addr: unix:///run/s, protocol: simplestreams", "no address of an image server"),
+            ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
+        ],
+    )
+    def test_that_nobody_can_talk_to_is_an_error(self, tmp_path, entry, said):
+        (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
+        with pytest.raises(WrongValue, match=said.replace("[", "\\[")):
+            ClientConfig(str(tmp_path)).remote("a")
+
+    @pytest.mark.parametrize(
+        "entry", ["addr: 'https://a'", "addr: 'http://a/b', protocol: simplestreams"]
+    )
+    def test_keeps_an_address_as_the_client_knows_it(self, tmp_path, entry):
+        (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
+        assert f"'{ClientConfig(str(tmp_path)).remote('a').address}'" in entry
+
+    def test_can_be_told_to_speak_otherwise(self, folder):
+        config = ClientConfig(str(folder))
+        assert config.remote("lab", "simplestreams").serves_images_only
+        with pytest.raises(WrongValue, match="'unix://', which is no address of an image server"):
+            config.remote("local", "simplestreams")
+
     @pytest.mark.parametrize("content", ["remotes: [a]", "- a", "{", "remotes: {a: }"])
     def test_is_not_sought_in_a_file_of_another_kind_without_saying_so(self, tmp_path, content):
         (tmp_path / "config.yml").write_text(content)
@@ -135,6 +165,23 @@ class TestTheServerOfThisHost:
             local_socket()
 
 
+ODD = [
+    "https://a:99999",
+    "https://a:0",
+    "https://[::1",
+    "https://a b",
+    "https://a ",
+    "https://a..b",
+    "https://.",
+    "https://*",
+    "https://%zz",
+    "https://" + 64 * "a",
+    "https://me:secret@a",
+    "https://a?b",
+    "https://a#b",
+]
+
+
 class TestAnAddress:
     @pytest.mark.parametrize(
         ("given", "meant"),
@@ -158,8 +205,15 @@ class TestAnAddress:
             "https://a/b",
             "unix://",
             "ssh://a",
+            *ODD,
         ],
     )
     def test_that_cannot_be_one_is_refused_and_the_option_named(self, given):
         with pytest.raises(WrongValue, match="server is "):
             server_address(given, "server")
+
+    @pytest.mark.parametrize("given", ["http://a/b", "unix:///run/lxd/unix.socket", *ODD])
+    def test_of_an_image_server_cannot_be_just_anything_either(self, given):
+        assert image_server_address("https://a:444/b/", "source_server") == "https://a:444/b"
+        with pytest.raises(WrongValue, match="source_server is "):
+            image_server_address(given, "source_server")

@@ -5,14 +5,22 @@
 from __future__ import annotations
 
 import io
+import socket
 
 import pytest
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import TimedOut, WrongFile
+from ansible_collections.imagestore.lxd.plugins.module_utils.core import transport
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import (
+    TimedOut,
+    Unreachable,
+    WrongFile,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.transport import (
     BLOCK,
     Body,
     Deadline,
     Segment,
+    Transport,
+    Trust,
     url_path,
 )
 
@@ -26,6 +34,30 @@ class TestDeadline:
         now[0] = 105
         with pytest.raises(TimedOut, match="the 5 seconds of this task are over"):
             deadline.left()
+
+
+@pytest.fixture
+def silent():
+    """The address of somebody who takes connections and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+
+
+class TestAServerThatKeepsSilent:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch):
+        monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.1)
+
+    @pytest.mark.parametrize("seconds", [60, 10**12])
+    def test_is_not_waited_for_until_the_deadline(self, silent, seconds):
+        with pytest.raises(Unreachable, match=f"{silent} takes the connection and then keeps"):
+            Transport(silent, Deadline(seconds), Trust(validate=False)).send("GET", "/")
+
+    def test_is_given_up_when_the_deadline_has_passed(self, silent):
+        with pytest.raises(TimedOut, match=r"the 0\.05 seconds of this task are over"):
+            Transport(silent, Deadline(0.05), Trust(validate=False)).send("GET", "/")
 
 
 class TestBody:

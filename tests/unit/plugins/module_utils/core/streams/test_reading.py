@@ -39,6 +39,18 @@ def split(character, ftype="squashfs", family="lxd"):
     }
 
 
+def hashed(given):
+    items = split("b")
+    items["lxd.tar.xz"]["combined_squashfs_sha256"] = given
+    return items
+
+
+def sized(given):
+    items = split("b")
+    items["squashfs"]["size"] = given
+    return items
+
+
 def product(versions, aliases="web", arch="amd64", **more):
     return {
         "aliases": aliases,
@@ -208,6 +220,9 @@ class TestDocuments:
             {"arch": "amd64", "versions": {"20240101": {"items": {"a": {"ftype": "lxd.tar.xz"}}}}},
             {"arch": "amd64", "versions": {"20240101": {"items": split("b", family="incus")}}},
             {"arch": "amd64", "versions": {"20240101": {"items": {"a": 1}}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": hashed(5)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": hashed("../" * 22)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": sized(float("inf"))}}},
         ],
     )
     def test_what_is_broken_or_for_others_is_passed_over(self, broken):

@@ -23,7 +23,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils.core.streams.writin
 )
 
 SITE = "https://images.example.com"
-META = File("files/m.tar.gz", "m", 10)
+META = File("files/m.tar.gz", "a" * 64, 10)
 ROOTS = {
     "squashfs": File("files/r.squashfs", "r", 100),
     "root.tar.xz": File("files/r.tar.gz", "r", 100),

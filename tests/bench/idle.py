@@ -1,0 +1,70 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a task takes that has nothing to do, in a store of some size."""
+
+from __future__ import annotations
+
+import io
+import platform
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lab import Server
+
+from .measure import Cost, Unexpected, by_turns, client
+from .setting import Row, Setting
+
+STORE = 100
+"""How many images the store holds."""
+
+SLOWER = 200
+"""Milliseconds that it may take more than a module which does nothing at all."""
+
+
+def filled(setting: Setting, name: str) -> tuple[Server, list[Path]]:
+    """Another server with many small images, and the files of these."""
+    server = setting.start(name)
+    paths = [_tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
+    for path in paths:
+        client(server, "image", "import", str(path))
+    return server, paths
+
+
+def rows(
+    setting: Setting, task: Callable[[], Cost], asked: Sequence[Server], requests: int
+) -> Iterator[Row]:
+    """What the second run of a task takes, and all that follow; ``asked`` are the servers that it may talk to."""
+    task()
+    marks = [server.mark() for server in asked]
+    if task().outcome["changed"]:
+        raise Unexpected("the task has something to do every time")
+    made = sum(len(server.requests(mark)) for server, mark in zip(asked, marks, strict=True))
+    taken = by_turns(
+        4 * setting.rounds, ours=lambda: [task()], empty=lambda: [setting.modules.empty()]
+    )
+    (ours,), (empty,) = taken["ours"], taken["empty"]
+    yield Row(f"requests, {STORE} images in the store", made, requests)
+    yield Row(
+        "more time than an empty module",
+        1000 * (ours.seconds - empty.seconds),
+        SLOWER,
+        "ms",
+        f"{1000 * ours.seconds:.0f} ms, empty module {1000 * empty.seconds:.0f} ms",
+    )
+
+
+def _tiny(path: Path, number: int) -> Path:
+    """Write one of many images with next to nothing in them."""
+    with tarfile.TarFile(path, "w") as archive:
+        text = f"architecture: {platform.machine()}\ncreation_date: {1_700_000_000 + number}\n"
+        metadata = tarfile.TarInfo("metadata.yaml")
+        metadata.size = len(text)
+        archive.addfile(metadata, io.BytesIO(text.encode()))
+        rootfs = tarfile.TarInfo("rootfs")
+        rootfs.type = tarfile.DIRTYPE
+        archive.addfile(rootfs)
+        archive.addfile(tarfile.TarInfo("rootfs/init"))
+    return path
