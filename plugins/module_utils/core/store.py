@@ -60,7 +60,7 @@ class Store:
             if error.status != 404:
                 raise
             raise self._no_project() from error
-        return Contents(tuple(Image.parse(image) for image in images))
+        return _in_order(images)
 
     def narrow_view(self) -> str:
         """Why this client may see less than the store holds, or an empty text. LXD then answers with what is public."""
@@ -80,16 +80,14 @@ class Store:
             images = self.server.call(
                 "GET", "/1.0/images", {"all-projects": "true", "recursion": "1"}
             ).metadata
-            return Contents(tuple(Image.parse(image) for image in images))
-        found: list[Image] = []
+            return _in_order(images)
+        found: list[Mapping[str, Any]] = []
         for project in self.server.call("GET", "/1.0/projects", {"recursion": "1"}).metadata:
             # The others share the images of the default project.
             if project["config"].get("features.images") == "true":
                 images = Store(self.server, project["name"]).contents().images
-                found += [
-                    Image.parse({**image.raw, "project": project["name"]}) for image in images
-                ]
-        return Contents(tuple(found))
+                found += [{**image.raw, "project": project["name"]} for image in images]
+        return _in_order(found)
 
     def image(self, fingerprint: str) -> Image:
         """One image as it is now. Raises Overtaken if it is gone."""
@@ -186,6 +184,10 @@ class Store:
             self.server.run("DELETE", url_path("/1.0/images/{}", fingerprint), self._query)
         except Refused as error:
             if error.status != 404:
+                raise
+        except OperationFailed:
+            # Of several who delete it, one may find it gone only when its operation runs.
+            if self.holds(fingerprint):
                 raise
 
     def delete_unnamed(self, fingerprint: str) -> None:
@@ -380,6 +382,12 @@ class Store:
             f"{self.server.address} has no project {self.project}, or this client may not see it",
             "Create it first, or correct the option project.",
         )
+
+
+def _in_order(images: Iterable[Mapping[str, Any]]) -> Contents:
+    """The images of an answer by project and fingerprint: Incus lists them in another order each time."""
+    by_name = sorted(images, key=lambda image: (image.get("project", ""), image["fingerprint"]))
+    return Contents(tuple(Image.parse(image) for image in by_name))
 
 
 class _Look(threading.Thread):
