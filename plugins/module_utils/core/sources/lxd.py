@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..downloads import Download, Opened, Retries
-from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable, WrongValue
+from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable
 from ..images import (
     CONTAINER,
     VIRTUAL_MACHINE,
@@ -133,7 +133,7 @@ class LxdSource:
             image.public
             and self._source.project == "default"
             and not is_prefix(self._request.name.lower())
-            and (target.family == server.dialect.family or target.does("records_origin_of_lxd"))
+            and target.records_origin(server.dialect)
         )
         named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
         source = {
@@ -162,7 +162,7 @@ class LxdSource:
             return f"{source.address} does not trust this client, which has to ask it to send"
         if not _https(self._target):
             return f"{target.address} does not listen on the network"
-        if source.dialect.family != target.dialect.family:
+        if not target.dialect.takes_push_of(source.dialect):
             return f"{source.dialect.name} and {target.dialect.name} refuse each other's images"
         if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
             # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
@@ -206,8 +206,9 @@ class Push(Offer):
             except OperationFailed as error:
                 if store.server.dialect.says_already_there(error.err):
                     raise Overtaken(f"{store} got the image from somebody else") from error
-                raise WrongValue(
+                raise OperationFailed(
                     f"{error.message} (it was to send the image to {self._invitation['target']})",
+                    error.err,
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
         store.edit(self._image.fingerprint, lambda _image: attributes_of(self._image))

@@ -134,10 +134,8 @@ class StreamsSource:
     def _look(self) -> Listing:
         """What the server publishes; asked once in a task, so that it decides on one state of affairs."""
         if self._listing is None:
-            dialect = self._target.server.dialect
-            self._listing = self._server.listing(
-                Reader(dialect.family, dialect.describes), self._native
-            )
+            reader = self._target.server.dialect.reader
+            self._listing = self._server.listing(reader, self._native)
         return self._listing
 
     @property

@@ -101,11 +101,7 @@ class UrlSource:
     def _ask(self) -> Landing:
         """What the web server says of the image."""
         dialect = self._target.server.dialect
-        environment = self._target.server.info["environment"]
-        headers = {
-            dialect.web_header("Server-Architectures"): ", ".join(environment["architectures"]),
-            dialect.web_header("Server-Version"): environment["server_version"],
-        }
+        headers = dialect.introduction(self._target.server.info["environment"])
         opened = self._web.get(self._url, headers, "HEAD")
         if opened.response.status_code in _NO_HEAD:
             opened.response.close()
