@@ -43,12 +43,7 @@ def tls(lxd: Server, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """The modules as a client with a certificate, which the server trusts, and with the server's pinned."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     lxd.trust(pair.certificate)
-    return Modules(
-        server=lxd.url,
-        client_cert=str(pair.certificate),
-        client_key=str(pair.key),
-        server_cert=str(lxd.certificate),
-    )
+    return Modules().over_tls(lxd, pair)
 
 
 def without(modules: Modules, *names: str, **others: object) -> Modules:
@@ -100,7 +95,7 @@ class TestTls:
 
 
 class TestAnAuthority:
-    """A LXD whose certificate was signed by an authority of the site."""
+    """A server whose certificate was signed by an authority of the site."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path) -> Authority:
@@ -230,7 +225,8 @@ class TestThisHostsServer:
     def test_is_found_without_any_option(
         self, lxd: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("LXD_DIR", str(lxd.directory))
+        for name, value in lxd.environment.items():
+            monkeypatch.setenv(name, value)
         assert Modules().done("lxd_image_info")["images"] == []
 
     def test_that_is_absent_is_a_clear_error(

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import pytest
 from copies import Copies, described, offered, running
 
-from lab import Image, KeyPair, Server, client_config
+from lab import FAMILY, Image, KeyPair, Server, client_config
 from runner import Modules
 
 Build = Callable[..., Image]
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
 OTHER = "lxd" if FAMILY.startswith("incus") else "incus6"
 KINDS = ("tar.xz", "split", "vm", "vm-unified")
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ from typing import Any
 import pytest
 from hostile import Answer, Hostile
 
-from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
+from lab import DOWN, FAMILY, Authority, Image, Proxy, Server, WebServer, build_large
 from runner import Modules, Outcome
 
 Build = Callable[..., Image]
 MIB = 1 << 20
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
 OWN = "LXD" if FAMILY == "lxd" else "Incus"
 
 
@@ -64,7 +62,7 @@ def private(modules: Modules, authority: Authority) -> Modules:
 @pytest.fixture(scope="module")
 def trusting(authority: Authority) -> Iterator[Server]:
     """A LXD whose system trusts the authority of the site."""
-    with Server("trusting", family=FAMILY, ca_file=authority.certificate) as server:
+    with Server("trusting", ca_file=authority.certificate) as server:
         yield server
 
 

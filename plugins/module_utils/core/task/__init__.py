@@ -84,7 +84,7 @@ class Task:
         """What the task has changed before it failed."""
         done = self.done
         return {
-            "changed": bool(done.actions),
+            "changed": bool(done.actions or done.stored),
             "actions": done.actions,
             "transferred": done.transferred,
         }
