@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,10 +23,15 @@ Build = Callable[..., Image]
 IMPORT = "imagestore.lxd.lxd_image_import"
 
 
+TEMPORARY = f".ansible-{os.getpid()}"
+"""Where Ansible leaves files on the managed host: not where others who run it on this machine do."""
+
+
 @pytest.fixture(scope="module")
 def ssh() -> Iterator[SshHost]:
     with SshHost() as host:
         yield host
+    shutil.rmtree(f"/root/{TEMPORARY}", ignore_errors=True)
 
 
 class Site:
@@ -45,16 +52,19 @@ class Site:
         }
         if local:
             return play(self.folder, task, check=check)
-        variables = {**self.ssh.variables, "ansible_python_interpreter": sys.executable}
+        variables = {
+            **self.ssh.variables,
+            "ansible_python_interpreter": sys.executable,
+            "ansible_remote_tmp": f"~/{TEMPORARY}/tmp",
+            "ansible_system_tmpdirs": [str(self.folder / "tmp")],
+        }
         return play(self.folder, task, check=check, host=variables, become=True)
 
     def left(self) -> list[Path]:
         """What lies about on the managed host."""
-        temporary = [self.ssh.home / ".ansible/tmp", Path("/var/tmp"), Path("/root/.ansible/tmp")]
-        names = (
-            path for folder in temporary if folder.exists() for path in folder.glob("ansible-tmp-*")
-        )
-        return list(names)
+        homes = self.ssh.home, Path("/root")
+        temporary = [*(home / TEMPORARY / "tmp" for home in homes), self.folder / "tmp"]
+        return [path for folder in temporary for path in folder.glob("ansible-tmp-*")]
 
 
 @pytest.fixture
