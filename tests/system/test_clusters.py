@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from copies import Copies, described, offered
 
-from lab import DOWN, UP, Image, KeyPair, Proxy, Server, build_large, cluster
+from lab import DOWN, UP, Image, KeyPair, Proxy, Server, build_large, client_config, cluster
 from runner import Modules, files, until
 
 Build = Callable[..., Image]
@@ -166,6 +166,19 @@ def test_a_member_that_is_down_is_a_clear_error(
     back(three, 1)
     assert modules.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
     assert not Modules().at(three[2]).import_image(image, aliases=["web"])["changed"]
+
+
+def test_a_remote_with_the_addresses_of_all_members_is_there_while_one_of_them_is(
+    three: list[Server], image: Image, tmp_path: Path
+) -> None:
+    config = client_config(tmp_path / "conf", [three[1]])
+    file = config.folder / "config.yml"
+    every = ",".join(member.url for member in reversed(three))
+    file.write_text(file.read_text().replace(three[1].url, every))
+    modules = Modules(remote=three[1].name, config_dir=str(config.folder))
+    assert modules.import_image(image, aliases=["web"])["changed"]
+    three[2].kill()
+    assert not modules.import_image(image, aliases=["web"])["changed"]
 
 
 def test_a_member_killed_in_mid_pull_leaves_a_cluster_that_the_next_run_serves(

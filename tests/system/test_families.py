@@ -122,6 +122,21 @@ def test_a_fleet_may_hold_both_in_one_client_configuration(
     assert lxd.aliases() == foreign.aliases() == {"web": image.fingerprint}
 
 
+@pytest.mark.families("incus7")
+def test_a_project_that_may_not_fetch_from_a_server_says_so_and_takes_a_relay(
+    lxd: Server, other: Server, by_name: Copies, image: Image
+) -> None:
+    fingerprint = offered(other, image, "web")
+    lxd.run("project", "create", "site", "-c", "restricted=true")
+    lxd.run("project", "set", "site", "restricted.images.servers=images.example.com")
+    msg = by_name.fails("web", project="site")
+    assert f"it was to fetch the image from {other.url}" in msg
+    assert "mode: relay" in msg
+    assert lxd.images("site") == {}
+    assert by_name("web", project="site", mode="relay").actions == ["relay"]
+    assert set(lxd.images("site")) == {fingerprint}
+
+
 def test_info_lists_the_images_of_the_other_family(
     foreign: Server, copies: Copies, image: Image
 ) -> None:

@@ -63,7 +63,10 @@ def keep(store: Store, name: str, asked: Wanted, done: Done, check_mode: bool = 
     def plan(contents: Contents) -> Plan:
         image = contents.named(name)
         if image is None:
-            raise NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
+            missing = NoSuchImage(
+                f"there is no image {name}", "Give an alias, or 12 and more digits."
+            )
+            raise store.explained(missing)
         if image.cached:
             raise WrongValue(
                 f"the image {name} is one that the server merely caches, and will remove by itself",
@@ -95,7 +98,7 @@ def converge(
     for _round in range(ROUNDS):
         plan = plan_for(store.contents())
         first = first or plan
-        if plan.says:
+        if plan.says or plan.subject is None:  # what is hidden from this client is not gone
             store.require_rights()
             store.require_names(plan.new_aliases)
             if asked:

@@ -46,6 +46,14 @@ ALWAYS = ((ANY, ANY),)
 
 RULES: Mapping[str, Rule] = {
     "lists_all_projects": Rule("doc/api-extensions.md", extension="images_all_projects"),
+    "pulls_from_projects": Rule("doc/api-extensions.md", extension="image_source_project"),
+    "pushes": Rule("doc/api-extensions.md", extension="images_push_relay"),
+    "pushes_into_projects": Rule("doc/api-extensions.md", extension="images_target_project"),
+    "takes_aliases_with_an_upload": Rule(
+        "doc/api-extensions.md: X-Incus-aliases, whose conflicts fail an upload that was stored",
+        extension="image_import_alias",
+        met_by="store.Store.add_alias",
+    ),
     "takes_trust_token": Rule(
         "lxd/certificates.go: until then the password is the token",
         extension="explicit_trust_token",
@@ -174,9 +182,35 @@ class Dialect:
         """Whether this server takes an image by alias from that one, and then knows where it came from."""
         return self.family == source.family or self.does("records_origin_of_lxd")
 
-    def takes_push_of(self, source: Dialect) -> bool:
-        """Whether this server knows the header by which that one says that it was invited (see ``header``)."""
-        return self.family == source.family
+    def fault_of_pull(self, project: str = "default") -> str:
+        """What keeps this server from fetching an image from a project of another; empty if nothing."""
+        if self.does("has_image_registries"):
+            return "fetches images only from its image registries"
+        if project != "default" and not self.does("pulls_from_projects"):
+            return "knows no projects of other servers"
+        return ""
+
+    def fault_of_push(self, source: Dialect, project: str) -> str:
+        """What keeps this server from taking an image that that one sends into a project; empty if nothing.
+
+        Across families the receiver does not know the header by which the sender says that it was invited.
+        """
+        if self.does("has_image_registries"):
+            return "takes images only from its image registries"
+        if self.family != source.family:
+            return f"is {self.name}, and {source.name} and {self.name} refuse each other's images"
+        if not self.does("pushes") or not source.does("pushes"):
+            return "or the source is too old for that"
+        if project != "default" and not source.does("pushes_into_projects"):
+            return (
+                f"would not get it into its project {project}, since the source knows default only"
+            )
+        return ""
+
+    @property
+    def fetches_urls(self) -> bool:
+        """Whether this server imports an image from a web server by itself."""
+        return self.does("imports_by_url") and not self.does("has_image_registries")
 
     @property
     def reader(self) -> Reader:

@@ -55,7 +55,8 @@ def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = Fa
         raise WrongValue(f"dest is {dest}, which is no directory", "Make it first.")
     image = store.contents().named(name)
     if image is None:
-        raise NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
+        missing = NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
+        raise store.explained(missing)
     present = _present(dest, image.fingerprint)
     if present:
         return Export(image, present, present)

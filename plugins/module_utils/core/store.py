@@ -74,6 +74,11 @@ class Store:
             return f"{error} It sees public images only."
         return ""
 
+    def explained(self, error: NoSuchImage) -> NoSuchImage:
+        """The error, or one that also says why the image may be hidden from this client."""
+        narrow = self.narrow_view()
+        return NoSuchImage(error.message, narrow) if narrow else error
+
     def contents_everywhere(self) -> Contents:
         """The images of all projects that this client may see; each image's ``raw`` names its ``project``."""
         if self.server.dialect.does("lists_all_projects"):
@@ -287,7 +292,7 @@ class Store:
     def no_image(self, name: str) -> NoSuchImage:
         """What to raise when there is no such image for us to see."""
         if self.server.trusts_us:
-            return NoSuchImage(f"{self} has no image {name}")
+            return self.explained(NoSuchImage(f"{self} has no image {name}"))
         return NoSuchImage(
             f"{self} has no public image {name}",
             "It does not trust this client, so private images are hidden from it.",

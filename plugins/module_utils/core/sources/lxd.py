@@ -148,22 +148,23 @@ class LxdSource:
         return Pull(image.fingerprint, image.type, source, held, by_alias, secret)
 
     def _obstacle_to_pull(self) -> str:
-        if self._target.server.dialect.does("has_image_registries"):
-            return f"{self._target.server.address} fetches images only from its image registries"
+        target = self._target.server
+        fault = target.dialect.fault_of_pull(self._source.project)
+        if fault:
+            return f"{target.address} {fault}"
         if not self._address:
             return f"{self._source.server.address} does not listen on the network"
         return ""
 
     def _obstacle_to_push(self, image: Image) -> str:
         source, target = self._source.server, self._target.server
-        if target.dialect.does("has_image_registries"):
-            return f"{target.address} takes images only from its image registries"
         if not source.trusts_us:
             return f"{source.address} does not trust this client, which has to ask it to send"
+        fault = target.dialect.fault_of_push(source.dialect, self._target.project)
+        if fault:
+            return f"{target.address} {fault}"
         if not _https(self._target):
             return f"{target.address} does not listen on the network"
-        if not target.dialect.takes_push_of(source.dialect):
-            return f"{source.dialect.name} and {target.dialect.name} refuse each other's images"
         if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
             # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
             return "a split virtual machine image would arrive as a container's"

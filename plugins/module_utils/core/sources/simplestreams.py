@@ -222,9 +222,9 @@ class StreamsSource:
         return f"{stem}/{self._look().find(self._request.name, self._request.type).arch}"
 
     def _obstacle_to_pull(self) -> str:
-        if self._target.server.dialect.does("has_image_registries"):
-            return f"{self._target.server.address} fetches images only from its image registries"
-        return ""
+        target = self._target.server
+        fault = target.dialect.fault_of_pull()
+        return f"{target.address} {fault}" if fault else ""
 
     def _stream(self, found: Published, retries: Retries) -> Stream:
         """The files, in the form in which LXD takes them."""

@@ -128,7 +128,7 @@ class UrlSource:
         return Landing(self._expected, self._url, "the web server sends none of the headers")
 
     def _obstacle_to_pull(self, landing: Landing) -> str:
-        if not self._target.server.dialect.does("imports_by_url"):
+        if not self._target.server.dialect.fetches_urls:
             return f"{self._target.server.address} fetches no images by their address"
         return self._obstacle or landing.obstacle
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from ..errors import ImageStoreError, MissingLibrary, Unreachable
 from .body import BLOCK, Body, Segment, Stream, Whole
-from .connections import CONNECT_SECONDS, adapter_for
+from .connections import CONNECT_SECONDS, adapter_for, first_open
 from .deadline import Deadline
 from .trust import (
     Identity,
@@ -45,6 +45,7 @@ __all__ = [
     "Stream",
     "Transport",
     "Trust",
+    "first_open",
     "url_path",
 ]
 

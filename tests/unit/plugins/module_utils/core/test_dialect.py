@@ -30,6 +30,10 @@ ALL_INCUS = ALL - ALL_LXD
 # Which servers do what, as far as their version tells. Extensions are tested below.
 DOERS = {
     "lists_all_projects": set(),
+    "pulls_from_projects": set(),
+    "pushes": set(),
+    "pushes_into_projects": set(),
+    "takes_aliases_with_an_upload": set(),
     "takes_trust_token": ALL_INCUS,
     "has_image_registries": set(),
     "imports_by_url": ALL - {LXD_69, LXD_610},
@@ -156,10 +160,54 @@ def test_only_incus_does_not_take_an_image_of_the_other_family_by_alias(target, 
     assert told(target, "6.0").records_origin(told(source, "6.0")) == by_alias
 
 
-@pytest.mark.parametrize("target", ["lxd", "incus"])
-@pytest.mark.parametrize("source", ["lxd", "incus"])
-def test_a_push_works_within_a_family_only(target, source):
-    assert told(target, "6.0").takes_push_of(told(source, "6.0")) == (target == source)
+PUSHING = ("images_push_relay", "images_target_project")
+
+
+class TestAPush:
+    @pytest.mark.parametrize("target", ["lxd", "incus"])
+    @pytest.mark.parametrize("source", ["lxd", "incus"])
+    def test_works_within_a_family_only(self, target, source):
+        pair = [told(family, "6.0", *PUSHING) for family in (target, source)]
+        assert bool(pair[0].fault_of_push(pair[1], "site")) == (target != source)
+
+    @pytest.mark.parametrize(
+        ("target", "source", "project", "fault"),
+        [
+            ((*PUSHING, "image_registries"), PUSHING, "default", "only from its image registries"),
+            ((), PUSHING, "default", "too old"),
+            (PUSHING, (), "default", "too old"),
+            (PUSHING, PUSHING[:1], "site", "into its project site"),
+            (PUSHING, PUSHING[:1], "default", ""),
+        ],
+    )
+    def test_takes_servers_that_know_of_it(self, target, source, project, fault):
+        said = told("lxd", "6.9", *target).fault_of_push(told("lxd", "6.9", *source), project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+
+class TestAPull:
+    @pytest.mark.parametrize(
+        ("extensions", "project", "fault"),
+        [
+            ((), "default", ""),
+            ((), "site", "knows no projects"),
+            (("image_source_project",), "site", ""),
+            (("image_source_project", "image_registries"), "default", "its image registries"),
+        ],
+    )
+    def test_from_a_server_or_image_server_takes_a_target_that_may(
+        self, extensions, project, fault
+    ):
+        said = told("lxd", "6.9", *extensions).fault_of_pull(project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+    def test_from_a_web_server_takes_an_older_lxd_or_an_incus(self):
+        assert told(*LXD_68).fetches_urls
+        assert told(*INCUS_70).fetches_urls
+        assert not told(*LXD_69).fetches_urls
+        assert not told(*LXD_68, "image_registries").fetches_urls
 
 
 class TestNamesOfAliases:
