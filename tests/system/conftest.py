@@ -63,6 +63,9 @@ def emptied(server: Server) -> Server:
             server.api("DELETE", f"/1.0/projects/{name}")
     for fingerprint in server.trusted():
         server.api("DELETE", f"/1.0/certificates/{fingerprint}")
+    for operation in (server.api("GET", "/1.0/operations?recursion=1") or {}).get("running", ()):
+        if operation["class"] == "token":
+            server.api("DELETE", f"/1.0/operations/{operation['id']}")
     return server
 
 
