@@ -80,7 +80,7 @@ def test_only_the_top_floor_knows_ansible(path):
 
 
 ASKED = {
-    node.args[0].value
+    ast.literal_eval(node.args[0])
     for path in FILES
     for node in ast.walk(ast.parse(path.read_text()))
     if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "does"
