@@ -84,11 +84,10 @@ RULES: Mapping[str, Rule] = {
         "shared/simplestreams/products.go: no architecture and no date in a description",
         lxd=(((6, 9), ANY),),
     ),
-    "resets_what_it_copies_again": Rule(
-        "lxd/images.go, imgPostRemoteInfo: a copy takes profiles, which are default where it names none; with them a"
-        " copy of what is there loses all attributes that the request leaves out",
-        lxd=(((5, 21), ANY),),
-        incus=ALWAYS,
+    "takes_profiles_of_a_copy": Rule(
+        "lxd/images.go, imgPostRemoteInfo, from 5.21 on: a copy sets profiles, default where it names none, and so a"
+        " second copy resets all attributes that it leaves out",
+        extension="image_copy_profile",
         met_by="store.Store.edit",
     ),
     "wants_twelve_digits": Rule(

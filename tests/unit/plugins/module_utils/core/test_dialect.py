@@ -42,7 +42,7 @@ DOERS = {
     "records_origin_of_lxd": ALL_LXD,
     "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
     "describes_briefly": {LXD_69, LXD_610},
-    "resets_what_it_copies_again": ALL - {LXD_40, LXD_502},
+    "takes_profiles_of_a_copy": set(),
     "wants_twelve_digits": {LXD_5214, LXD_65, LXD_68, LXD_69, LXD_610},
     "words_errors_anew": {LXD_69, LXD_610},
     "fails_in_the_wait": {*ALL_INCUS, LXD_610},
