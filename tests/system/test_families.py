@@ -17,13 +17,13 @@ from lab import FAMILY, Image, KeyPair, Server, client_config
 from runner import Modules
 
 Build = Callable[..., Image]
-OTHER = "lxd" if FAMILY.startswith("incus") else "incus6"
+OTHERS = ("lxd",) if FAMILY.startswith("incus") else ("incus6", "incus7")
 KINDS = ("tar.xz", "split", "vm", "vm-unified")
 
 
-@pytest.fixture(scope="module")
-def foreign_server() -> Iterator[Server]:
-    with Server("foreign", family=OTHER) as server:
+@pytest.fixture(scope="module", params=OTHERS)
+def foreign_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server("foreign", family=request.param) as server:
         yield server
 
 
