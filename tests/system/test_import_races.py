@@ -145,7 +145,7 @@ def test_what_was_done_before_a_failure_is_said(
     lxd: Server, modules: Modules, image: Image
 ) -> None:
     with Proxy(lxd.socket) as proxy:
-        proxy.latency = 0.2
+        proxy.latency = 0.4
         run = modules.start(
             "lxd_image_import", **files(image), aliases=["web"], server=f"unix://{proxy.socket}"
         )
