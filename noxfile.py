@@ -164,6 +164,9 @@ def sanity(session: nox.Session, line: str) -> None:
             )
 
 
+_OF_THE_LAB = ("LAB_OWNER", "LAB_FAMILY")
+
+
 def integration(session: nox.Session, line: str) -> None:
     session.install(core(line), *requirements(session))
     if copy := collection_copy(session):
@@ -174,7 +177,10 @@ def integration(session: nox.Session, line: str) -> None:
                     f"{aliases.parent.name} is marked {', '.join(never)}: it would never run."
                 )
             # ansible-test hands none of our environment to the targets, but what a target asks for.
-            aliases.write_text(f"{text.rstrip()}\nenv/set/LAB_OWNER/{os.environ['LAB_OWNER']}\n")
+            told = [
+                f"env/set/{name}/{os.environ[name]}" for name in _OF_THE_LAB if name in os.environ
+            ]
+            aliases.write_text("\n".join([text.rstrip(), *told, ""]))
         words = ("--local", "--allow-destructive", "--allow-root", *session.posargs)
         with session.chdir(copy):
             session.run("ansible-test", "integration", *words)

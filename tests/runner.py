@@ -18,7 +18,7 @@ from typing import Any
 
 from nursery import PLUGINS, nursery
 
-from lab import Image, LabError, Server
+from lab import Image, KeyPair, LabError, Server
 
 MODULES = f"{PLUGINS}.modules"
 
@@ -83,6 +83,12 @@ class Modules:
     def at(self, server: Server) -> Modules:
         """The same, for the Unix socket of this server."""
         return Modules(**{**self.defaults, "server": f"unix://{server.socket}"})
+
+    def over_tls(self, server: Server, pair: KeyPair) -> Modules:
+        """The same, over TLS as the client with this certificate, who knows the server's."""
+        identity = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
+        reach = {"server": server.url, "server_cert": str(server.certificate)}
+        return Modules(**{**self.defaults, **reach, **identity})
 
     def start(self, module: str, /, check: bool = False, **params: Any) -> Run:
         """Start a module, in diff mode so that its diff is part of every answer."""

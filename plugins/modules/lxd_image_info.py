@@ -79,6 +79,7 @@ images:
     - The images, each as the server describes it, see
       U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get). With O(all_projects=true) each has a
       C(project) as well.
+    - Those of a store come in the order of their fingerprints, which is the same each time.
     - An empty list if there are none, with a warning if this client may not see them.
   returned: success
   type: list

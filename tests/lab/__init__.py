@@ -26,7 +26,7 @@ from .clients import ClientConfig, client_config
 from .clusters import cluster, up_cluster
 from .content import STANDARD
 from .errors import ApiError, LabError
-from .families import FAMILIES, Family
+from .families import FAMILIES, FAMILY, Family
 from .images import KINDS, Image, build_directory, build_image
 from .labs import attach, down, servers, sweep, up
 from .large import build_large
@@ -40,6 +40,7 @@ __all__ = [
     "BAD",
     "DOWN",
     "FAMILIES",
+    "FAMILY",
     "KINDS",
     "STANDARD",
     "UP",

@@ -17,7 +17,7 @@ from . import bad, images, labs, large
 from .clients import client_config
 from .clusters import up_cluster
 from .errors import LabError
-from .families import FAMILIES, IMAGE_TOOLS, family
+from .families import FAMILIES, FAMILY, IMAGE_TOOLS, family
 from .packages import install
 from .records import parent
 from .server import Server
@@ -25,6 +25,7 @@ from .server import Server
 _EPILOG = """\
 The servers that "up" starts belong to the process whose id is in LAB_OWNER, else to the Ansible
 command that runs it, else to its parent process. "sweep" removes servers whose owner is gone.
+LAB_FAMILY names the family of servers for which none is said.
 """
 
 
@@ -46,6 +47,7 @@ def facts(server: Server) -> dict[str, object]:
     listens = server.address is not None
     return {
         "family": server.family.name,
+        "starts_containers": server.family.starts_containers,
         "folder": str(server.folder),
         "socket": str(server.socket),
         "url": server.url if listens else None,
@@ -54,11 +56,13 @@ def facts(server: Server) -> dict[str, object]:
         "log": str(server.log),
         "pid": server.pid,
         "environment": server.environment,
+        "command": [*server.family.client, "--force-local"],
+        "token_command": [*server.family.client, *server.family.token],
     }
 
 
 def _install(options: argparse.Namespace) -> object:
-    chosen = [family(name) for name in options.family or ["lxd"]]
+    chosen = [family(name) for name in options.family or [FAMILY]]
     return {"installed": [name for one in chosen for name in one.install()]}
 
 
@@ -81,6 +85,7 @@ def _up(options: argparse.Namespace) -> object:
         config = client_config(lab / "client", started)
         answer["client"] = {
             "folder": str(config.folder),
+            "variable": config.family.configuration,
             "certificate": str(config.pair.certificate),
             "key": str(config.pair.key),
         }
@@ -185,11 +190,11 @@ def _parser() -> argparse.ArgumentParser:
 
     known = ", ".join(FAMILIES)
     added = command("install", _install, "install what is missing for families of servers")
-    added.add_argument("family", nargs="*", metavar="FAMILY", help=f"{known} (default: lxd)")
+    added.add_argument("family", nargs="*", metavar="FAMILY", help=f"{known} (default: {FAMILY})")
 
     added = command("up", _up, "start servers and say where they are")
     added.add_argument("name", nargs="+", metavar="NAME", help="names for the servers")
-    added.add_argument("--family", default="lxd", help=f"{known} (default: %(default)s)")
+    added.add_argument("--family", default=FAMILY, help=f"{known} (default: %(default)s)")
     added.add_argument("--folder", type=Path, help="the lab folder (default: a new one)")
     added.add_argument("--cluster", action="store_true", help="make them members of a cluster")
     added.add_argument("--client", action="store_true", help="also make a client they trust")

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from . import cache
 from .errors import LabError
@@ -47,6 +49,8 @@ class Family:
     token: tuple[str, ...]
     protocol: str
 
+    starts_containers: ClassVar[bool] = True
+
     def install(self) -> list[str]:
         """Install what is missing of it, and return that."""
         return install((*self.packages, *IMAGE_TOOLS))
@@ -61,6 +65,8 @@ class Backported(Family):
 
 class Unpacked(Family):
     """A family from Debian unstable, in a folder of its own with the libraries it needs."""
+
+    starts_containers = False
 
     def install(self) -> list[str]:
         return [*super().install(), *unpack(INCUS, "sid", UNSTABLE, _use_own_libraries)]
@@ -114,6 +120,9 @@ INCUS7 = _incus(
 )
 
 FAMILIES = {family.name: family for family in (LXD, INCUS6, INCUS7)}
+
+#: The name of the family where none is said: LAB_FAMILY makes it another.
+FAMILY = os.environ.get("LAB_FAMILY") or LXD.name
 
 
 def family(name: str) -> Family:

@@ -22,6 +22,7 @@ from . import api, leftovers, records
 from .addresses import free_address
 from .endpoint import Endpoint, execute
 from .errors import LabError
+from .families import FAMILY
 from .families import family as family_named
 from .processes import Process, me
 
@@ -46,7 +47,7 @@ class Server(Endpoint):
         self,
         name: str = "one",
         *,
-        family: str = "lxd",
+        family: str = FAMILY,
         lab: Path | None = None,
         https: bool = True,
         storage: bool = True,

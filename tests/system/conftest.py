@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ from typing import Any
 import pytest
 from copies import Copies
 
-from lab import Authority, Image, KeyPair, Server, build_image, client_certificate
+from lab import FAMILY, Authority, Image, KeyPair, Server, build_image, client_certificate
 from runner import Modules
-
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
-"""Which servers to test against: a name of ``lab.FAMILIES``."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,13 +35,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def lxd_server() -> Iterator[Server]:
-    with Server("one", family=FAMILY) as server:
+    with Server("one") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def other_server() -> Iterator[Server]:
-    with Server("two", family=FAMILY) as server:
+    with Server("two") as server:
         yield server
 
 
@@ -56,7 +52,8 @@ def trusting_server(authority: Authority) -> Iterator[Server]:
 
 
 def emptied(server: Server) -> Server:
-    """The server, with nothing in it but what a new one has."""
+    """The server, up and with nothing in it but what a new one has."""
+    server.start()
     for project in server.api("GET", "/1.0/projects?recursion=1"):
         name, config = project["name"], project["config"]
         for instance in server.api("GET", f"/1.0/instances?recursion=1&project={name}"):
@@ -72,6 +69,9 @@ def emptied(server: Server) -> Server:
             server.api("DELETE", f"/1.0/projects/{name}")
     for fingerprint in server.trusted():
         server.api("DELETE", f"/1.0/certificates/{fingerprint}")
+    for operation in (server.api("GET", "/1.0/operations?recursion=1") or {}).get("running", ()):
+        if operation["class"] == "token":
+            server.api("DELETE", f"/1.0/operations/{operation['id']}")
     return server
 
 

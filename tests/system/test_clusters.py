@@ -6,46 +6,56 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from copies import Copies, described, offered
 
-from lab import UP, Image, Proxy, Server, build_large, cluster
+from lab import DOWN, UP, Image, KeyPair, Proxy, Server, build_large, client_config, cluster
 from runner import Modules, files, until
 
 Build = Callable[..., Image]
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def members() -> Iterator[list[Server]]:
-    # A member counts as down after this many seconds without a sign of life, which is the least that is allowed.
-    with cluster(3, family=FAMILY, config={"cluster.offline_threshold": "11"}) as started:
+    # The first stays up in all tests: it leads the database, and to choose another leader takes seconds.
+    # A member that died counts as up for an hour, so that what is to be on all of them fails each time.
+    with cluster(3, config={"cluster.offline_threshold": "3600"}) as started:
         yield list(started)
 
 
 @pytest.fixture
 def three(members: list[Server]) -> list[Server]:
-    """The members, all up, with no images."""
+    """The members, all up, with no images.
+
+    New ones stay on the member that gets them: one that has just come back takes copies only after some seconds.
+    """
     for member in members:
-        if not member.running:
-            member.start()
-    until(lambda: all_online(members[0]), 60)
+        member.start()
     for fingerprint in members[0].images():
         members[0].operation("DELETE", f"/1.0/images/{fingerprint}")
-    members[0].api("PATCH", "/1.0", {"config": {"cluster.images_minimal_replica": "3"}})
+    replicas(members, 1)
     return members
 
 
-def all_online(member: Server) -> bool:
-    listed = member.api("GET", "/1.0/cluster/members?recursion=1")
-    return [one["status"] for one in listed] == ["Online"] * 3
+def replicas(members: list[Server], number: int) -> None:
+    """Have new images on so many members; -1 is all of them."""
+    config = {"cluster.images_minimal_replica": str(number)}
+    members[0].api("PATCH", "/1.0", {"config": config})
+
+
+def copies_into(target: Server, source: Server, url: str | None = None) -> Copies:
+    """Copies of another server's public images; ``url`` is where it is reached, if not at its own."""
+    given = {"source_server": url or source.url, "source_cert": str(source.certificate)}
+    return Copies(Modules().at(target), **given)
 
 
 def test_any_member_gives_the_same_result(three: list[Server], build: Build) -> None:
+    replicas(three, 3)
     image = build("split")
     first, second, third = (Modules().at(member) for member in three)
     assert first.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
@@ -53,6 +63,26 @@ def test_any_member_gives_the_same_result(three: list[Server], build: Build) -> 
     assert third.import_image(image, public=True).actions == ["set public"]
     assert second.done("lxd_image", name="web", state="absent")["changed"]
     assert not first.done("lxd_image", name="web", state="absent")["changed"]
+
+
+def test_any_member_can_be_asked_over_tls(three: list[Server], image: Image, pair: KeyPair) -> None:
+    three[0].trust(pair.certificate)
+    first, *others = (Modules().over_tls(member, pair) for member in three)
+    assert first.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
+    for member in others:
+        assert not member.import_image(image, aliases=["web"])["changed"]
+
+
+@pytest.mark.parametrize("mode", ["pull", "relay"])
+def test_any_member_is_a_source_also_of_what_only_another_one_has(
+    three: list[Server], lxd: Server, build: Build, mode: str
+) -> None:
+    image = build("split")
+    fingerprint = offered(three[0], image, "web")
+    assert copies_into(lxd, three[2])("web", mode=mode).actions == [mode]
+    assert described(lxd, fingerprint) == described(three[1], fingerprint)
+    for member in three:
+        assert not copies_into(lxd, member)("web", mode=mode)["changed"]
 
 
 def test_an_image_copies_out_of_one_member_into_another_project(
@@ -69,45 +99,114 @@ def test_an_image_copies_out_of_one_member_into_another_project(
         three[0].api("DELETE", "/1.0/projects/site")
 
 
-def test_an_import_that_fails_halfway_is_completed_once_the_member_is_back(
+@pytest.fixture
+def torn(three: list[Server]) -> list[Server]:
+    """The members, of which all are to have each image, and the last has just died."""
+    replicas(three, -1)
+    three[2].kill()
+    return three
+
+
+@pytest.mark.parametrize("member_is_back", [False, True])
+@pytest.mark.parametrize("way", ["import", "pull", "relay"])
+def test_an_image_that_comes_only_halfway_is_completed_by_the_next_run(
+    torn: list[Server], other: Server, image: Image, way: str, member_is_back: bool
+) -> None:
+    if way == "import":
+        modules, name = Modules().at(torn[0]), "lxd_image_import"
+        wish: dict[str, Any] = {**files(image), "aliases": ["web"]}
+    else:
+        offered(other, image, "theirs")
+        copies = copies_into(torn[0], other)
+        modules, name = copies.modules, "lxd_image_copy"
+        wish = {**copies.source, "image": "theirs", "mode": way, "aliases": ["web"]}
+    first = modules.run(name, **wish)
+    assert first.failed
+    assert (first["changed"], first.actions) == (True, [])
+    assert "Failed syncing image between" in first["msg"]
+    assert f"The image {image.fingerprint} is in the store; the next run completes" in first["msg"]
+    assert (list(torn[0].images()), torn[0].aliases()) == ([image.fingerprint], {})
+    if member_is_back:
+        torn[2].start()
+    assert "add alias web" in modules.done(name, **wish).actions
+    assert torn[1].aliases() == {"web": image.fingerprint}
+    assert not modules.done(name, **wish)["changed"]
+
+
+def test_an_image_is_gone_once_all_members_that_have_it_are_back(
     three: list[Server], image: Image
 ) -> None:
-    three[0].api("PATCH", "/1.0", {"config": {"cluster.images_minimal_replica": "-1"}})
+    gone: dict[str, Any] = {"name": "web", "state": "absent"}
+    Modules().at(three[2]).import_image(image, aliases=["web"])
     three[2].kill()
-    modules = Modules().at(three[0])
-    outcome = modules.run("lxd_image_import", **files(image), aliases=["web"])
-    assert outcome.failed
-    assert str(three[0].socket) in outcome["msg"]
+    msg = Modules().at(three[0]).fails("lxd_image", **gone)
+    assert f"{three[2].address}: connect: connection refused" in msg
     three[2].start()
-    until(lambda: all_online(three[0]), 60)
-    assert not modules.run("lxd_image_import", **files(image), aliases=["web"]).failed
-    assert three[1].aliases() == {"web": image.fingerprint}
+    assert Modules().at(three[2]).done("lxd_image", **gone)["changed"]
+    assert three[0].images() == {}
+
+
+@pytest.mark.parametrize("by", ["socket", "address"])
+def test_a_member_that_is_down_is_a_clear_error(
+    three: list[Server], image: Image, pair: KeyPair, by: str
+) -> None:
+    if by == "socket":
+        modules, said = Modules().at(three[1]), "cannot open the socket"
+    else:
+        if pair.fingerprint not in three[0].trusted():
+            three[0].trust(pair.certificate)
+        modules, said = Modules().over_tls(three[1], pair), f"cannot talk to {three[1].url}"
+    three[1].kill()
+    msg = modules.import_fails(image)
+    assert said in msg
+    assert "Connection refused" in msg
+    three[1].start()
+    assert modules.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
+    assert not Modules().at(three[2]).import_image(image, aliases=["web"])["changed"]
+
+
+def test_a_remote_with_the_addresses_of_all_members_is_there_while_one_of_them_is(
+    three: list[Server], image: Image, tmp_path: Path
+) -> None:
+    config = client_config(tmp_path / "conf", [three[1]])
+    file = config.folder / "config.yml"
+    every = ",".join(member.url for member in reversed(three))
+    file.write_text(file.read_text().replace(three[1].url, every))
+    modules = Modules(remote=three[1].name, config_dir=str(config.folder))
+    assert modules.import_image(image, aliases=["web"])["changed"]
+    three[2].kill()
     assert not modules.import_image(image, aliases=["web"])["changed"]
 
 
-def test_a_member_that_is_down_is_a_clear_error(three: list[Server], image: Image) -> None:
-    three[1].kill()
-    msg = Modules().at(three[1]).import_fails(image)
-    assert "cannot open the socket" in msg
-    assert "start the server" in msg
-    three[1].start()
-    until(lambda: all_online(three[0]), 60)
-    assert Modules().at(three[1]).import_image(image).actions == ["upload"]
+def test_a_member_killed_in_mid_pull_leaves_a_cluster_that_the_next_run_serves(
+    three: list[Server], other: Server, tmp_path: Path
+) -> None:
+    fingerprint = offered(other, build_large(tmp_path, 32 * MIB), "web")
+    with Proxy(other.url) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        copies = copies_into(three[2], other, proxy.url)
+        run = copies.modules.start("lxd_image_copy", image="web", mode="pull", **copies.source)
+        until(lambda: proxy.passed[DOWN] >= 8 * MIB)
+        three[2].kill()
+        assert "cannot talk to" in run.wait()["msg"]
+    three[2].start()
+    assert three[1].images() == {}
+    assert copies_into(three[2], other)("web", mode="pull", aliases=["web"])["changed"]
+    assert three[0].aliases() == {"web": fingerprint}
 
 
 def test_a_member_killed_in_mid_import_leaves_a_cluster_that_the_next_run_serves(
     three: list[Server], tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 32 * MIB)
-    with Proxy(three[0].socket) as proxy:
+    with Proxy(three[2].socket) as proxy:
         proxy.stall(8 * MIB, UP)
         run = Modules(server=f"unix://{proxy.socket}").start("lxd_image_import", **files(image))
         until(lambda: proxy.passed[UP] >= 8 * MIB)
-        three[0].kill()
+        three[2].kill()
         proxy.drop()
         assert "cannot talk to" in run.wait()["msg"]
-    three[0].start()
-    until(lambda: all_online(three[1]), 60)
+    three[2].start()
     assert three[1].images() == {}
-    assert Modules().at(three[0]).import_image(image, aliases=["web"])["changed"]
-    assert three[2].aliases() == {"web": image.fingerprint}
+    assert Modules().at(three[2]).import_image(image, aliases=["web"])["changed"]
+    assert three[0].aliases() == {"web": image.fingerprint}

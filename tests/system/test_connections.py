@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from copies import Copies, offered
 
 from lab import (
     DOWN,
@@ -44,12 +45,7 @@ def tls(lxd: Server, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """The modules as a client with a certificate, which the server trusts, and with the server's pinned."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     lxd.trust(pair.certificate)
-    return Modules(
-        server=lxd.url,
-        client_cert=str(pair.certificate),
-        client_key=str(pair.key),
-        server_cert=str(lxd.certificate),
-    )
+    return Modules().over_tls(lxd, pair)
 
 
 def without(modules: Modules, *names: str, **others: object) -> Modules:
@@ -115,7 +111,7 @@ class TestTls:
 
 
 class TestAnAuthority:
-    """A LXD whose certificate was signed by an authority of the site."""
+    """A server whose certificate was signed by an authority of the site."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path) -> Authority:
@@ -175,7 +171,40 @@ class TestAClientThatIsNotTrusted:
         assert token not in str(first)
         assert not given.import_image(image)["changed"]
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
-        assert "did not accept trust_token" in given.import_fails(image)
+        msg = given.import_fails(image)
+        assert "did not accept trust_token" in msg
+        assert "A token serves once and for a limited time" in msg
+
+    def test_is_told_that_its_token_has_expired(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        lxd.run("config", "set", "core.remote_token_expiry", "1S")
+        try:
+            token = lxd.token("late")
+        finally:
+            lxd.run("config", "unset", "core.remote_token_expiry")
+        time.sleep(1)
+        msg = without(tls, trust_token=token).import_fails(image)
+        assert "did not accept trust_token" in msg
+        assert "A token serves once and for a limited time" in msg
+        assert lxd.trusted() == []
+
+    @pytest.mark.parametrize("spoil", ["cut", "nonsense", "other"])
+    def test_is_told_what_is_wrong_with_its_token(
+        self, lxd: Server, other: Server, tls: Modules, image: Image, spoil: str
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        token, said = {
+            "cut": (lxd.token("me")[:-20], "It does not look like a token"),
+            "nonsense": ("Open, sesame!", "It does not look like a token"),
+            "other": (other.token("me"), "It was issued by another server"),
+        }[spoil]
+        msg = without(tls, trust_token=token).import_fails(image)
+        assert "did not accept trust_token" in msg
+        assert said in msg
+        assert token not in msg
+        assert (lxd.trusted(), lxd.images()) == ([], {})
 
     @pytest.mark.families("lxd")
     def test_becomes_trusted_by_the_password_of_an_older_lxd(
@@ -189,17 +218,90 @@ class TestAClientThatIsNotTrusted:
         finally:
             lxd.run("config", "unset", "core.trust_password")
 
-    def test_of_another_project_is_told_which_one(
-        self, lxd: Server, tls: Modules, image: Image
-    ) -> None:
+
+class TestAClientThatIsRestrictedToAProject:
+    @pytest.fixture
+    def restricted(self, lxd: Server, tls: Modules) -> Modules:
+        """The modules as a client of the project ``site`` only; ``default`` has an image called ``web``."""
         lxd.run("project", "create", "site")
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         lxd.trust(Path(tls.defaults["client_cert"]), projects="site")
-        assert tls.import_image(image, project="site").actions == ["upload"]
-        msg = tls.import_fails(image)
-        assert "default" in msg
-        assert "may be restricted to other projects" in msg or "may not see it" in msg
+        return tls
+
+    def test_can_do_all_there(
+        self, lxd: Server, other: Server, restricted: Modules, image: Image, tmp_path: Path
+    ) -> None:
+        at_site = Modules(**restricted.defaults, project="site")
+        name = {"name": "web"}
+        (tmp_path / "out").mkdir()
+        done = at_site.done
+        assert at_site.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
+        assert not at_site.import_image(image, aliases=["web"])["changed"]
+        assert done("lxd_image", **name, properties={"a": "b"}).actions == ["set properties"]
+        assert done("lxd_image_alias", name="www", target="web").actions == ["add alias www"]
+        assert done("lxd_image_export", **name, dest=str(tmp_path / "out"))["changed"]
+        assert len(done("lxd_image_info")["images"]) == 1
+        assert done("lxd_image", **name, state="absent")["changed"]
+        fingerprint = offered(other, image, "web")
+        source = {"source_server": other.url, "source_cert": str(other.certificate)}
+        for mode in ("pull", "relay"):
+            copy = {"image": "web", "mode": mode, **source}
+            assert done("lxd_image_copy", **copy).actions == [mode]
+            assert done("lxd_image", name=fingerprint, state="absent")["changed"]
+        assert lxd.images("site") == {}
+
+    def test_is_told_elsewhere_that_it_may_be(
+        self, lxd: Server, other: Server, restricted: Modules, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        source = {"source_server": other.url, "source_cert": str(other.certificate)}
+        mark = lxd.mark()
+        for module, params in (
+            ("lxd_image_import", files(image)),
+            ("lxd_image_copy", {"image": "web", "mode": "pull", **source}),
+            ("lxd_image_copy", {"image": "web", "mode": "relay", **source}),
+        ):
+            for check in (True, False):
+                msg = restricted.fails(module, check, **params)
+                assert "default" in msg
+                assert "may be restricted to other projects" in msg
+        assert lxd.writes(mark) == []
         assert lxd.images() == {}
+
+    def test_is_told_elsewhere_of_what_it_cannot_see(
+        self, lxd: Server, modules: Modules, restricted: Modules, image: Image
+    ) -> None:
+        modules.import_image(image, aliases=["web"])
+        mark = lxd.mark()
+        for module, params in (
+            ("lxd_image", {"name": "web", "public": True}),
+            ("lxd_image", {"name": "web", "state": "absent"}),
+            ("lxd_image_alias", {"name": "www", "target": "web"}),
+            ("lxd_image_alias", {"name": "web", "state": "absent"}),
+            ("lxd_image_export", {"name": "web", "dest": "/tmp"}),
+        ):
+            assert "may be restricted to other projects" in restricted.fails(module, **params)
+        assert lxd.writes(mark) == []
+
+    def test_copies_out_of_its_project_only(
+        self, lxd: Server, modules: Modules, restricted: Modules, build: Callable[..., Image]
+    ) -> None:
+        inside, outside = build(), build()
+        modules.import_image(inside, aliases=["in"], project="site")
+        modules.import_image(outside, aliases=["out"])
+        source = {
+            "source_server": lxd.url,
+            "source_cert": restricted.defaults["server_cert"],
+            "source_client_cert": restricted.defaults["client_cert"],
+            "source_client_key": restricted.defaults["client_key"],
+        }
+        with Server("target") as target:
+            copies = Copies(Modules().at(target), **source)
+            assert copies("in", source_project="site").actions == ["pull"]
+            msg = copies.fails("out")
+            assert "has no image out" in msg
+            assert "may be restricted to other projects" in msg
+            assert set(target.images()) == {inside.fingerprint}
 
     def test_becomes_trusted_by_one_token_in_several_tasks_at_once(
         self, lxd: Server, tls: Modules, image: Image
@@ -334,7 +436,8 @@ class TestThisHostsServer:
     def test_is_found_without_any_option(
         self, lxd: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("LXD_DIR", str(lxd.directory))
+        for name, value in lxd.environment.items():
+            monkeypatch.setenv(name, value)
         assert Modules().done("lxd_image_info")["images"] == []
 
     def test_that_is_absent_is_a_clear_error(

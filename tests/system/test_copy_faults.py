@@ -41,7 +41,7 @@ def test_a_source_that_dies_in_the_middle_is_a_clear_error_and_leaves_nothing(
     else:
         assert f"{proxy.url}" in msg
     assert lxd.images() == {}
-    assert not list((lxd.directory / "images").iterdir())
+    until(lambda: not list((lxd.directory / "images").iterdir()))
     assert not running(other), "no secret stays behind"
 
 

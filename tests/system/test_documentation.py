@@ -42,6 +42,9 @@ from lab import (
 #: Of the languages that code on a page can have, those that are run. The others show what somebody sees.
 RUN = ("bash", "yaml", "yaml+jinja")
 
+# What it shows is for LXD: its command-line client, its folders, its packages.
+pytestmark = pytest.mark.families("lxd")
+
 PASSWORD = "of the web server"
 
 #: Nobody can make a file with the fingerprint that the documentation has for an example.

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,17 @@ from typing import Any
 import pytest
 from copies import Copies, described, offered, running
 
-from lab import Image, KeyPair, Server, client_config
+from lab import FAMILY, Image, KeyPair, Server, client_config
 from runner import Modules
 
 Build = Callable[..., Image]
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
-OTHER = "lxd" if FAMILY.startswith("incus") else "incus6"
+OTHERS = ("lxd",) if FAMILY.startswith("incus") else ("incus6", "incus7")
 KINDS = ("tar.xz", "split", "vm", "vm-unified")
 
 
-@pytest.fixture(scope="module")
-def foreign_server() -> Iterator[Server]:
-    with Server("foreign", family=OTHER) as server:
+@pytest.fixture(scope="module", params=OTHERS)
+def foreign_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with Server("foreign", family=request.param) as server:
         yield server
 
 
@@ -122,6 +120,21 @@ def test_a_fleet_may_hold_both_in_one_client_configuration(
     for remote in ("one", "foreign"):
         Modules(remote=remote, config_dir=str(folder)).import_image(image, aliases=["web"])
     assert lxd.aliases() == foreign.aliases() == {"web": image.fingerprint}
+
+
+@pytest.mark.families("incus7")
+def test_a_project_that_may_not_fetch_from_a_server_says_so_and_takes_a_relay(
+    lxd: Server, other: Server, by_name: Copies, image: Image
+) -> None:
+    fingerprint = offered(other, image, "web")
+    lxd.run("project", "create", "site", "-c", "restricted=true")
+    lxd.run("project", "set", "site", "restricted.images.servers=images.example.com")
+    msg = by_name.fails("web", project="site")
+    assert f"it was to fetch the image from {other.url}" in msg
+    assert "mode: relay" in msg
+    assert lxd.images("site") == {}
+    assert by_name("web", project="site", mode="relay").actions == ["relay"]
+    assert set(lxd.images("site")) == {fingerprint}
 
 
 def test_info_lists_the_images_of_the_other_family(

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,15 +147,16 @@ def test_what_was_done_before_a_failure_is_said(
     lxd: Server, modules: Modules, image: Image
 ) -> None:
     with Proxy(lxd.socket) as proxy:
-        proxy.latency = 0.2
+        proxy.latency = 0.4
         run = modules.start(
             "lxd_image_import", **files(image), aliases=["web"], server=f"unix://{proxy.socket}"
         )
         # It asks for a project's images, for the server, sends, waits, and asks what became of it.
         until(lambda: any("/wait" in request.path for request in proxy.requests))
-        # So that what it sends next is still on its way when the server dies.
-        proxy.latency = 2
-        until(lambda: proxy.requests[-1].path.startswith("/1.0/images/aliases"))
+        # So that the last answer is on its way back when the server dies, some moments after it gave it.
+        proxy.latency = 1
+        until(lambda: re.search(r"/operations/[^/]+$", proxy.requests[-1].path) is not None)
+        time.sleep(0.5)
         lxd.kill()
         outcome = run.wait()
     lxd.start()

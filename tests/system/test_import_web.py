@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import pytest
 from ansible.module_utils.common.parameters import PASS_VARS
 from hostile import Answer, Hostile
 
-from lab import DOWN, UP, Authority, Image, Proxy, Server, WebServer, build_large
+from lab import DOWN, FAMILY, UP, Authority, Image, Proxy, Server, WebServer, build_large
 from playbooks import play
 from runner import Modules, Outcome, until
 
@@ -25,7 +24,6 @@ Build = Callable[..., Image]
 MIB = 1 << 20
 VERBOSE = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
 """The answer has the options, which older versions of Ansible always return."""
-FAMILY = os.environ.get("LAB_FAMILY", "lxd")
 OWN = "LXD" if FAMILY == "lxd" else "Incus"
 
 

@@ -5,7 +5,7 @@
 """Run nox sessions as steps: two at a time, one line each, the output of those that failed.
 
     steps.py                  all of them, as ``make test``
-    steps.py NAME...          some of them
+    steps.py NAME...          some of them; the name of a session stands for all of its steps
     steps.py --show NAME      one session in the foreground, with nothing of nox around it (``make demo``)
 
 The environment of a session is made before its first run, reused from then on, and made anew when what defines it
@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/logs"
 KEYS = ROOT / ".cache/environments"
 WORKERS = 2
+FAMILIES = ("lxd", "incus6", "incus7")  # of servers, as the lab calls them
 LIMIT = 1800  # seconds for one step
 SHOWN = 400  # lines of a failed step; all of them are in its log
 
@@ -47,29 +49,38 @@ _NOISE = re.compile(
 
 @dataclass
 class Step:
-    """A nox session. Those that start servers (``lab``) run one after the other, since they measure time."""
+    """A nox session, or one run of it: with servers of one family."""
 
-    name: str
+    session: str
     needs: str = ""  # a path without which there is nothing to do yet
-    lab: bool = False
+    family: str = ""  # empty if it starts no servers
     why_not: str = ""  # why it cannot run on this machine
+
+    @property
+    def name(self) -> str:
+        return f"{self.session}-{self.family}" if self.family else self.session
 
     @property
     def runs(self) -> bool:
         return not self.why_not and (not self.needs or (ROOT / self.needs).exists())
 
+    @property
+    def environment(self) -> dict[str, str]:
+        # CI=true: antsibull-nox checks the format of files instead of changing them.
+        return {"CI": "true", **({"LAB_FAMILY": self.family} if self.family else {})}
+
 
 def steps() -> list[Step]:
     """All steps of ``make test``, the long ones first."""
     cores = list(reversed(pythons.CORES))
-    found: list[Step] = []
     targets = "tests/integration/targets"
-    found.append(_with_core(f"integration-{cores[0]}", cores[0], needs=targets, lab=True))
-    found.append(Step("system", needs="tests/system", lab=True))
+    found = [Step("system", "tests/system", family) for family in FAMILIES]
+    # Every target meets each family, and each line of ansible-core; not each with each, which would tell nothing more.
     found += [
-        _with_core(f"integration-{line}", line, needs=targets, lab=True) for line in cores[1:]
+        _with_core("integration", cores[number % len(cores)], targets, family)
+        for number, family in enumerate(FAMILIES)
     ]
-    found += [_with_core(f"sanity-{line}", line) for line in cores]
+    found += [_with_core("sanity", line) for line in cores]
     found += [Step(name) for name in ("ansible-lint", "build-import-check", "typing")]
     for version in pythons.VERSIONS:
         missing = "" if pythons.find(version) else f"Python {version} was not found"
@@ -78,10 +89,10 @@ def steps() -> list[Step]:
     return found + [Step(name) for name in names.split()]
 
 
-def _with_core(name: str, line: str, needs: str = "", lab: bool = False) -> Step:
+def _with_core(name: str, line: str, needs: str = "", family: str = "") -> Step:
     versions = pythons.CORES[line]
     missing = f"ansible-core {line} needs Python {' or '.join(versions)}, which was not found"
-    return Step(name, needs, lab, "" if pythons.first(versions) else missing)
+    return Step(f"{name}-{line}", needs, family, "" if pythons.first(versions) else missing)
 
 
 def nox(*words: str) -> list[str]:
@@ -141,26 +152,28 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 RUNNING = Running()
+_making: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
-def prepare(name: str, log: Path) -> int:
+def prepare(session: str, log: Path) -> int:
     """Make the environment of a session, if it is not there as it has to be."""
     log.unlink(missing_ok=True)
-    key, wanted = KEYS / name, definition(name)
-    if key.exists() and key.read_text() == wanted:
-        return 0
-    key.unlink(missing_ok=True)
-    if code := RUNNING.run(nox("--reuse-venv", "never", "--install-only", "-s", name), log):
-        return code
-    key.write_text(wanted)
+    key, wanted = KEYS / session, definition(session)
+    with _making[session]:  # its steps share it
+        if key.exists() and key.read_text() == wanted:
+            return 0
+        key.unlink(missing_ok=True)
+        if code := RUNNING.run(nox("--reuse-venv", "never", "--install-only", "-s", session), log):
+            return code
+        key.write_text(wanted)
     log.unlink()
     return 0
 
 
-def run(name: str, log: Path) -> int:
-    """Run a session in the background."""
-    # CI=true: antsibull-nox checks the format of files instead of changing them.
-    return prepare(name, log) or RUNNING.run(nox("-R", "-s", name), log, CI="true")
+def run(step: Step, log: Path) -> int:
+    """Run a step in the background."""
+    words = nox("-R", "-s", step.session)
+    return prepare(step.session, log) or RUNNING.run(words, log, **step.environment)
 
 
 def show(name: str) -> int:
@@ -210,8 +223,7 @@ class Run:
 
     def __init__(self, todo: list[Step]) -> None:
         self._todo = todo
-        self._lab_busy = False
-        self._turn = threading.Condition()
+        self._turn = threading.Lock()
         self.passed: list[str] = []
         self.failed: list[str] = []
         self.skipped: dict[str, str] = {}
@@ -230,21 +242,10 @@ class Run:
             except Exception:  # a fault of this program must not look like a step that passed
                 self.failed.append(step.name)
                 say("FAILED", 0, step.name, "", traceback.format_exc().splitlines())
-            with self._turn:
-                if step.lab:
-                    self._lab_busy = False
-                self._turn.notify_all()
 
     def _next(self) -> Step | None:
         with self._turn:
-            while self._todo:
-                for step in self._todo:
-                    if not (step.lab and self._lab_busy):
-                        self._todo.remove(step)
-                        self._lab_busy = self._lab_busy or step.lab
-                        return step
-                self._turn.wait()
-            return None
+            return self._todo.pop(0) if self._todo else None
 
     def _do(self, step: Step) -> None:
         if not step.runs:
@@ -254,7 +255,7 @@ class Run:
             return
         log = LOGS / f"{step.name}.log"
         start = time.monotonic()
-        code = run(step.name, log)
+        code = run(step, log)
         if RUNNING.stopped:
             return
         seconds = time.monotonic() - start
@@ -274,7 +275,7 @@ def say(
 ) -> None:
     """One line for a step, and its output if it failed."""
     with _saying:
-        print(f"{status:>7} {seconds:5.0f} s  {name:<20} {remark}".rstrip())
+        print(f"{status:>7} {seconds:5.0f} s  {name:<23} {remark}".rstrip())
         if output is not None:
             if len(output) > SHOWN:
                 print(f"        … (all of it in .cache/logs/{name}.log)")
@@ -285,18 +286,21 @@ def say(
 
 def test(names: list[str]) -> int:
     """Run steps; 0 if none failed."""
-    known = {step.name: step for step in steps()}
-    if unknown := set(names) - set(known):
-        print(f"No such step: {', '.join(sorted(unknown))}. There are: {', '.join(known)}")
+    known = steps()
+    if unknown := set(names) - {name for step in known for name in (step.name, step.session)}:
+        there = ", ".join(step.name for step in known)
+        print(f"No such step: {', '.join(sorted(unknown))}. There are: {there}")
         return 2
     start = time.monotonic()
-    todo = [known[name] for name in names or known]
+    todo = [step for step in known if not names or {step.name, step.session} & set(names)]
     run = Run(list(todo))
-    if any(step.lab and step.runs for step in todo):
+    with_servers = any(step.family and step.runs for step in todo)
+    if with_servers:
         (LOGS / "lab.log").unlink(missing_ok=True)
         # What others have left behind is no reason to fail, and no reason not to go on.
         lab("sweep")
-        if lab("install"):
+        # The tests between families meet servers of others.
+        if lab("install", *FAMILIES):
             run.failed.append("lab")
             say("FAILED", time.monotonic() - start, "lab", "", readable(LOGS / "lab.log"))
         else:
@@ -304,7 +308,7 @@ def test(names: list[str]) -> int:
     with owner() as number:
         os.environ["LAB_OWNER"] = number
         run.all()
-    if any(step.lab and step.runs for step in todo):
+    if with_servers:
         lab("sweep")
     absent = [version for version in pythons.VERSIONS if not pythons.find(version)]
     print(

@@ -10,6 +10,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.dialect import RULES
 
 CORE = Path(__file__).parents[2] / "plugins/module_utils/core"
 
@@ -76,6 +77,33 @@ def test_imports_go_down(path):
 def test_only_the_top_floor_knows_ansible(path):
     known = {package.split(".")[0] for _room, package in imports(path) if package}
     assert room_of(path) in ONLY_ROOMS_THAT_KNOW_ANSIBLE or "ansible" not in known
+
+
+ASKED = {
+    ast.literal_eval(node.args[0])
+    for path in FILES
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "does"
+}
+
+
+def test_a_rule_of_the_dialect_is_asked_for_unless_it_is_met_for_all_servers_alike():
+    assert {name for name, rule in RULES.items() if not rule.met_by} == ASKED
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_only_the_dialect_knows_versions_and_families_of_servers(path):
+    tree = ast.parse(path.read_text())
+    read = {
+        f"{getattr(node.value, 'id', '…')}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("family", "version")
+    }
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    if room_of(path) != "dialect":
+        assert not texts & {"server_version", "api_extensions"}
+        # A reader of simplestreams documents has a family as well, that of the names in them, and images have versions.
+        assert room_of(path) in ("streams", "catalog") or read <= {"reader.family"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .errors import ImageStoreError, NoSuchImage, Overtaken
+from .errors import ImageStoreError, NoSuchImage, OperationFailed, Overtaken
 from .images import Contents, Image
 from .planning import Plan
 from .planning.settling import absent, settled
@@ -30,7 +30,7 @@ class Done:
     actions: list[str] = field(default_factory=list)
     transferred: int = 0
     stored: str | None = None
-    """The fingerprint of the image that it brought."""
+    """The fingerprint of the image that it brought, or that came into the store though bringing it failed."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,13 @@ def converge(
 
 def _arrived(store: Store, offer: Offer, done: Done) -> bool:
     """Bring what is on offer. False is: its type was not known before, so the plan has to be made anew with it."""
-    arrival = offer.bring(store)
+    try:
+        arrival = offer.bring(store)
+    except OperationFailed:
+        # A cluster keeps what it could not hand on to all of its members (lxd/images.go, imageSyncBetweenNodes).
+        if offer.fingerprint and store.holds(offer.fingerprint):
+            done.stored = offer.fingerprint
+        raise
     done.actions += offer.says
     done.transferred += arrival.transferred
     done.stored = offer.fingerprint = arrival.fingerprint

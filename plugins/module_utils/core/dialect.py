@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Tuple
+
+if TYPE_CHECKING:
+    from .streams import Reader
 
 LXD = "lxd"
 INCUS = "incus"
@@ -27,18 +30,30 @@ class Rule:
 
     ``extension`` is an API extension that tells it. Otherwise (or besides) it is so for the versions of ``lxd`` and
     of ``incus`` in these spans, each from the first version that does it to the first that does not; () is open.
+
+    Where one way of ours is right with all servers, nobody asks for the rule: ``met_by`` is then what does it so, as
+    a name in this package, and the rule is here to say why.
     """
 
     source: str
     extension: str | None = None
     lxd: tuple[tuple[Version, Version], ...] = ()
     incus: tuple[tuple[Version, Version], ...] = ()
+    met_by: str = ""
 
 
 ALWAYS = ((ANY, ANY),)
 
 RULES: Mapping[str, Rule] = {
     "lists_all_projects": Rule("doc/api-extensions.md", extension="images_all_projects"),
+    "pulls_from_projects": Rule("doc/api-extensions.md", extension="image_source_project"),
+    "pushes": Rule("doc/api-extensions.md", extension="images_push_relay"),
+    "pushes_into_projects": Rule("doc/api-extensions.md", extension="images_target_project"),
+    "takes_aliases_with_an_upload": Rule(
+        "doc/api-extensions.md: X-Incus-aliases, whose conflicts fail an upload that was stored",
+        extension="image_import_alias",
+        met_by="store.Store.add_alias",
+    ),
     "takes_trust_token": Rule(
         "lxd/certificates.go: until then the password is the token",
         extension="explicit_trust_token",
@@ -68,6 +83,29 @@ RULES: Mapping[str, Rule] = {
     "describes_briefly": Rule(
         "shared/simplestreams/products.go: no architecture and no date in a description",
         lxd=(((6, 9), ANY),),
+    ),
+    "takes_profiles_of_a_copy": Rule(
+        "lxd/images.go, imgPostRemoteInfo, from 5.21 on: a copy sets profiles, default where it names none, and so a"
+        " second copy resets all attributes that it leaves out",
+        extension="image_copy_profile",
+        met_by="store.Store.edit",
+    ),
+    "wants_twelve_digits": Rule(
+        "lxd/images.go: fewer digits of a fingerprint are refused with 400",
+        lxd=(((5, 21, 4), (6,)), ((6, 5), ANY)),
+        met_by="images.is_prefix",
+    ),
+    "words_errors_anew": Rule(
+        'lxd/images.go: "does not" and "Cannot" instead of "doesn\'t" and "Unable to"',
+        lxd=(((6, 9), ANY),),
+        met_by="dialect.Dialect.says_already_there",
+    ),
+    "fails_in_the_wait": Rule(
+        "cmd/incusd/operations.go, and lxd/operations.go after 6.9: an operation that failed, and a wait that timed"
+        " out, are errors of the call that waits",
+        lxd=(((6, 10), ANY),),
+        incus=ALWAYS,
+        met_by="server.Server.wait",
     ),
 }
 """What not all servers do."""
@@ -120,9 +158,15 @@ class Dialect:
         """The family's own form of a header: ``fingerprint`` is ``X-LXD-fingerprint`` (``doc/rest-api.yaml``)."""
         return f"X-{self.name}-{name}"
 
-    def web_header(self, name: str) -> str:
-        """A header between a server and a web server with images: ``Image-Hash`` is ``LXD-Image-Hash``."""
-        return f"{self.name}-{name}"
+    def introduction(self, environment: Mapping[str, Any]) -> dict[str, str]:
+        """The headers with which such a server asks a web server for an image (``lxd/images.go``, imgPostURLInfo).
+
+        ``environment`` is that of the answer to ``GET /1.0``.
+        """
+        return {
+            f"{self.name}-Server-Architectures": ", ".join(environment["architectures"]),
+            f"{self.name}-Server-Version": environment["server_version"],
+        }
 
     @property
     def token_field(self) -> str:
@@ -133,12 +177,48 @@ class Dialect:
         """What this server calls the protocol of one that it pulls from. LXD refuses the word ``incus``."""
         return INCUS if self.family == source.family == INCUS else LXD
 
+    def records_origin(self, source: Dialect) -> bool:
+        """Whether this server takes an image by alias from that one, and then knows where it came from."""
+        return self.family == source.family or self.does("records_origin_of_lxd")
+
+    def fault_of_pull(self, project: str = "default") -> str:
+        """What keeps this server from fetching an image from a project of another; empty if nothing."""
+        if self.does("has_image_registries"):
+            return "fetches images only from its image registries"
+        if project != "default" and not self.does("pulls_from_projects"):
+            return "knows no projects of other servers"
+        return ""
+
+    def fault_of_push(self, source: Dialect, project: str) -> str:
+        """What keeps this server from taking an image that that one sends into a project; empty if nothing.
+
+        Across families the receiver does not know the header by which the sender says that it was invited.
+        """
+        if self.does("has_image_registries"):
+            return "takes images only from its image registries"
+        if self.family != source.family:
+            return f"is {self.name}, and {source.name} and {self.name} refuse each other's images"
+        if not self.does("pushes") or not source.does("pushes"):
+            return "or the source is too old for that"
+        if project != "default" and not source.does("pushes_into_projects"):
+            return (
+                f"would not get it into its project {project}, since the source knows default only"
+            )
+        return ""
+
     @property
-    def describes(self) -> str:
-        """How the server words the description of an image from a simplestreams server (see ``streams``)."""
+    def fetches_urls(self) -> bool:
+        """Whether this server imports an image from a web server by itself."""
+        return self.does("imports_by_url") and not self.does("has_image_registries")
+
+    @property
+    def reader(self) -> Reader:
+        """How this server reads the documents of a simplestreams server."""
+        from .streams import Reader
+
         if self.family == INCUS:
-            return "incus"
-        return "short" if self.does("describes_briefly") else "classic"
+            return Reader(INCUS, "incus")
+        return Reader(LXD, "short" if self.does("describes_briefly") else "classic")
 
     def fault_of_alias(self, name: str) -> str:
         """What this server would object to in the name of an alias; empty if nothing."""

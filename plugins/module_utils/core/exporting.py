@@ -64,8 +64,8 @@ def export(store: Store, name: str, dest: str, done: Done, check_mode: bool = Fa
     """
     image = store.contents().named(name)
     if image is None:
-        hint = store.narrow_view() or "Give an alias, or 12 and more digits."
-        raise NoSuchImage(f"there is no image {name}", hint)
+        missing = NoSuchImage(f"there is no image {name}", "Give an alias, or 12 and more digits.")
+        raise store.explained(missing)
     present = _present(dest, image)
     if present:
         return Export(image, present, present)

@@ -44,7 +44,8 @@ _BUILT_IN = {
 class Remote:
     """A server and what it takes to reach it.
 
-    ``project`` is the one that its user chose, or None; ``server_cert`` a PEM file that pins the server.
+    ``project`` is the one that its user chose, or None; ``server_cert`` a PEM file that pins the server. ``others`` are
+    further addresses, to be tried in turn.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Remote:
     project: str | None = None
     server_cert: str | None = None
     identity: Identity | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def serves_images_only(self) -> bool:
@@ -103,7 +105,7 @@ class ClientConfig:
     def _remote(
         self, name: str, folder: str, entry: Mapping[str, Any], protocol: str | None
     ) -> Remote:
-        address = _address(entry)
+        address, *others = _addresses(entry) or ("",)
         if not address:
             raise WrongValue(f"the remote {name} in {self._file(folder)} has no address")
         if entry.get("auth_type") not in (None, "", "tls") and not entry.get("public"):
@@ -122,6 +124,7 @@ class ClientConfig:
             project=str(entry.get("project") or "") or None,
             server_cert=pin,
             identity=self.identity(name),
+            others=tuple(others),
         )
         return _checked(remote, self._file(folder))
 
@@ -192,14 +195,17 @@ def _checked(remote: Remote, where: str) -> Remote:
     option = f"the address of the remote {remote.name} in {where}"
     if remote.protocol == SIMPLESTREAMS:
         # The client lets its user choose plain http for them.
-        image_server_address(remote.address, option, ("https", "http"))
+        for address in (remote.address, *remote.others):
+            image_server_address(address, option, ("https", "http"))
     elif remote.protocol not in (LXD, INCUS):
         raise WrongValue(
             f"the remote {remote.name} in {where} speaks {remote.protocol}",
             f"Images can be had from those that speak {LXD}, {INCUS} or {SIMPLESTREAMS}.",
         )
-    elif remote.address != LOCAL:
-        server_address(remote.address, option)
+    else:
+        for address in (remote.address, *remote.others):
+            if address != LOCAL:
+                server_address(address, option)
     return remote
 
 
@@ -243,12 +249,18 @@ def _usual_folder() -> str:
     return existing[0] if existing else os.path.expanduser("~/.config/lxc")
 
 
-def _address(entry: Mapping[str, Any]) -> str:
-    """A remote's address. Incus 7 lists several, and which of them worked last (``shared/cliconfig/remote.go``)."""
-    listed = [part.strip() for part in str(entry.get("addr") or "").split(",")]
+def _addresses(entry: Mapping[str, Any]) -> list[str]:
+    """A remote's addresses, in the order to try them.
+
+    Incus 7 lists several, with commas between, and begins with the one that worked last
+    (``shared/cliconfig/remote.go``, rollingAddrs).
+    """
+    given = entry.get("addr") or ""
+    parts = given if isinstance(given, list) else str(given).split(",")
+    listed = [part for part in (str(part).strip() for part in parts) if part]
     last = entry.get("last_working_address")
-    address = last if last in listed else listed[0]
-    return address if address == LOCAL else address.rstrip("/")
+    start = listed.index(last) if last in listed else 0
+    return [part if part == LOCAL else part.rstrip("/") for part in listed[start:] + listed[:start]]
 
 
 def _remotes_in(path: str) -> Mapping[str, Mapping[str, Any]]:

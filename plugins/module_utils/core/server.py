@@ -109,7 +109,7 @@ class Server:
         if refused and not self.trusts_us:
             raise Untrusted(
                 f"{self.address} did not accept trust_token: {refused.reason}",
-                "A token serves once and for a limited time: issue a new one.",
+                _advice_on(token, self.transport.shown or b""),
             ) from refused
         return refused is None
 
@@ -231,3 +231,22 @@ class Server:
         else:
             left = f"{name} was cancelled"
         return TimedOut(f"{error.message}; {left}", error.hint)
+
+
+def _advice_on(token: str, certificate: bytes) -> str:
+    """What to do about a token that the server with this certificate (DER) refused.
+
+    A token is base64 of JSON, with the fingerprint of its issuer's certificate (``shared/api/certificate.go``,
+    CertificateAddToken).
+    """
+    from base64 import b64decode
+    from hashlib import sha256
+    from json import loads
+
+    try:
+        issuer = loads(b64decode(token))["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        return "It does not look like a token: copy all of it, or issue a new one."
+    if issuer != sha256(certificate).hexdigest():
+        return "It was issued by another server."
+    return "A token serves once and for a limited time: issue a new one."

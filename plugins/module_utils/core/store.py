@@ -61,7 +61,7 @@ class Store:
                 raise
             raise self._no_project() from error
         with self.server.described("its images"):
-            return Contents(tuple(Image.parse(image) for image in images))
+            return _in_order(images)
 
     def narrow_view(self) -> str:
         """Why this client may see less than the store holds, or an empty text. LXD then answers with what is public."""
@@ -75,6 +75,11 @@ class Store:
             return f"{error} It sees public images only."
         return ""
 
+    def explained(self, error: NoSuchImage) -> NoSuchImage:
+        """The error, or one that also says why the image may be hidden from this client."""
+        narrow = self.narrow_view()
+        return NoSuchImage(error.message, narrow) if narrow else error
+
     def contents_everywhere(self) -> Contents:
         """The images of all projects that this client may see; each image's ``raw`` names its ``project``.
 
@@ -85,16 +90,14 @@ class Store:
             images = self.server.call(
                 "GET", "/1.0/images", {"all-projects": "true", "recursion": "1"}
             ).metadata
-            return Contents(tuple(Image.parse(image) for image in images))
-        found: list[Image] = []
+            return _in_order(images)
+        found: list[Mapping[str, Any]] = []
         for project in self.server.call("GET", "/1.0/projects", {"recursion": "1"}).metadata:
             # The others share the images of the default project.
             if project["config"].get("features.images") == "true":
                 images = Store(self.server, project["name"]).contents().images
-                found += [
-                    Image.parse({**image.raw, "project": project["name"]}) for image in images
-                ]
-        return Contents(tuple(found))
+                found += [{**image.raw, "project": project["name"]} for image in images]
+        return _in_order(found)
 
     def image(self, fingerprint: str) -> Image:
         """One image as it is now. Raises Overtaken if it is gone."""
@@ -388,6 +391,12 @@ class Store:
             f"{self.server.address} has no project {self.project}, or this client may not see it",
             "Create it first, or correct the option project.",
         )
+
+
+def _in_order(images: Iterable[Mapping[str, Any]]) -> Contents:
+    """The images of an answer by project and fingerprint: Incus lists them in another order each time."""
+    by_name = sorted(images, key=lambda image: (image.get("project", ""), image["fingerprint"]))
+    return Contents(tuple(Image.parse(image) for image in by_name))
 
 
 class _Look(threading.Thread):

@@ -87,6 +87,9 @@ class Digest(threading.Thread):
                     offset += count
         except OSError as error:
             self._error = error
+        except ValueError:
+            # Something else went wrong, and nobody wants the fingerprint any more.
+            self._error = OSError("it was closed while it was read")
 
     def result(self) -> str:
         """The fingerprint, once all is read. Raises WrongFile."""

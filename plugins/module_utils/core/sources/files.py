@@ -92,7 +92,7 @@ class Upload(Offer):
             arrived = store.upload(body, self.fingerprint)
         except (OperationFailed, Overtaken):
             # If these are not the expected files, that is what went wrong, and we can say it plainer than the server.
-            source.digest(digest)
+            self.fingerprint = source.digest(digest)
             raise
         if arrived != source.digest(digest):
             store.delete_image(arrived)

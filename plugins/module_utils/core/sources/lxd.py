@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ..downloads import Download, Opened, Retries
-from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable, WrongValue
+from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable
 from ..images import (
     CONTAINER,
     VIRTUAL_MACHINE,
@@ -133,7 +133,7 @@ class LxdSource:
             image.public
             and self._source.project == "default"
             and not is_prefix(self._request.name.lower())
-            and (target.family == server.dialect.family or target.does("records_origin_of_lxd"))
+            and target.records_origin(server.dialect)
         )
         named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
         source = {
@@ -148,22 +148,23 @@ class LxdSource:
         return Pull(image.fingerprint, image.type, source, held, by_alias, secret)
 
     def _obstacle_to_pull(self) -> str:
-        if self._target.server.dialect.does("has_image_registries"):
-            return f"{self._target.server.address} fetches images only from its image registries"
+        target = self._target.server
+        fault = target.dialect.fault_of_pull(self._source.project)
+        if fault:
+            return f"{target.address} {fault}"
         if not self._address:
             return f"{self._source.server.address} does not listen on the network"
         return ""
 
     def _obstacle_to_push(self, image: Image) -> str:
         source, target = self._source.server, self._target.server
-        if target.dialect.does("has_image_registries"):
-            return f"{target.address} takes images only from its image registries"
         if not source.trusts_us:
             return f"{source.address} does not trust this client, which has to ask it to send"
+        fault = target.dialect.fault_of_push(source.dialect, self._target.project)
+        if fault:
+            return f"{target.address} {fault}"
         if not _https(self._target):
             return f"{target.address} does not listen on the network"
-        if source.dialect.family != target.dialect.family:
-            return f"{source.dialect.name} and {target.dialect.name} refuse each other's images"
         if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
             # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
             return "a split virtual machine image would arrive as a container's"
@@ -206,8 +207,9 @@ class Push(Offer):
             except OperationFailed as error:
                 if store.server.dialect.says_already_there(error.err):
                     raise Overtaken(f"{store} got the image from somebody else") from error
-                raise WrongValue(
+                raise OperationFailed(
                     f"{error.message} (it was to send the image to {self._invitation['target']})",
+                    error.err,
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
         inherit(store, self._image.fingerprint, self._image)

@@ -57,10 +57,11 @@ class Pull(Offer):
                 where = masked(
                     self._source.get("url") or self._source.get("server") or "its registry"
                 )
-                raise ImageStoreError(
-                    f"{error.message} (it was to fetch the image from {where})",
-                    "If it cannot get it from there, mode: relay streams the image through this host.",
-                ) from error
+                message = f"{error.message} (it was to fetch the image from {where})"
+                hint = "If it cannot get it from there, mode: relay streams the image through this host."
+                if isinstance(error, OperationFailed):
+                    raise OperationFailed(message, error.err, hint) from error
+                raise ImageStoreError(message, hint) from error
         if self._check:
             try:
                 self._check(store.image(fingerprint))

@@ -26,7 +26,10 @@ def choose(mode: str, obstacles: Obstacles, prefer_relay: bool = False) -> str:
         return RELAY if prefer_relay or obstacles[PULL]() else PULL
     barred = obstacles[mode]()
     if barred:
-        raise WrongValue(f"mode: {mode} does not work here, since {barred}", "Use mode: relay.")
+        way_out = PULL if obstacles[RELAY]() else RELAY
+        raise WrongValue(
+            f"mode: {mode} does not work here, since {barred}", f"Use mode: {way_out}."
+        )
     return mode
 
 

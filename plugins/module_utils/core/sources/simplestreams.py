@@ -135,10 +135,8 @@ class StreamsSource:
     def _look(self) -> Listing:
         """What the server publishes; asked once in a task, so that it decides on one state of affairs."""
         if self._listing is None:
-            dialect = self._target.server.dialect
-            self._listing = self._server.listing(
-                Reader(dialect.family, dialect.describes), self._native
-            )
+            reader = self._target.server.dialect.reader
+            self._listing = self._server.listing(reader, self._native)
         return self._listing
 
     @property
@@ -225,9 +223,9 @@ class StreamsSource:
         return f"{stem}/{self._look().find(self._request.name, self._request.type).arch}"
 
     def _obstacle_to_pull(self) -> str:
-        if self._target.server.dialect.does("has_image_registries"):
-            return f"{self._target.server.address} fetches images only from its image registries"
-        return ""
+        target = self._target.server
+        fault = target.dialect.fault_of_pull()
+        return f"{target.address} {fault}" if fault else ""
 
     def _stream(self, found: Published, retries: Retries) -> Stream:
         """The files, in the form in which LXD takes them."""

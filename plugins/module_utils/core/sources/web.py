@@ -140,11 +140,7 @@ class UrlSource:
     def _ask(self) -> Landing:
         """What the web server says of the image."""
         dialect = self._target.server.dialect
-        environment = self._target.server.info["environment"]
-        headers = {
-            dialect.web_header("Server-Architectures"): ", ".join(environment["architectures"]),
-            dialect.web_header("Server-Version"): environment["server_version"],
-        }
+        headers = dialect.introduction(self._target.server.info["environment"])
         opened = self._web.get(self._url, headers, "HEAD")
         if opened.response.status_code in _NO_HEAD:
             opened.response.close()
@@ -171,7 +167,7 @@ class UrlSource:
         return Landing(self._expected, self._url, "the web server sends none of the headers")
 
     def _obstacle_to_pull(self, landing: Landing) -> str:
-        if not self._target.server.dialect.does("imports_by_url"):
+        if not self._target.server.dialect.fetches_urls:
             return f"{self._target.server.address} fetches no images by their address"
         return self._obstacle or landing.obstacle
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Protocol
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..errors import ImageStoreError, MissingLibrary, NeedsFile, WrongValue
+from ..errors import ImageStoreError, MissingLibrary, NeedsFile, NoSuchImage, WrongValue
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ..converge import Done, Result
-    from ..images import Image
+    from ..images import Contents, Image
+    from ..planning import Plan
     from ..sources import Source
     from ..sources.announced import Announcement
     from ..store import Store
@@ -107,7 +108,7 @@ class Task:
         """What the task has changed before it failed."""
         done = self.done
         return {
-            "changed": bool(done.actions),
+            "changed": bool(done.actions or done.stored),
             "actions": done.actions,
             "transferred": done.transferred,
         }
@@ -245,9 +246,14 @@ class Task:
         from ..planning.aliases import AliasWish, alias_settled
 
         wish = AliasWish.parse(self.params)
-        result = converge(
-            self.store, lambda contents: alias_settled(contents, wish), self.done, self.check_mode
-        )
+
+        def plan(contents: Contents) -> Plan:
+            try:
+                return alias_settled(contents, wish)
+            except NoSuchImage as error:
+                raise self.store.explained(error) from error
+
+        result = converge(self.store, plan, self.done, self.check_mode)
         values = self._values(result)
         alias = (result.before if self.check_mode else result.after) or None
         return {**{name: values[name] for name in values if name in _OF_AN_ALIAS}, "alias": alias}

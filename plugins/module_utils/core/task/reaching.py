@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ..errors import WrongValue
 from ..images import is_fingerprint
 from ..remotes import LOCAL, ClientConfig, Remote, local_socket, server_address
-from ..transport import STALL_SECONDS, Identity, Transport, Trust
+from ..transport import STALL_SECONDS, Identity, Transport, Trust, first_open
 
 if TYPE_CHECKING:
     from ..transport import Deadline
@@ -73,7 +73,10 @@ class Reach:
             )
         trust, identity = self.trust(remote, side), self._identity(remote, side)
         stall = STALL_SECONDS if side is SOURCE else None
-        return Transport(remote.address, self._deadline, trust, identity, stall)
+        address = remote.address
+        if remote.others:
+            address = first_open((address, *remote.others), self._deadline)
+        return Transport(address, self._deadline, trust, identity, stall)
 
     def trust(self, remote: Remote, side: Side) -> Trust:
         """What the server must prove: what the options say, else what the client configuration has for it."""

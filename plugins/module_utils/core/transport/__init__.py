@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from ..errors import ImageStoreError, MissingLibrary, Unreachable
 from .body import BLOCK, Body, Segment, Stream, Whole
-from .connections import CONNECT_SECONDS, adapter_for
+from .connections import CONNECT_SECONDS, adapter_for, first_open
 from .deadline import Deadline
 from .trust import (
     Identity,
@@ -50,6 +50,7 @@ __all__ = [
     "Transport",
     "Trust",
     "announced_length",
+    "first_open",
     "url_path",
 ]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..errors import Unreachable
 from .body import Segment
@@ -18,8 +19,23 @@ if TYPE_CHECKING:
     import ssl
 
     from . import Transport
+    from .deadline import Deadline
 
 CONNECT_SECONDS = 20
+
+
+def first_open(addresses: tuple[str, ...], deadline: Deadline) -> str:
+    """The first of these https addresses where somebody listens; if nobody does, the first of all."""
+    for address in addresses:
+        parts = urlsplit(address)
+        seconds = min(deadline.left(), CONNECT_SECONDS / len(addresses))
+        try:
+            socket.create_connection((parts.hostname, parts.port or 443), seconds).close()
+        except OSError:
+            # Whoever uses it hears what is wrong.
+            continue
+        return address
+    return addresses[0]
 
 
 def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:

@@ -4,34 +4,52 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils.core.dialect import RULES, Dialect
+from ansible_collections.imagestore.lxd.plugins.module_utils.core.streams import Reader
 
-LXD_502, LXD_5217, LXD_60, LXD_61, LXD_68, LXD_69 = (
-    ("lxd", version) for version in ("5.0.2", "5.21.7", "6.0", "6.1", "6.8", "6.9")
+LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214 = (
+    ("lxd", version) for version in ("4.0.10", "5.0.2", "5.21.0", "5.21.2", "5.21.4")
 )
-LXD_5211 = ("lxd", "5.21.1")
+LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610 = (
+    ("lxd", version) for version in ("6.0", "6.1", "6.4", "6.5", "6.8", "6.9", "6.10")
+)
 INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70 = (
     ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2")
 )
 ALL = {
-    LXD_502, LXD_5211, LXD_5217, LXD_60, LXD_61, LXD_68, LXD_69,
+    LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214,
+    LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610,
     INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70,
 }  # fmt: skip
 ALL_LXD = {server for server in ALL if server[0] == "lxd"}
+ALL_INCUS = ALL - ALL_LXD
 
 # Which servers do what, as far as their version tells. Extensions are tested below.
 DOERS = {
     "lists_all_projects": set(),
-    "takes_trust_token": ALL - ALL_LXD,
+    "pulls_from_projects": set(),
+    "pushes": set(),
+    "pushes_into_projects": set(),
+    "takes_aliases_with_an_upload": set(),
+    "takes_trust_token": ALL_INCUS,
     "has_image_registries": set(),
-    "imports_by_url": ALL - {LXD_69},
-    "clears_cached_mark": {LXD_5217, LXD_61, LXD_68, LXD_69},
-    "public_in_default_only": {LXD_68, LXD_69},
+    "imports_by_url": ALL - {LXD_69, LXD_610},
+    "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
+    "public_in_default_only": {LXD_68, LXD_69, LXD_610},
     "records_origin_of_lxd": ALL_LXD,
     "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
-    "describes_briefly": {LXD_69},
+    "describes_briefly": {LXD_69, LXD_610},
+    "takes_profiles_of_a_copy": set(),
+    "wants_twelve_digits": {LXD_5214, LXD_65, LXD_68, LXD_69, LXD_610},
+    "words_errors_anew": {LXD_69, LXD_610},
+    "fails_in_the_wait": {*ALL_INCUS, LXD_610},
 }
+
+
+CORE = Dialect.__module__.rpartition(".")[0]
 
 
 def told(server, version, *extensions):
@@ -54,10 +72,30 @@ def test_each_rule_says_where_it_is_known_from(rule):
     assert ".go" in RULES[rule].source or ".md" in RULES[rule].source
 
 
+@pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].met_by])
+def test_what_meets_a_rule_for_all_servers_alike_is_there(rule):
+    room, *names = RULES[rule].met_by.split(".")
+    found = importlib.import_module(f"{CORE}.{room}")
+    for name in names:
+        found = getattr(found, name)
+    assert callable(found)
+
+
 def test_headers_are_named_after_the_family():
     assert told("lxd", "5.0.2").header("fingerprint") == "X-LXD-fingerprint"
     assert told("incus", "6.0.4").header("fingerprint") == "X-Incus-fingerprint"
-    assert told("incus", "6.0.4").web_header("Image-Hash") == "Incus-Image-Hash"
+
+
+def test_a_server_introduces_itself_to_a_web_server_under_the_name_of_its_family():
+    environment = {"architectures": ["x86_64", "i686"], "server_version": "6.0.4"}
+    assert told("incus", "6.0.4").introduction(environment) == {
+        "Incus-Server-Architectures": "x86_64, i686",
+        "Incus-Server-Version": "6.0.4",
+    }
+    assert list(told("lxd", "5.0.2").introduction(environment)) == [
+        "LXD-Server-Architectures",
+        "LXD-Server-Version",
+    ]
 
 
 def test_versions_can_be_compared():
@@ -98,10 +136,78 @@ def test_the_protocol_of_a_pull_is_one_that_the_target_knows(target, source, pro
 
 
 @pytest.mark.parametrize(
-    ("server", "style"), [(LXD_502, "classic"), (LXD_69, "short"), (INCUS_70, "incus")]
+    ("server", "reader"),
+    [
+        (LXD_502, Reader("lxd", "classic")),
+        (LXD_69, Reader("lxd", "short")),
+        (INCUS_70, Reader("incus", "incus")),
+    ],
 )
-def test_each_family_words_descriptions_in_its_own_way(server, style):
-    assert told(*server).describes == style
+def test_each_family_reads_documents_in_its_own_way(server, reader):
+    assert told(*server).reader == reader
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "by_alias"),
+    [
+        ("lxd", "lxd", True),
+        ("lxd", "incus", True),
+        ("incus", "lxd", False),
+        ("incus", "incus", True),
+    ],
+)
+def test_only_incus_does_not_take_an_image_of_the_other_family_by_alias(target, source, by_alias):
+    assert told(target, "6.0").records_origin(told(source, "6.0")) == by_alias
+
+
+PUSHING = ("images_push_relay", "images_target_project")
+
+
+class TestAPush:
+    @pytest.mark.parametrize("target", ["lxd", "incus"])
+    @pytest.mark.parametrize("source", ["lxd", "incus"])
+    def test_works_within_a_family_only(self, target, source):
+        pair = [told(family, "6.0", *PUSHING) for family in (target, source)]
+        assert bool(pair[0].fault_of_push(pair[1], "site")) == (target != source)
+
+    @pytest.mark.parametrize(
+        ("target", "source", "project", "fault"),
+        [
+            ((*PUSHING, "image_registries"), PUSHING, "default", "only from its image registries"),
+            ((), PUSHING, "default", "too old"),
+            (PUSHING, (), "default", "too old"),
+            (PUSHING, PUSHING[:1], "site", "into its project site"),
+            (PUSHING, PUSHING[:1], "default", ""),
+        ],
+    )
+    def test_takes_servers_that_know_of_it(self, target, source, project, fault):
+        said = told("lxd", "6.9", *target).fault_of_push(told("lxd", "6.9", *source), project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+
+class TestAPull:
+    @pytest.mark.parametrize(
+        ("extensions", "project", "fault"),
+        [
+            ((), "default", ""),
+            ((), "site", "knows no projects"),
+            (("image_source_project",), "site", ""),
+            (("image_source_project", "image_registries"), "default", "its image registries"),
+        ],
+    )
+    def test_from_a_server_or_image_server_takes_a_target_that_may(
+        self, extensions, project, fault
+    ):
+        said = told("lxd", "6.9", *extensions).fault_of_pull(project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+    def test_from_a_web_server_takes_an_older_lxd_or_an_incus(self):
+        assert told(*LXD_68).fetches_urls
+        assert told(*INCUS_70).fetches_urls
+        assert not told(*LXD_69).fetches_urls
+        assert not told(*LXD_68, "image_registries").fetches_urls
 
 
 class TestNamesOfAliases:

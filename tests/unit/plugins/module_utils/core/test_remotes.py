@@ -34,7 +34,7 @@ remotes:
     addr: https://10.0.0.2:8443
     auth_type: oidc
   both:
-    addr: https://10.0.0.3:8443,https://10.0.0.4:8443
+    addr: https://10.0.0.3:8443,https://10.0.0.4:8443,https://10.0.0.5:8443
     last_working_address: https://10.0.0.4:8443
 """
 
@@ -73,8 +73,18 @@ class TestARemote:
         assert images.address == "https://images.lxd.canonical.com"
         assert images.serves_images_only
 
-    def test_with_several_addresses_has_the_one_that_worked_last(self, folder):
-        assert ClientConfig(str(folder)).remote("both").address == "https://10.0.0.4:8443"
+    def test_with_several_addresses_has_the_one_that_worked_last_and_then_the_others(self, folder):
+        remote = ClientConfig(str(folder)).remote("both")
+        assert remote.address == "https://10.0.0.4:8443"
+        assert remote.others == ("https://10.0.0.5:8443", "https://10.0.0.3:8443")
+
+    @pytest.mark.parametrize(
+        "addr", ["'https://a:1, https://b:2/'", "['https://a:1', 'https://b:2']"]
+    )
+    def test_with_several_addresses_begins_with_the_first_if_none_has_worked(self, folder, addr):
+        (folder / "config.yml").write_text(f"remotes: {{x: {{addr: {addr}}}}}")
+        remote = ClientConfig(str(folder)).remote("x")
+        assert (remote.address, remote.others) == ("https://a:1", ("https://b:2",))
 
     def test_that_wants_a_person_to_log_in_is_an_error(self, folder):
         with pytest.raises(WrongValue, match="oidc"):
@@ -104,7 +114,7 @@ class TestARemote:
         [
             ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is no address of a server"),
             ("addr: 'https://[fd42::1'", "'https://[fd42::1', which is no address of a server"),
-            ("addr: [https://a, https://b]", "which is no address of a server"),
+            ("addr: [https://a, http://b]", "'http://b', which is no address of a server"),
             ("addr: 'http://a:8443'", "'http://a:8443', which is no address of a server"),
             ("addr: unix:///run/s, protocol: simplestreams", "no address of an image server"),
             ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),

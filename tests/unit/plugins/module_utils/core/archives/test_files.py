@@ -51,6 +51,13 @@ def test_a_file_that_becomes_shorter_is_an_error(path):
             files.digest()
 
 
+def test_a_file_that_was_closed_ends_the_reading_without_a_traceback(path):
+    with ImageFiles(str(path)) as files:
+        pass
+    with pytest.raises(WrongFile, match="closed while it was read"):
+        files.digest()
+
+
 def test_a_path_that_is_replaced_does_not_matter_once_it_is_open(path):
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     with ImageFiles(str(path)) as files:

@@ -40,6 +40,13 @@ def test_a_barred_route_is_an_error_with_the_reason_and_a_way_out():
         choose("push", obstacles(push="it is deaf"))
 
 
+def test_the_way_out_is_not_one_that_is_barred_too():
+    barred = obstacles(push="it is deaf", relay="it is far away")
+    for mode in ("push", "relay"):
+        with pytest.raises(WrongValue, match=r"Use mode: pull\."):
+            choose(mode, barred)
+
+
 def test_what_does_not_matter_is_not_asked():
     def never():
         raise AssertionError("this costs a request")
