@@ -41,7 +41,6 @@ from lab import (
 from lab.addresses import free_host
 from lab.packages import install
 from lab.web import PACKAGES
-from runner import Modules
 
 #: Of the languages that code on a page can have, those that are run. The others show what somebody sees.
 RUN = ("bash", "yaml", "yaml+jinja")
@@ -400,41 +399,6 @@ def named(images: list[dict[str, Any]], names: dict[str, str]) -> dict[str, set[
         names[image["fingerprint"]]: {alias["name"] for alias in image["aliases"]}
         for image in images
     }
-
-
-def test_the_check_finds_no_fault_with_the_nginx_of_the_guide(
-    tmp_path: Path, authority: Authority
-) -> None:
-    (shown,) = (
-        block.text
-        for block in blocks(ROOT / "docs/docsite/rst/guide_serve.rst")
-        if block.language == "text"
-    )
-    tmp_path.chmod(0o755)
-    (tmp_path / "www").mkdir()
-    web = WebServer(authority, tmp_path / "www", shown, f"include {tmp_path}/map;")
-    container, machine = (build_image(kind, tmp_path) for kind in ("tar.xz", "vm"))
-    Modules().done(
-        "lxd_image_catalog",
-        root=str(web.root),
-        base_url=web.url,
-        header_map=f"{tmp_path}/map",
-        remote_src=True,
-        images=[
-            {"name": "busybox", "src": str(container.metadata), "aliases": ["bb"]},
-            {"name": "disk", "metadata": str(machine.metadata), "rootfs": str(machine.rootfs)},
-        ],
-    )
-    program = ROOT / "roles/image_server/files/check.py"
-    with web:
-        done = subprocess.run(
-            [sys.executable, program, web.url, "--certificate", authority.certificate],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) -> None:
