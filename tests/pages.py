@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "plugins/modules").glob("lxd_*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/docsite/rst").glob("*.rst"))]
+#: What they show, the guides show, too.
+ROLE_PAGES = sorted((ROOT / "roles").glob("*/README.md"))
 
 _IN_MARKDOWN = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 _IN_RST = re.compile(

@@ -38,12 +38,18 @@ from lab import (
     build_image,
     client_config,
 )
+from lab.addresses import free_host
+from lab.packages import install
+from lab.web import PACKAGES
 
 #: Of the languages that code on a page can have, those that are run. The others show what somebody sees.
 RUN = ("bash", "yaml", "yaml+jinja")
 
 # What it shows is for LXD: its command-line client, its folders, its packages.
 pytestmark = pytest.mark.families("lxd")
+
+#: The host that becomes an image server.
+IMAGES1 = "images1.example.com"
 
 PASSWORD = "of the web server"
 
@@ -54,8 +60,11 @@ SAMPLE = "3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061"
 class Site:
     """A machine with all that the documentation speaks of. It manages the server ``lxd1``, which is its own."""
 
-    def __init__(self, folder: Path, lxd1: Server, build: Server, sample: str) -> None:
+    def __init__(
+        self, folder: Path, lxd1: Server, build: Server, sample: str, images1: str
+    ) -> None:
         self.folder = folder
+        self.images1 = images1
         self.sample = sample
         self.home = folder / "home"
         self.lxd1 = lxd1
@@ -147,9 +156,14 @@ class Site:
         text = "\n".join(block.text for block in found)
         given = {"lxd_trust_token": self.lxd1.token("site")} if "_token" in text else {}
         variables = {**local, **self.variables, **given}
-        hosts = {"hosts": {"lxd1.example.com": None}, "vars": variables}
+        # It is on this machine, and has an address of its own.
+        image_server = {"image_server_name": IMAGES1, "image_server_listen": [self.images1]}
+        hosts = {
+            "lxd_hosts": {"hosts": {"lxd1.example.com": None}, "vars": variables},
+            "image_servers": {"hosts": {IMAGES1: image_server}},
+        }
         (folder / "inventory.yml").write_text(
-            yaml.safe_dump({"all": {"vars": local, "children": {"lxd_hosts": hosts}}})
+            yaml.safe_dump({"all": {"vars": local, "children": hosts}})
         )
         results = folder / "results.jsonl"
         results.unlink(missing_ok=True)
@@ -192,7 +206,7 @@ class Site:
 class Names(Authority):
     """An authority that vouches for a server with all names that the documentation has."""
 
-    names = ("images.example.com", "downloads.example.com", "images.lxd.canonical.com")
+    names = ("images.example.com", "downloads.example.com", "images.lxd.canonical.com", IMAGES1)
 
     def issue(self, name: str, *hosts: str) -> KeyPair:
         return super().issue(name, *hosts, *self.names)
@@ -231,7 +245,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for name in ("etc", "home"):
         (folder / name).mkdir(parents=True)
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
+    install(PACKAGES)
     subprocess.run(["cp", "-a", "/etc/.", str(folder / "etc")], check=True)
+    own_nginx(folder / "etc/nginx", folder / "nginx.pid")
     (folder / "etc/lxd").mkdir(exist_ok=True)
     # Ansible looks there for the home of a user, and not at HOME alone.
     users = re.sub(
@@ -243,7 +259,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
         lxd1, build = Server("lxd1"), Server("build")
-        addresses = dict.fromkeys(Names.names, web.host)
+        addresses = {**dict.fromkeys(Names.names, web.host), IMAGES1: free_host()}
         for server, name in ((lxd1, "lxd1.example.com"), (build, "build.example.com")):
             addresses[name] = server.url.removeprefix("https://").split(":")[0]
         with open("/etc/hosts", "a") as file:
@@ -253,8 +269,20 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             shutil.copy(lxd1.certificate, "/etc/lxd/lxd1.crt")
             shutil.copy(build.certificate, "/etc/lxd/build.crt")
             shutil.copy(authority.certificate, "/etc/ssl/site-ca.pem")
-            yield Site(folder, lxd1, build, image.fingerprint)
+            pair = authority.issue("images1", IMAGES1)
+            shutil.copy(pair.certificate, "/etc/ssl/images1.crt")
+            shutil.copy(pair.key, "/etc/ssl/images1.key")
+            yield Site(folder, lxd1, build, image.fingerprint, addresses[IMAGES1])
+            stop = ["start-stop-daemon", "--stop", "--oknodo", "--quiet", "--retry", "10"]
+            subprocess.run([*stop, "--pidfile", str(folder / "nginx.pid")], check=True)
             subprocess.run(["umount", "/var/lib/lxd"], check=True)
+
+
+def own_nginx(folder: Path, pid: Path) -> None:
+    """Make of this copy of nginx's configuration one that serves nothing, beside whatever else runs on the machine."""
+    (folder / "sites-enabled/default").unlink(missing_ok=True)
+    main = folder / "nginx.conf"
+    main.write_text(re.sub(r"(?m)^pid .*;", f"pid {pid};", main.read_text()))
 
 
 @contextmanager

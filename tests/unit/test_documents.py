@@ -15,12 +15,13 @@ import pytest
 import yaml
 from ansible.module_utils.basic import FILE_COMMON_ARGUMENTS, AnsibleModule
 from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
-from pages import MODULES, PAGES, ROOT, blocks, examples
+from pages import MODULES, PAGES, ROLE_PAGES, ROOT, blocks, constant, examples
 
 COLLECTION = "imagestore.lxd"
 GROUP = f"group/{COLLECTION}.lxd"
 CORE = ROOT / "plugins/module_utils/core"
-MODULES_HERE = [path.stem for path in MODULES]
+MODULES_BY_NAME = {path.stem: path for path in MODULES}
+MODULES_HERE = list(MODULES_BY_NAME)
 
 #: What may stand beside the module in a task of the documentation.
 KEYWORDS = {
@@ -69,9 +70,18 @@ STAND_INS = {"str": "x", "path": "/x", "list": ["x"], "dict": {}, "int": 1, "boo
 
 def faults(name, options):
     """What Ansible would say against these options of a module."""
-    declared = arguments(name)
-    filled = filled_in(declared["argument_spec"], options)
-    return ModuleArgumentSpecValidator(**declared).validate(filled).error_messages
+    return said_against(options, **arguments(name))
+
+
+def said_against(options, argument_spec, **declared):
+    filled = filled_in(argument_spec, options)
+    return ModuleArgumentSpecValidator(argument_spec, **declared).validate(filled).error_messages
+
+
+def variables(role):
+    """What a role declares of its variables."""
+    specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
+    return specs["argument_specs"]["main"]["options"]
 
 
 def tasks(items, defaults=None):
@@ -83,7 +93,7 @@ def tasks(items, defaults=None):
         ]
         for listed in inner:
             yield from tasks(listed, own)
-        if not inner:
+        if not inner and "roles" not in item:
             yield item, own
 
 
@@ -91,9 +101,9 @@ def shown():
     """All code of the documentation, with where it is."""
     for path in MODULES:
         yield path.stem, examples(path)
-    for path in PAGES:
+    for path in (*PAGES, *ROLE_PAGES):
         for block in blocks(path):
-            yield f"{path.name}:{block.line}", block
+            yield f"{path.relative_to(ROOT)}:{block.line}", block
 
 
 SHOWN = dict(shown())
@@ -111,6 +121,50 @@ def test_tasks_fit_the_modules(where):
         if prefix == COLLECTION:
             assert name in MODULES_HERE, task["name"]
             assert faults(name, {**defaults, **(task[module] or {})}) == [], task["name"]
+
+
+ROLES = [
+    pytest.param(entry["role"], entry.get("vars", {}), id=where)
+    for where, block in PLAYS_AND_TASKS.items()
+    for play in yaml.safe_load(block.text)
+    for entry in play.get("roles", [])
+]
+
+
+@pytest.mark.parametrize(("role", "given"), ROLES)
+def test_roles_are_given_variables_that_they_have(role, given):
+    prefix, _dot, name = role.rpartition(".")
+    assert prefix == COLLECTION
+    declared = variables(name)
+    assert set(given) <= set(declared)
+    assert said_against(given, declared) == []
+
+
+def without_descriptions(options):
+    """A specification, without the words that explain it."""
+    return {
+        name: {key: value for key, value in own.items() if key != "description"}
+        for name, own in options.items()
+    }
+
+
+def test_the_role_takes_images_as_the_module_does():
+    documented = yaml.safe_load(constant(MODULES_BY_NAME["lxd_image_catalog"], "DOCUMENTATION"))
+    ours, theirs = (
+        variables("image_server")["image_server_images"]["options"],
+        documented["options"]["images"]["suboptions"],
+    )
+    assert without_descriptions(ours) == without_descriptions(theirs)
+
+
+def test_the_role_has_the_defaults_that_it_documents():
+    text = (ROOT / "roles/image_server/defaults/main.yml").read_text()
+    documented = {
+        name: own["default"] for name, own in variables("image_server").items() if "default" in own
+    }
+    defaults = yaml.safe_load(text)
+    assert defaults.pop("image_server_name")  # from facts, which the documentation describes
+    assert defaults == documented
 
 
 @pytest.mark.parametrize("where", COMMANDS)

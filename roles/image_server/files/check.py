@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Copyright: Contributors to the imagestore.lxd project
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -29,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple
 from urllib.parse import quote, urlsplit
 
+ASPECTS = ("headers", "caching", "hiding", "page", "redirect")
 WORKERS = 4
 BLOCK = 1 << 20
 SLOWEST = 1 << 20  # bytes in a second, below which a download is given up once its time is over
@@ -372,14 +372,22 @@ class Check:
         for family in FAMILIES:
             self._compare(family, products, known)
         self._try(lambda: self._aliases(products, known))
-        self._try(lambda: self._people(known))
         self._files()
-        self._try(self._hidden)
-        if self.options.headers:
+        if self._checks("headers"):
             self._all(self._name, sorted(known.names.items()))
             self._try(self._nobody)
-        if self.http:
-            self._try(self._redirect)
+        if self._checks("page"):
+            self._try(lambda: self._page(known))
+        for aspect, check in (
+            ("caching", self._revalidated),
+            ("hiding", self._hidden),
+            ("redirect", self._redirect),
+        ):
+            if self._checks(aspect):
+                self._try(check)
+
+    def _checks(self, aspect: str) -> bool:
+        return aspect not in self.options.without
 
     def _try(self, check: Callable[[], None]) -> None:
         try:
@@ -444,7 +452,7 @@ class Check:
                     f" the record {', '.join(sorted(wanted)) or 'nothing'}"
                 )
 
-    def _people(self, known: Record) -> None:
+    def _page(self, known: Record) -> None:
         """The page for people has all names."""
         answer = self.https.get("/")
         kind = answer.one("Content-Type")
@@ -454,13 +462,14 @@ class Check:
         places = set(re.findall(r'\bid="([^"]*)"', page))
         for name in sorted({image.name for image in known.images} - places):
             self.faults.append(f"{self.https.url}/: the page does not show {name}")
-        self._revalidated("/", answer)
-        for path in ("/streams/v1/index.json", "/streams/v1/images.json", "/catalog.json"):
-            self._revalidated(path, self.https.get(path, "HEAD"))
 
-    def _revalidated(self, path: str, answer: Answer) -> None:
-        if "no-cache" not in answer.one("Cache-Control"):
-            self.faults.append(f"{self.https.url}{path}: a client may keep it without asking again")
+    def _revalidated(self) -> None:
+        for path in ("/", "/catalog.json", "/streams/v1/index.json", "/streams/v1/images.json"):
+            answer = self.https.get(path, "HEAD")
+            if answer.status == 200 and "no-cache" not in answer.one("Cache-Control"):
+                self.faults.append(
+                    f"{self.https.url}{path}: a client may keep it without asking again"
+                )
 
     def _files(self) -> None:
         """Every file, over https and plain http: its size, its digest, and the fingerprints that it is part of."""
@@ -525,7 +534,12 @@ class Check:
             return [f"{where}: {size} bytes, not {part.size}"]
         if own.hexdigest() != part.sha256:
             return [f"{where}: the content has the SHA-256 {own.hexdigest()}"]
-        return _kept(where, answer)
+        if not self._checks("caching"):
+            return []
+        cache = answer.one("Cache-Control")
+        if "immutable" not in cache or "max-age=31536000" not in cache:
+            return [f"{where}: Cache-Control is {cache!r}; files never change"]
+        return []
 
     def _range(self, part: Part) -> list[str]:
         """A download can be taken up again, and what a client has is not sent again."""
@@ -653,16 +667,6 @@ def unified(images: list[Image]) -> list[Image]:
     return sorted(files, key=lambda image: image.type != "container")
 
 
-def _kept(where: str, answer: Answer) -> list[str]:
-    cache = answer.one("Cache-Control")
-    found = []
-    if "immutable" not in cache or "max-age=31536000" not in cache:
-        found.append(f"{where}: Cache-Control is {cache!r}; files never change")
-    if answer.one("Accept-Ranges") != "bytes" or not answer.one("ETag"):
-        found.append(f"{where}: it has no ranges or no ETag")
-    return found
-
-
 # --- Whether the server has loaded its configuration ----------------------------------------------------------------
 
 
@@ -739,10 +743,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--certificate", metavar="FILE", help="trust this certificate, in PEM")
     made.add_argument(
-        "--no-headers",
-        dest="headers",
-        action="store_false",
-        help="leave out the header endpoint /images/, for a web server without it",
+        "--without",
+        nargs="+",
+        choices=ASPECTS,
+        default=[],
+        help="leave out, for other web servers: the header endpoint /images/; what clients may keep; that nothing"
+        " else is shown; the page for people; that plain http leads to https",
     )
     made.add_argument(
         "--timeout",
