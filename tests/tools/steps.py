@@ -54,6 +54,7 @@ class Step:
     session: str
     needs: str = ""  # a path without which there is nothing to do yet
     family: str = ""  # empty if it starts no servers
+    changes: str = ""  # what of the machine it changes; two that change the same do not run at once
     why_not: str = ""  # why it cannot run on this machine
 
     @property
@@ -74,12 +75,16 @@ def steps() -> list[Step]:
     """All steps of ``make test``, the long ones first."""
     cores = list(reversed(pythons.CORES))
     targets = "tests/integration/targets"
-    found = [Step("system", "tests/system", family) for family in FAMILIES]
-    # Every target meets each family, and each line of ansible-core; not each with each, which would tell nothing more.
-    found += [
-        _with_core("integration", cores[number % len(cores)], targets, family)
-        for number, family in enumerate(FAMILIES)
+    found = [
+        Step("system", "tests/system", family, changes="nginx" if family == "lxd" else "")
+        for family in FAMILIES
     ]
+    # Every target meets each family, and each line of ansible-core; not each with each, which would tell nothing more.
+    for number, family in enumerate(FAMILIES):
+        step = _with_core("integration", cores[number % len(cores)], targets, family)
+        # The role makes the machine an image server. It meets no servers, but both lines of ansible-core.
+        step.changes = "nginx" if number < len(cores) else ""
+        found.append(step)
     found += [_with_core("sanity", line) for line in cores]
     found += [Step(name) for name in ("ansible-lint", "build-import-check", "typing")]
     for version in pythons.VERSIONS:
@@ -92,7 +97,8 @@ def steps() -> list[Step]:
 def _with_core(name: str, line: str, needs: str = "", family: str = "") -> Step:
     versions = pythons.CORES[line]
     missing = f"ansible-core {line} needs Python {' or '.join(versions)}, which was not found"
-    return Step(f"{name}-{line}", needs, family, "" if pythons.first(versions) else missing)
+    why_not = "" if pythons.first(versions) else missing
+    return Step(f"{name}-{line}", needs, family, why_not=why_not)
 
 
 def nox(*words: str) -> list[str]:
@@ -223,7 +229,8 @@ class Run:
 
     def __init__(self, todo: list[Step]) -> None:
         self._todo = todo
-        self._turn = threading.Lock()
+        self._turn = threading.Condition()
+        self._changing: set[str] = set()
         self.passed: list[str] = []
         self.failed: list[str] = []
         self.skipped: dict[str, str] = {}
@@ -242,10 +249,20 @@ class Run:
             except Exception:  # a fault of this program must not look like a step that passed
                 self.failed.append(step.name)
                 say("FAILED", 0, step.name, "", traceback.format_exc().splitlines())
+            with self._turn:
+                self._changing.discard(step.changes)
+                self._turn.notify_all()
 
     def _next(self) -> Step | None:
         with self._turn:
-            return self._todo.pop(0) if self._todo else None
+            while self._todo:
+                for step in self._todo:
+                    if step.changes not in self._changing:
+                        self._todo.remove(step)
+                        self._changing |= {step.changes} - {""}
+                        return step
+                self._turn.wait()
+            return None
 
     def _do(self, step: Step) -> None:
         if not step.runs:
