@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab import UP, ApiError, Image, Proxy, Server, build_large
+from lab import DOWN, UP, ApiError, Image, Proxy, Server, build_large
 from runner import Modules, files, until
 
 Build = Callable[..., Image]
@@ -151,9 +151,11 @@ def test_what_was_done_before_a_failure_is_said(
         )
         # It asks for a project's images, for the server, sends, waits, and asks what became of it.
         until(lambda: any("/wait" in request.path for request in proxy.requests))
-        # So that what it sends next is still on its way when the server dies.
-        proxy.latency = 2
-        until(lambda: proxy.requests[-1].path.startswith("/1.0/images/aliases"))
+        until(lambda: "/wait" not in proxy.requests[-1].path)
+        # It gets the answer, and what it sends next never arrives.
+        proxy.stall(0, UP, times=None)
+        answered = proxy.passed[DOWN]
+        until(lambda: proxy.passed[DOWN] > answered)
         lxd.kill()
         outcome = run.wait()
     lxd.start()
