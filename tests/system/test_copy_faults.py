@@ -157,10 +157,12 @@ def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
     through = Modules(server=f"unix://{held_up.socket}")
     run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
     until(lambda: any("/wait" in request.path for request in held_up.requests))
-    # So that the answer is still on its way when the server dies.
     held_up.latency = 1
     until(lambda: sets_attributes(held_up))
+    # The answer never arrives, be it that the server could give one.
+    held_up.stall(0, DOWN, times=None)
     lxd.kill()
+    held_up.drop()
     msg = run.wait()["msg"]
     lxd.start()
     assert f"the image {fingerprint[:12]} is in the store, without the properties" in msg
