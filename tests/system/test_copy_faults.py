@@ -105,12 +105,12 @@ def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
 def held_up(lxd: Server) -> Iterator[Proxy]:
     """The way to the target, on which all takes its time."""
     with Proxy(lxd.socket) as proxy:
-        proxy.latency = 0.1
+        proxy.latency = 0.15
         yield proxy
 
 
 def sets_attributes(proxy: Proxy) -> bool:
-    """Whether somebody is about to write the attributes of an image."""
+    """Whether somebody has asked to write the attributes of an image; the answer is held up."""
     return any(request.method == "PUT" for request in proxy.requests)
 
 
@@ -121,10 +121,14 @@ def test_what_others_change_while_a_copy_comes_is_not_lost_nor_the_copys_own(
     fingerprint = offered(other, image, "web", public=False)
     through = Modules(server=f"unix://{held_up.socket}")
     wish = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    path = f"/1.0/images/{fingerprint}"
+    mark = lxd.mark()
     run = through.start("lxd_image_copy", **wish)
-    until(lambda: sets_attributes(held_up))
-    lxd.api("PATCH", f"/1.0/images/{fingerprint}", {"properties": {"theirs": "1"}})
+    until(lambda: any(request.path.startswith(path) for request in lxd.requests(mark)))
+    # The task has read what it is about to write.
+    lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
     assert run.wait().actions == [mode, "add alias mine"]
+    assert [request.method for request in held_up.requests].count("PUT") == 2
     expected = described(other, fingerprint)
     expected["properties"]["theirs"] = "1"
     assert described(lxd, fingerprint) == expected
@@ -153,10 +157,12 @@ def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
     through = Modules(server=f"unix://{held_up.socket}")
     run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
     until(lambda: any("/wait" in request.path for request in held_up.requests))
-    # So that the attributes are still on their way when the server dies.
     held_up.latency = 1
     until(lambda: sets_attributes(held_up))
+    # The answer never arrives, be it that the server could give one.
+    held_up.stall(0, DOWN, times=None)
     lxd.kill()
+    held_up.drop()
     msg = run.wait()["msg"]
     lxd.start()
     assert f"the image {fingerprint[:12]} is in the store, without the properties" in msg

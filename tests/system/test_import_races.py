@@ -6,16 +6,14 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import UP, ApiError, Image, Proxy, Server, build_large
+from lab import DOWN, UP, ApiError, Image, Proxy, Server, build_large
 from runner import Modules, files, until
 
 Build = Callable[..., Image]
@@ -153,10 +151,11 @@ def test_what_was_done_before_a_failure_is_said(
         )
         # It asks for a project's images, for the server, sends, waits, and asks what became of it.
         until(lambda: any("/wait" in request.path for request in proxy.requests))
-        # So that the last answer is on its way back when the server dies, some moments after it gave it.
-        proxy.latency = 1
-        until(lambda: re.search(r"/operations/[^/]+$", proxy.requests[-1].path) is not None)
-        time.sleep(0.5)
+        until(lambda: "/wait" not in proxy.requests[-1].path)
+        # It gets the answer, and what it sends next never arrives.
+        proxy.stall(0, UP, times=None)
+        answered = proxy.passed[DOWN]
+        until(lambda: proxy.passed[DOWN] > answered)
         lxd.kill()
         outcome = run.wait()
     lxd.start()
