@@ -26,6 +26,7 @@ _HEAD = """\
 #   $lxd_image_hash   the image's fingerprint, or nothing
 #   $lxd_image_url    the address of its file, or nothing
 #   $lxd_image_name   the name
+#   $lxd_image_page   where on the page the image is, for people: behind a #
 #   $lxd_image_state  here, or: person (the client names no architectures), split (there are two files, which this way
 #                     cannot serve), other (not for these architectures), unknown (no such name)
 #   $lxd_image_catalog  what stands in the first line
@@ -85,6 +86,7 @@ def header_map(catalog: Catalog, base_url: str) -> str:
     if len(choices) > _MANY_NAMES:
         sizes += f"map_hash_max_size {1 << (2 * len(choices)).bit_length()};\n"
     lines = [f'    "{name}" ";{choice};";' for name, choice in sorted(choices.items())]
+    places = {alias: product.name for product in catalog.products for alias in product.aliases}
     body = "\n".join(
         [
             f"{_HEAD}{sizes}{_MAPS.replace('LISTED', _LISTED)}map $lxd_image_file $lxd_image_url {{",
@@ -94,6 +96,10 @@ def header_map(catalog: Catalog, base_url: str) -> str:
             "map $lxd_image_name $lxd_image_choices {",
             '    default "";',
             *lines,
+            "}",
+            "map $lxd_image_name $lxd_image_page {",
+            "    default $lxd_image_name;",
+            *(f'    "{alias}" "{name}";' for alias, name in sorted(places.items())),
             "}",
         ]
     )

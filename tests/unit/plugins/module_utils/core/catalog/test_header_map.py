@@ -47,6 +47,11 @@ def test_a_container_goes_before_a_machine_and_a_file_before_two():
     assert choices(product("web", "a", split=True)) == {"web": "x86_64=split"}
 
 
+def test_people_are_led_from_an_alias_to_its_name():
+    text = header_map(Catalog((product("web", "a", aliases=("w",)),)), BASE)
+    assert '    default $lxd_image_name;\n    "w" "web";\n' in text
+
+
 def test_its_first_line_tells_one_map_from_another():
     first, other = (
         header_map(Catalog((product("web", content),)), BASE).splitlines()[0] for content in "ab"
