@@ -89,9 +89,9 @@ def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -
     os.environ.clear()
     os.environ.update(environment)
     # A module that nobody has wrapped reads its options from there.
-    reading, writing = os.pipe()
-    os.write(writing, json.dumps(arguments).encode())
-    os.close(writing)
+    reading = os.memfd_create("options")
+    os.write(reading, json.dumps(arguments).encode())
+    os.lseek(reading, 0, os.SEEK_SET)
     for number, file in enumerate((reading, output, output)):
         os.dup2(file, number)
     try:

@@ -299,8 +299,8 @@ class Store:
 
     def no_image(self, name: str) -> NoSuchImage:
         """What to raise when there is no such image for us to see."""
-        narrow = self.narrow_view()
-        return NoSuchImage(f"{self} has no {'public ' if narrow else ''}image {name}", narrow)
+        public = "" if self.server.trusts_us else "public "
+        return self.explained(NoSuchImage(f"{self} has no {public}image {name}"))
 
     def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
         """The image's file, or a form with its two files, as an answer whose body is still to be read.
