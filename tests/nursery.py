@@ -12,6 +12,7 @@ it does on a managed host; it only did not have to be compiled for that. (The in
 from __future__ import annotations
 
 import atexit
+import fcntl
 import importlib
 import json
 import os
@@ -89,9 +90,10 @@ def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -
     os.environ.clear()
     os.environ.update(environment)
     # A module that nobody has wrapped reads its options from there.
-    reading = os.memfd_create("options")
-    os.write(reading, json.dumps(arguments).encode())
-    os.lseek(reading, 0, os.SEEK_SET)
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, LARGEST_ORDER)  # nobody reads yet
+    os.write(writing, json.dumps(arguments).encode())
+    os.close(writing)
     for number, file in enumerate((reading, output, output)):
         os.dup2(file, number)
     try:
