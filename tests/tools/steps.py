@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run nox sessions as steps: two at a time, one line each, the output of those that failed.
+"""Run nox sessions as steps: some at a time, one line each, the output of those that failed.
 
     steps.py                  all of them, as ``make test``
     steps.py NAME...          some of them; the name of a session stands for all of its steps
@@ -35,7 +35,7 @@ from environments import definition
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/logs"
 KEYS = ROOT / ".cache/environments"
-WORKERS = 2
+WORKERS = (os.cpu_count() or 1) + 1  # steps with servers wait for them about half of their time
 FAMILIES = ("lxd", "incus6", "incus7")  # of servers, as the lab calls them
 LIMIT = 1800  # seconds for one step
 SHOWN = 400  # lines of a failed step; all of them are in its log
