@@ -56,11 +56,6 @@ class Plan:
         return (*_changes(self.before, self.after), *self._files("remove", self.expired))
 
     @property
-    def keeps_record(self) -> bool:
-        """Whether the record stays as it is."""
-        return self.before == self.after
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What is noted besides."""
         return self._files("abandon", self.abandoned)
