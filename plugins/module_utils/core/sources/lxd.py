@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ..downloads import Download, Opened, Retries
 from ..errors import NoSuchImage, OperationFailed, Overtaken, Unreachable
 from ..images import (
     CONTAINER,
@@ -20,11 +19,13 @@ from ..images import (
     is_prefix,
 )
 from ..store import Store
-from ..transport import Stream
 from . import Arrival, Offer, Request, unanswered
 from .pulling import Pull
-from .relaying import Relay, inherit
 from .routes import PULL, PUSH, RELAY, choose, open_way
+
+if TYPE_CHECKING:
+    from ..downloads import Opened, Retries
+    from ..transport import Stream
 
 
 class LxdSource:
@@ -116,6 +117,8 @@ class LxdSource:
             return self._pull(image, held)
         if route == PUSH:
             return Push(image, self._source, self._target, held)
+        from .relaying import Relay
+
         return Relay(
             image.fingerprint,
             image.type,
@@ -172,6 +175,9 @@ class LxdSource:
 
     def _stream(self, image: Image, retries: Retries) -> Stream:
         """The export, to be handed on as it is."""
+        from ..downloads import Download, Opened
+        from ..transport import Stream
+
         transport = self._source.server.transport
 
         def open_at(headers: Mapping[str, str]) -> Opened:
@@ -212,6 +218,8 @@ class Push(Offer):
                     error.err,
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
+        from .relaying import inherit
+
         inherit(store, self._image.fingerprint, self._image)
         return Arrival(self._image.fingerprint, self._image.size)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Mapping
 
-from ..downloads import masked
 from ..errors import ImageStoreError, OperationFailed, Overtaken, Refused
 from ..images import Image
 from ..store import Store
@@ -54,6 +53,8 @@ class Pull(Offer):
                 fingerprint, transferred = store.pull({**self._source, "secret": secret})
             except (OperationFailed, Refused) as error:
                 self._explain(store, error)
+                from ..downloads import masked
+
                 where = masked(
                     self._source.get("url") or self._source.get("server") or "its registry"
                 )
