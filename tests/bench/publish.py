@@ -87,11 +87,13 @@ def _write_site(path: Path, web: WebServer, options: dict[str, Any]) -> None:
         "image_server_tls_key": str(web.pair.key),
         "image_server__digest": "of the settings",
     }
-    words = ("-m", "ansible.builtin.template")
-    words += ("-a", f"src={role}/templates/site.conf.j2 dest={path}")
-    words += ("-e", f"@{role}/vars/main.yml", "-e", json.dumps(variables))
-    program = Path(sys.executable).with_name("ansible")
-    subprocess.run([program, "localhost", "-c", "local", *words], check=True, capture_output=True)
+    command = [
+        *(str(Path(sys.executable).with_name("ansible")), "localhost", "-c", "local"),
+        *("-m", "ansible.builtin.template"),
+        *("-a", f"src={role}/templates/site.conf.j2 dest={path}"),
+        *("-e", f"@{role}/vars/main.yml", "-e", json.dumps(variables)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _load(url: str) -> Cost:

@@ -67,7 +67,7 @@ def _summary(products: Sequence[Product], shop: Shop) -> str:
 
 def _hint(products: Sequence[Product]) -> str:
     """How to ask for another architecture, with the image that has most of them."""
-    groups = [list(group) for _, group in groupby(products, key=lambda product: product.key[:2])]
+    groups = [list(group) for _key, group in groupby(products, key=lambda product: product.key[:2])]
     product = max(groups, key=len)[0]
     architecture = common_architecture(product.architecture)
     return page_template.HINT.substitute(

@@ -41,15 +41,13 @@ def test_a_url_is_shown_without_its_credentials(url, shown):
 def test_neither_result_nor_log_has_the_secrets(monkeypatch, capsys):
     logged = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(msg))
-    given = {
-        "url": "https://token-of-mine@a/b",
-        "url_headers": {"X-Key": "opensesame", "DNT": "1"},
-    }
+    url = "https://token-of-mine@a/b"
+    given = {"url": url, "url_headers": {"X-Key": "opensesame", "DNT": "1"}}
     if "inject_invocation" in PASS_VARS:  # before, the options were always returned
         given["_ansible_inject_invocation"] = True
     with patch_module_args(given):
         module = MaskingModule(**options.image_import())
-        assert module.params["url"] == given["url"], "it is still to be used"
+        assert module.params["url"] == url, "it is still to be used"
         with pytest.raises(SystemExit):
             module.exit_json(msg="opensesame at token-of-mine, 1 time")
     said = json.loads(capsys.readouterr().out)

@@ -127,7 +127,8 @@ def unpacked(packed, into, locale="C"):
 
 def described(path):
     """All that an archive keeps of a tree, by name."""
-    found, first = {}, {}
+    found = {}
+    first = {}
     top = os.fsencode(path)
     for folder, folders, files in os.walk(top):
         for name in sorted([*folders, *files]):
@@ -424,7 +425,7 @@ class TestADirectory:
             "link": lambda: place.symlink_to(tmp_path / "elsewhere"),
             "pipe": lambda: os.mkfifo(place),
             "directory": place.mkdir,
-            "huge": lambda: (place.touch(), os.truncate(place, 1 << 40)),
+            "huge": lambda: place.open("wb").truncate(1 << 40),
         }
         make[sort]()
         with pytest.raises(WrongFile, match=r"not a regular file|which is too much"):

@@ -149,7 +149,7 @@ class TestQuoting:
     @pytest.mark.parametrize("site", ["https://h/a b", "https://h/'$(id)'", 'https://h/"#: ü'])
     def test_an_odd_address_stays_one_word(self, site):
         assert options(product(), site=site)[1]["source_server"] == site
-        (_, by_address) = texts(product(), site=site)
+        (_as_remote, by_address) = texts(product(), site=site)
         assert shlex.split(by_address) == [
             *("lxc", "image", "import"),
             *(f"{site}/images/web", "--alias", "web"),

@@ -64,11 +64,11 @@ class Reading(HTMLParser):
     @property
     def shape(self):
         """Its tags, with the names of their attributes."""
-        return [(tag, sorted(name for name, _ in attrs)) for tag, attrs in self.tags]
+        return [(tag, sorted(name for name, _value in attrs)) for tag, attrs in self.tags]
 
     def values(self, name):
         """All values of an attribute."""
-        return [value for _, attrs in self.tags for key, value in attrs if key == name]
+        return [value for _tag, attrs in self.tags for key, value in attrs if key == name]
 
 
 def read(*products, site=SITE):
@@ -125,11 +125,11 @@ class TestThePolicy:
         assert self.policy(seen).startswith("default-src 'none'; ")
         assert "unsafe" not in self.policy(seen)
         assert seen.values("style") + seen.values("src") == []
-        assert not [name for _, names in seen.shape for name in names if name.startswith("on")]
+        assert not [name for _tag, names in seen.shape for name in names if name.startswith("on")]
 
     def test_comes_before_what_it_is_about(self):
         shape = read(product()).shape
-        kinds = [tag for tag, _ in shape]
+        kinds = [tag for tag, _names in shape]
         assert shape.index(("meta", ["content", "http-equiv"])) < min(
             kinds.index("style"), kinds.index("script")
         )
@@ -177,7 +177,7 @@ class TestFacts:
     def facts(self, *products):
         """The facts of the name, and those of single products."""
         text = page(Catalog(sorted_products(products)), SITE)
-        head, _, rest = text.partition("<article")[2].partition("</header>")
+        head, _mark, rest = text.partition("<article")[2].partition("</header>")
         return [re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part) for part in (head, rest)]
 
     def test_that_all_share_are_said_once(self):
