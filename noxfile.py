@@ -22,9 +22,10 @@ import nox
 from antsibull_nox.sessions import prepare_collections
 
 ROOT = Path(__file__).parent
-sys.path.insert(0, str(ROOT / "tests/tools"))
+sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests")]
 import environments  # noqa: E402
 import pythons  # noqa: E402
+from lab import whole_machine  # noqa: E402
 
 nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "venv"  # the one that can make environments for Python 3.8
@@ -169,26 +170,34 @@ _OF_THE_LAB = ("LAB_OWNER", "LAB_FAMILY")
 
 def integration(session: nox.Session, line: str) -> None:
     session.install(core(line), *requirements(session))
-    family, others = os.environ.get("LAB_FAMILY", "lxd"), []
     if copy := collection_copy(session):
-        for aliases in copy.glob("tests/integration/targets/*/aliases"):
-            text = aliases.read_text()
-            # A target that meets no server need not run for every family of them.
-            families = [word[9:] for word in text.split() if word.startswith("families/")]
-            if families and family not in families:
-                others += ["--exclude", aliases.parent.name]
-            if never := {"disabled", "unstable", "unsupported"} & set(text.split()):
-                session.error(
-                    f"{aliases.parent.name} is marked {', '.join(never)}: it would never run."
-                )
-            # ansible-test hands none of our environment to the targets, but what a target asks for.
-            told = [
-                f"env/set/{name}/{os.environ[name]}" for name in _OF_THE_LAB if name in os.environ
-            ]
-            aliases.write_text("\n".join([text.rstrip(), *told, ""]))
-        words = ("--local", "--allow-destructive", "--allow-root", *others, *session.posargs)
+        foreign, alone = _prepared_targets(session, copy)
+        words = ["--local", "--allow-destructive", "--allow-root"]
+        without = [word for name in (*foreign, *alone) for word in ("--exclude", name)]
         with session.chdir(copy):
-            session.run("ansible-test", "integration", *words)
+            session.run("ansible-test", "integration", *words, *(session.posargs or without))
+            if alone and not session.posargs:
+                with whole_machine():
+                    session.run("ansible-test", "integration", *words, *alone)
+
+
+def _prepared_targets(session: nox.Session, copy: Path) -> tuple[list[str], list[str]]:
+    """Tell the targets of the lab. Those that are for other families of servers, and those that change the machine."""
+    foreign, alone = [], []
+    for aliases in sorted(copy.glob("tests/integration/targets/*/aliases")):
+        name, text = aliases.parent.name, aliases.read_text()
+        marks = set(text.split())
+        if never := {"disabled", "unstable", "unsupported"} & marks:
+            session.error(f"{name} is marked {', '.join(never)}: it would never run.")
+        families = {mark for mark in marks if mark.startswith("families/")}
+        if families and f"families/{os.environ.get('LAB_FAMILY', 'lxd')}" not in families:
+            foreign.append(name)
+        elif "machine" in marks:
+            alone.append(name)
+        # ansible-test hands none of our environment to the targets, but what a target asks for.
+        told = [f"env/set/{name}/{os.environ[name]}" for name in _OF_THE_LAB if name in os.environ]
+        aliases.write_text("\n".join([text.rstrip(), *told, ""]))
+    return foreign, alone
 
 
 # --- pytest --------------------------------------------------------------------------------------------------------

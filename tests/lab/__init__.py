@@ -30,6 +30,7 @@ from .families import FAMILIES, FAMILY, Family
 from .images import KINDS, Image, build_directory, build_image
 from .labs import attach, down, servers, sweep, up
 from .large import build_large
+from .machine import whole_machine
 from .proxy import DOWN, UP, Proxy
 from .requestlog import Request
 from .server import Server
@@ -69,4 +70,5 @@ __all__ = [
     "sweep",
     "up",
     "up_cluster",
+    "whole_machine",
 ]

@@ -37,6 +37,7 @@ from lab import (
     build_directory,
     build_image,
     client_config,
+    whole_machine,
 )
 from lab.addresses import free_host
 from lab.packages import install
@@ -405,20 +406,21 @@ def named(images: list[dict[str, Any]], names: dict[str, str]) -> dict[str, set[
 
 
 def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/quickstart.yml"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_LOCALHOST_WARNING": "0",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
-        },
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    with whole_machine():
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/quickstart.yml"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_LOCALHOST_WARNING": "0",
+                "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
+            },
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
     assert "Hello from c1, with BusyBox" in done.stdout

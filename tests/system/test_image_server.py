@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lab import Image, Server, build_image, client_config
+from lab import Image, Server, build_image, client_config, whole_machine
 from lab.addresses import free_host
 from playbooks import play
 from runner import Modules
@@ -63,15 +63,16 @@ def served() -> Iterator[Served]:
         "image_server_http_port": 8080,
         "image_server_root": str(folder / "www"),
     }
-    try:
-        played = play(folder, roles=["imagestore.lxd.image_server"], vars=variables)
-        assert not played.failed, played.output
-        yield Served(f"https://{host}:8443", images, foreign)
-    finally:
-        subprocess.run(["nginx", "-s", "stop"], capture_output=True, check=False)
-        SITE.unlink(missing_ok=True)
-        for place in (OWN, folder):
-            shutil.rmtree(place, ignore_errors=True)
+    with whole_machine():
+        try:
+            played = play(folder, roles=["imagestore.lxd.image_server"], vars=variables)
+            assert not played.failed, played.output
+            yield Served(f"https://{host}:8443", images, foreign)
+        finally:
+            subprocess.run(["nginx", "-s", "stop"], capture_output=True, check=False)
+            SITE.unlink(missing_ok=True)
+            for place in (OWN, folder):
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def wish(name: str, image: Image) -> dict[str, Any]:

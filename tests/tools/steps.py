@@ -35,7 +35,7 @@ from environments import definition
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/logs"
 KEYS = ROOT / ".cache/environments"
-WORKERS = (os.cpu_count() or 1) + 1  # steps with servers wait for them about half of their time
+WORKERS = 2 * (os.cpu_count() or 1)  # steps with servers wait for them about half of their time
 FAMILIES = ("lxd", "incus6", "incus7")  # of servers, as the lab calls them
 LIMIT = 1800  # seconds for one step
 SHOWN = 400  # lines of a failed step; all of them are in its log
@@ -54,12 +54,13 @@ class Step:
     session: str
     needs: str = ""  # a path without which there is nothing to do yet
     family: str = ""  # empty if it starts no servers
-    changes: str = ""  # what of the machine it changes; two that change the same do not run at once
+    part: str = ""  # what its words choose, if they choose something
+    words: tuple[str, ...] = ()
     why_not: str = ""  # why it cannot run on this machine
 
     @property
     def name(self) -> str:
-        return f"{self.session}-{self.family}" if self.family else self.session
+        return "-".join(filter(None, (self.session, self.family, self.part)))
 
     @property
     def runs(self) -> bool:
@@ -75,16 +76,16 @@ def steps() -> list[Step]:
     """All steps of ``make test``, the long ones first."""
     cores = list(reversed(pythons.CORES))
     targets = "tests/integration/targets"
-    found = [
-        Step("system", "tests/system", family, changes="nginx" if family == "lxd" else "")
-        for family in FAMILIES
+    found = [Step("system", "tests/system", family) for family in FAMILIES[1:]]
+    found += [
+        Step("system", "tests/system", FAMILIES[0], part=part, words=words)
+        for part, words in _parts().items()
     ]
     # Every target meets each family, and each line of ansible-core; not each with each, which would tell nothing more.
-    for number, family in enumerate(FAMILIES):
-        step = _with_core("integration", cores[number % len(cores)], targets, family)
-        # The role makes the machine an image server. It meets no servers, but both lines of ansible-core.
-        step.changes = "nginx" if number < len(cores) else ""
-        found.append(step)
+    found += [
+        _with_core("integration", cores[number % len(cores)], targets, family)
+        for number, family in enumerate(FAMILIES)
+    ]
     found += [_with_core("sanity", line) for line in cores]
     found += [Step(name) for name in ("ansible-lint", "build-import-check", "typing")]
     for version in pythons.VERSIONS:
@@ -92,6 +93,15 @@ def steps() -> list[Step]:
         found.append(Step(f"units-{version}", needs="tests/unit", why_not=missing))
     names = "codeqa formatters yamllint docs-check extra-checks license-check changelog antsibull-nox-config"
     return found + [Step(name) for name in names.split()]
+
+
+def _parts() -> dict[str, tuple[str, ...]]:
+    """The system tests in two parts. What needs no server, or LXD, makes its run longer than those of the others."""
+    patterns = ("test_catalog*.py", "test_documentation.py", "test_image_*.py")
+    folder = ROOT / "tests/system"
+    chosen = sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
+    others = [f"--ignore-glob={folder}/{pattern}" for pattern in patterns]
+    return {"pages": tuple(chosen), "": ("tests/system", *others)}
 
 
 def _with_core(name: str, line: str, needs: str = "", family: str = "") -> Step:
@@ -178,7 +188,7 @@ def prepare(session: str, log: Path) -> int:
 
 def run(step: Step, log: Path) -> int:
     """Run a step in the background."""
-    words = nox("-R", "-s", step.session)
+    words = nox("-R", "-s", step.session, *(("--", *step.words) if step.words else ()))
     return prepare(step.session, log) or RUNNING.run(words, log, **step.environment)
 
 
@@ -229,8 +239,7 @@ class Run:
 
     def __init__(self, todo: list[Step]) -> None:
         self._todo = todo
-        self._turn = threading.Condition()
-        self._changing: set[str] = set()
+        self._turn = threading.Lock()
         self.passed: list[str] = []
         self.failed: list[str] = []
         self.skipped: dict[str, str] = {}
@@ -249,20 +258,10 @@ class Run:
             except Exception:  # a fault of this program must not look like a step that passed
                 self.failed.append(step.name)
                 say("FAILED", 0, step.name, "", traceback.format_exc().splitlines())
-            with self._turn:
-                self._changing.discard(step.changes)
-                self._turn.notify_all()
 
     def _next(self) -> Step | None:
         with self._turn:
-            while self._todo:
-                for step in self._todo:
-                    if step.changes not in self._changing:
-                        self._todo.remove(step)
-                        self._changing |= {step.changes} - {""}
-                        return step
-                self._turn.wait()
-            return None
+            return self._todo.pop(0) if self._todo else None
 
     def _do(self, step: Step) -> None:
         if not step.runs:
