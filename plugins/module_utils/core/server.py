@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,11 @@ POLL_SECONDS = 30
 
 CANCEL_SECONDS = 5
 """What a task takes beyond its deadline to cancel what it has started."""
+
+TRUST_ATTEMPTS = 20
+"""How often a server is asked whether it has come to trust this client, ``TRUST_PAUSE`` seconds after each other."""
+
+TRUST_PAUSE = 0.1
 
 _SUCCESS = 200
 _ENDED = {_SUCCESS, 400, 401}
@@ -104,14 +110,37 @@ class Server:
             )
         except Refused as error:
             refused = error
-        for known in ("info", "dialect"):
-            self.__dict__.pop(known, None)
-        if refused and not self.trusts_us:
+        if not self._comes_to_trust_us() and refused:
             raise Untrusted(
                 f"{self.address} did not accept trust_token: {refused.reason}",
                 _advice_on(token, self.transport.shown or b""),
             ) from refused
         return refused is None
+
+    def _comes_to_trust_us(self) -> bool:
+        """Whether the server trusts this client within some moments.
+
+        A token is used up before the certificate is known everywhere (``lxd/certificates.go``, certificatesPost), so
+        who comes second is refused in between.
+        """
+        for _attempt in range(TRUST_ATTEMPTS):
+            if self.trusts_us_by_now():
+                return True
+            self.transport.deadline.left()
+            time.sleep(TRUST_PAUSE)
+        return False
+
+    def trusts_us_by_now(self) -> bool:
+        """Whether the server trusts this client, whatever it has said before.
+
+        An Incus that is just coming to trust it answers with one error or another for a moment.
+        """
+        for known in ("info", "dialect"):
+            self.__dict__.pop(known, None)
+        try:
+            return self.trusts_us
+        except Refused:
+            return False
 
     def call(
         self,

@@ -141,7 +141,7 @@ class Task:
         remote = self.reach.target
         server = Server(self.reach.transport(remote, TARGET))
         token = self.params["trust_token"]
-        if token and not server.trusts_us:
+        if token and not server.trusts_us_by_now():
             if self._only_reads:
                 raise WrongValue(
                     f"{server.address} does not trust this client yet",
