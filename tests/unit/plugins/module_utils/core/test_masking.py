@@ -42,7 +42,10 @@ def test_neither_result_nor_log_has_the_secrets(monkeypatch, capsys):
     logged = []
     monkeypatch.setattr(AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(msg))
     url = "https://token-of-mine@a/b"
-    given = {"url": url, "url_headers": {"X-Key": "opensesame", "DNT": "1"}}
+    given: dict[str, object] = {
+        "url": url,
+        "url_headers": {"X-Key": "opensesame", "DNT": "1"},
+    }
     if "inject_invocation" in PASS_VARS:  # before, the options were always returned
         given["_ansible_inject_invocation"] = True
     with patch_module_args(given):

@@ -128,7 +128,7 @@ def unpacked(packed, into, locale="C"):
 def described(path):
     """All that an archive keeps of a tree, by name."""
     found = {}
-    first = {}
+    first: dict[int, bytes] = {}
     top = os.fsencode(path)
     for folder, folders, files in os.walk(top):
         for name in sorted([*folders, *files]):
