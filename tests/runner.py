@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nursery import PLUGINS, nursery
+from module_forkserver import PLUGINS, module_forkserver
 
 from lab import Image, KeyPair, LabError, Server
 
@@ -42,7 +42,7 @@ class Run:
         reading, writing = os.pipe()
         self._output = os.fdopen(reading, "rb")
         try:
-            self.pid = nursery().start(f"{MODULES}.{name}", params, writing)
+            self.pid = module_forkserver().start(f"{MODULES}.{name}", params, writing)
         finally:
             os.close(writing)
 

@@ -9,27 +9,27 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_file_action import (
+    ControllerFileAction,
+)
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
     ControllerImage,
 )
-from ansible_collections.imagestore.lxd.plugins.plugin_utils.controllers_half import (
-    ControllersHalf,
-)
 
 
-class ActionModule(ControllersHalf):
+class ActionModule(ControllerFileAction):
     """Finds out what a file is, lets the module see whether the store lacks it, and only then sends it."""
 
-    def _answer(self) -> dict[str, Any]:
+    def _run_task(self) -> dict[str, Any]:
         args = self._task.args
         files = ("src", "metadata", "rootfs")
         names = [name for name in (*files, "url", "metadata_url") if args.get(name)]
         # Which options go together is for the module to say; here it only matters whether there are files to find.
         if names not in (["src"], ["metadata", "rootfs"]) or controller_files.is_remote(args):
-            return self._in_the_end({})
+            return self._run_final({})
         paths = [controller_files.find(self, str(args[name])) for name in names]
         if controller_files.is_here(self):
-            return self._in_the_end({**dict(zip(names, paths, strict=True)), "remote_src": True})
+            return self._run_final({**dict(zip(names, paths, strict=True)), "remote_src": True})
         image = ControllerImage(*paths)
         answer = self._import(image, names)
         if image.remark:
@@ -41,7 +41,7 @@ class ActionModule(ControllersHalf):
         known = {"fingerprint": str(given).strip().lower()} if given else image.identify()
         known["name"] = image.name
         in_background, check_mode = self._in_background, self._task.check_mode
-        first = self._module({"_file": {**known, "asks": in_background and not check_mode}})
+        first = self._run_module({"_file": {**known, "asks": in_background and not check_mode}})
         if first.get("failed"):
             return first
         needed = "upload" in first.get("actions", ()) or first.get("needs_file")
@@ -50,16 +50,16 @@ class ActionModule(ControllersHalf):
             found = image.identify()
             if check_mode or found.get("fingerprint") not in (None, known["fingerprint"]):
                 known = {**found, "name": image.name}
-                first = self._module({"_file": known})
+                first = self._run_module({"_file": known})
                 if first.get("failed"):
                     return first
         if check_mode or not needed:
-            return self._in_the_end({"_file": known}) if in_background else first
+            return self._run_final({"_file": known}) if in_background else first
         compression = str(self._task.args.get("compression") or "gzip")
         with image.as_files(compression) as (paths, archive):
             sent = controller_files.send(self, paths, self._vars)
         there = {"_file": {"name": image.name, "archive": archive}, "remote_src": True}
-        return _together(first, self._in_the_end({**dict(zip(names, sent, strict=True)), **there}))
+        return _together(first, self._run_final({**dict(zip(names, sent, strict=True)), **there}))
 
 
 def _together(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of every module that talks to a server; the twin of ``connection()`` in ``core/options.py``."""
+"""Options of every module that talks to a server; the twin of ``connection()`` in ``_core/options.py``."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wanted of an image; the twin of ``image()`` in ``core/options.py``."""
+"""What is wanted of an image; the twin of ``image()`` in ``_core/options.py``."""
 
 from __future__ import annotations
 

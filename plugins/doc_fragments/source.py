@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which other server an image comes from; the twin of ``source()`` in ``core/options.py``."""
+"""Which other server an image comes from; the twin of ``source()`` in ``_core/options.py``."""
 
 from __future__ import annotations
 

@@ -112,13 +112,13 @@ transferred:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
 
 
 def keep(task: Task) -> dict[str, Any]:
     """Give the image what is asked of it, or have it gone."""
-    return task.keep()
+    return task.ensure_image_state()
 
 
 def main() -> None:

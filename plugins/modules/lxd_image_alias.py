@@ -97,13 +97,13 @@ actions:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
 
 
 def keep(task: Task) -> dict[str, Any]:
     """Make the alias what is asked."""
-    return task.keep_alias()
+    return task.ensure_alias()
 
 
 def main() -> None:

@@ -175,14 +175,14 @@ transferred:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
 
 
 def bring(task: Task) -> dict[str, Any]:
     """Bring the image that the options name into the store."""
-    task.look_ahead()
-    return task.bring(task.copy_source())
+    task.prefetch()
+    return task.ensure_image(task.copy_source())
 
 
 def main() -> None:

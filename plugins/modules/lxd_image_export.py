@@ -92,8 +92,8 @@ transferred:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
 
 
 def export(task: Task) -> dict[str, Any]:

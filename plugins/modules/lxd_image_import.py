@@ -219,21 +219,23 @@ transferred:
 
 from typing import Any
 
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task.module import MaskingModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import MaskingModule
 
 
 def bring(task: Task) -> dict[str, Any]:
     """Bring the image that the options name into the store."""
-    task.look_ahead()
+    task.prefetch()
     with task.import_source() as source:
-        return task.bring(source)
+        return task.ensure_image(source)
 
 
 def name_of(params: dict[str, Any]) -> str:
     """What to call the image in messages."""
-    from ansible_collections.imagestore.lxd.plugins.module_utils.core.downloads import masked
+    from ansible_collections.imagestore.lxd.plugins.module_utils._core.downloads import (
+        mask_credentials,
+    )
 
     on_the_controller = (params["_file"] or {}).get("name")
     names = (
@@ -243,7 +245,7 @@ def name_of(params: dict[str, Any]) -> str:
         params["url"],
         params["rootfs_url"],
     )
-    return masked(next(name for name in names if name))
+    return mask_credentials(next(name for name in names if name))
 
 
 def main() -> None:

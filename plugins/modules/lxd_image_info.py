@@ -98,15 +98,15 @@ images:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils.core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.task import Task, run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
 
 
 def look(task: Task) -> dict[str, Any]:
     """The images that fit the options."""
-    from ansible_collections.imagestore.lxd.plugins.module_utils.core.images import Filter
+    from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import ImageFilter
 
-    fits = Filter.parse(task.params).fits
+    fits = ImageFilter.parse(task.params).matches
     return {"images": [dict(image.raw) for image in task.images() if fits(image)]}
 
 

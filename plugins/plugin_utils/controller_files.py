@@ -21,18 +21,22 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.compressing import (
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.archive_scan import (
+    detect_image_type,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.compression import (
     compressed,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.describing import (
-    described,
-    stamp,
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_directory import (
+    ImageDirectory,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.files import ImageFiles
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.looking import inspect
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.packing import Tree
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.errors import ImageStoreError
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.images import CONTAINER
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_info import (
+    change_stamp,
+    read_image_info,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import CONTAINER
 
 
 class ControllerImage:
@@ -54,25 +58,25 @@ class ControllerImage:
         return " and ".join(self.paths)
 
     def identify(self) -> dict[str, Any]:
-        """What is in it, in the words of ``core/sources/announced.py``. Reads all of it."""
+        """What is in it, in the words of ``_core/sources/controller_file.py``. Reads all of it."""
         with _said("look at", self.name):
             if self.is_directory:
-                tree = Tree(self.paths[0])
+                tree = ImageDirectory(self.paths[0])
                 archive = tree.digest()
                 self.remark = tree.remark
                 return {"archive": archive, "type": CONTAINER}
             with ImageFiles(*self.paths) as files:
-                return {"type": inspect(files), "fingerprint": files.digest()}
+                return {"type": detect_image_type(files), "fingerprint": files.digest()}
 
-    def described(self) -> dict[str, Any]:
-        """All that is to be known to publish it, in the words of ``core/archives/describing.py``. Reads all of it."""
+    def image_info(self) -> dict[str, Any]:
+        """All that is to be known to publish it, in the words of ``_core/archives/image_info.py``. Reads all of it."""
         with _said("look at", self.name):
-            return described(*self.paths).plain
+            return read_image_info(*self.paths).plain
 
-    def stamp(self) -> str:
+    def change_stamp(self) -> str:
         """What changes whenever its files do, without reading them."""
         with _said("look at", self.name):
-            return stamp(self.paths)
+            return change_stamp(self.paths)
 
     @contextmanager
     def as_files(self, compression: str) -> Iterator[tuple[tuple[str, ...], str | None]]:
@@ -82,14 +86,14 @@ class ControllerImage:
             return
         archive = sha256()
 
-        def read(tree: Tree) -> Iterator[bytes]:
+        def read(tree: ImageDirectory) -> Iterator[bytes]:
             for block in tree.archive():
                 archive.update(block)
                 yield block
 
         with tempfile.NamedTemporaryFile(dir=_local_folder(), suffix=".tar") as file:
             with _said("pack", self.name):
-                tree = Tree(self.paths[0])
+                tree = ImageDirectory(self.paths[0])
                 for block in compressed(read(tree), compression):
                     file.write(block)
                 file.flush()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from copies import Copies
-from streams import Tree
+from simplestreams_tree import Tree
 
 from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
 from runner import Modules

@@ -27,7 +27,7 @@ import pytest
 import yaml
 from conftest import emptied
 from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
-from streams import Tree
+from simplestreams_tree import Tree
 
 from lab import (
     Authority,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.catalog.page import page
-from ansible_collections.imagestore.lxd.plugins.module_utils.core.catalog.record import (
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.page import page
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import (
     Catalog,
     Part,
     Product,

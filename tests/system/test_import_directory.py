@@ -201,7 +201,7 @@ def test_no_root_is_needed_for_a_tree_that_anybody_can_read(
     tree = Path("/tmp") / f"lab-readable-{os.getpid()}"
     script = (
         "import hashlib, sys;"
-        "from ansible_collections.imagestore.lxd.plugins.module_utils.core.archives.packing import Tree;"
+        "from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_directory import Tree;"
         "print(Tree(sys.argv[1]).digest())"
     )
 

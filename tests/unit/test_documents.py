@@ -19,7 +19,7 @@ from pages import MODULES, PAGES, ROLE_PAGES, ROOT, blocks, constant, examples
 
 COLLECTION = "imagestore.lxd"
 GROUP = f"group/{COLLECTION}.lxd"
-CORE = ROOT / "plugins/module_utils/core"
+CORE = ROOT / "plugins/module_utils/_core"
 MODULES_BY_NAME = {path.stem: path for path in MODULES}
 MODULES_HERE = list(MODULES_BY_NAME)
 
@@ -196,16 +196,19 @@ def test_the_readme_has_all_modules():
     assert sorted(named) == MODULES_HERE
 
 
-def test_contributing_has_the_floors_as_they_are():
-    tree = ast.parse((ROOT / "tests/unit/test_floors.py").read_text())
-    floors = next(
+def test_contributing_has_the_layers_as_they_are():
+    tree = ast.parse((ROOT / "tests/unit/test_layers.py").read_text())
+    layers = next(
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "FLOORS"
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "LAYERS"
     )
     rows = re.findall(
-        r"^\| (\d+) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+        r"^\| (\d) ([\w ]+) \| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
     )
-    assert {room: int(floor) for floor, room in rows} == {
-        room: floor for floor, rooms in enumerate(floors) for room in rooms
+    assert {package: (int(number), name) for number, name, package in rows} == {
+        package: (number, name)
+        for number, (name, groups) in enumerate(layers.items())
+        for packages in groups
+        for package in packages
     }

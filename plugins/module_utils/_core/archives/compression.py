@@ -1,0 +1,89 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compression of a stream, on several processors."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Iterator
+
+from ..errors import ImageStoreError, OptionError
+
+BLOCK = 1 << 20
+LEVEL = 6
+MOST_WORKERS = 8
+"""More would not be faster than what receives it, and each holds blocks in memory."""
+
+_PROGRAMS = {"zstd": ("zstd", "-qc", "-T0"), "xz": ("xz", "-qc", "-T0")}
+
+
+def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
+    """The blocks, compressed by ``gzip``, ``zstd``, ``xz`` or ``none``. Raises OptionError if a program is missing."""
+    if kind == "none":
+        return blocks
+    if kind == "gzip":
+        return _gzipped(blocks)
+    command = _PROGRAMS[kind]
+    if not shutil.which(command[0]):
+        raise OptionError(
+            f"compression: {kind} needs the program {command[0]} on this host", "gzip needs none."
+        )
+    return _piped(blocks, command)
+
+
+def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """One gzip stream after the other, which is a gzip stream; zlib lets other threads run meanwhile."""
+    workers = min(os.cpu_count() or 1, MOST_WORKERS)
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[bytes]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(gzip.compress, block, LEVEL, mtime=0))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _piped(blocks: Iterator[bytes], command: tuple[str, ...]) -> Iterator[bytes]:
+    """What a program makes of the blocks."""
+    failure: list[ImageStoreError] = []
+    # run_command is not for streams, nor for the controller.
+    # pylint: disable-next=ansible-bad-function
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+
+        def feed() -> None:
+            try:
+                with process.stdin or open(os.devnull, "wb") as stdin:
+                    for block in blocks:
+                        stdin.write(block)
+            except ImageStoreError as error:
+                failure.append(error)
+            except BrokenPipeError:
+                # The program has ended, and its status says why.
+                return
+
+        feeder = threading.Thread(target=feed, daemon=True)
+        feeder.start()
+        try:
+            while True:
+                block = process.stdout.read(BLOCK) if process.stdout else b""
+                if not block:
+                    break
+                yield block
+            feeder.join()
+        except BaseException:
+            # Nobody wants the rest.
+            process.kill()
+            raise
+    if failure:
+        raise failure[0]
+    if process.returncode:
+        raise ImageStoreError(f"{command[0]} failed with the status {process.returncode}")

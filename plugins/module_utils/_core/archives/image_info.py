@@ -1,0 +1,116 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that is to be known of an image's files to publish them: digests, and what their metadata says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Mapping, Sequence
+
+from ..errors import FileError
+from ..images import architecture_name
+from .archive_scan import scan_image
+from .file_kinds import file_kind
+from .files import Digest, ImageFiles
+from .metadata import parse_metadata
+
+_ENDINGS = {
+    "tar": "tar",
+    "gzip": "tar.gz",
+    "xz": "tar.xz",
+    "zstd": "tar.zst",
+    "bzip2": "tar.bz2",
+    "lzma": "tar.lzma",
+    "squashfs": "squashfs",
+    "qcow2": "qcow2",
+}
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image's files are.
+
+    ``parts`` has the SHA-256, the size in bytes and the ending of a name (``tar.xz``) for each file. ``architecture``
+    is LXD's name of it, ``created`` the creation date in seconds since 1970; the properties are empty where
+    ``metadata.yaml`` has none.
+    """
+
+    fingerprint: str
+    parts: tuple[tuple[str, int, str], ...]
+    type: str
+    architecture: str
+    created: int
+    os: str = ""
+    release: str = ""
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> ImageInfo:
+        """From ``plain``, perhaps by way of JSON. Raises KeyError, TypeError, ValueError if it is something else."""
+        parts = tuple(
+            (str(digest), int(size), str(ending)) for digest, size, ending in raw["parts"]
+        )
+        return cls(**{**raw, "parts": parts})
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def read_image_info(*paths: str) -> ImageInfo:
+    """Read the file or files of an image. Raises FileError if they are none, MissingLibrary without PyYAML."""
+    with ImageFiles(*paths) as files:
+        found = scan_image(files)
+        if found.metadata is None or found.type is None:
+            raise FileError(
+                f"cannot look into {paths[0]}: this host lacks the program for it",
+                "A squashfs takes unsquashfs (package squashfs-tools, 4.5 or later), zstd the program of that name.",
+            )
+        metadata = parse_metadata(paths[0], found.metadata)
+        endings = [
+            _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)
+        ]
+        whole = Digest(files)
+        alone = (
+            [Digest(files, number) for number in range(len(paths))] if len(paths) > 1 else [whole]
+        )
+        digests = [one.result() for one in alone]
+        return ImageInfo(
+            fingerprint=whole.result(),
+            parts=tuple(zip(digests, files.sizes, endings)),
+            type=found.type,
+            architecture=architecture_name(metadata.architecture) or metadata.architecture,
+            created=metadata.creation_date,
+            **{name: metadata.properties.get(name, "") for name in ("os", "release", "variant")},
+        )
+
+
+def _ending(path: str, head: bytes) -> str:
+    kind = file_kind(head)
+    if kind not in _ENDINGS:
+        raise FileError(
+            f"{path} is of a kind that image servers do not have",
+            "A rootfs is a squashfs, a tar archive or a qcow2.",
+        )
+    return _ENDINGS[kind]
+
+
+def change_stamp(paths: Sequence[str]) -> str:
+    """What changes whenever the files do, without reading them. Raises FileError if there is none.
+
+    From path, size, the times of the last changes and the file's number: whoever writes to a file changes one of them.
+    """
+    digest = sha256()
+    for path in paths:
+        try:
+            state = os.stat(path)
+        except OSError as error:
+            raise FileError(f"cannot read {path}: {error.strerror}") from error
+        facts = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev)
+        digest.update(os.fsencode(path) + b"\0" + repr(facts).encode() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,180 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A catalogue of images that a web server serves, and its record ``catalog.json``. Plain facts.
+
+All that a web server shows is made from this: the simplestreams documents, the page for people, the map for nginx.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Iterable, Mapping, Tuple
+
+from ..errors import FileError
+from ..images import CONTAINER
+
+FORMAT = "imagestore.catalog:1"
+
+Key = Tuple[str, str, str]
+"""Name, type and architecture: what tells one product from another."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of an image: the SHA-256 of its content, its size in bytes, and how its name ends, as in ``tar.xz``."""
+
+    sha256: str
+    size: int
+    ending: str
+
+    @property
+    def path(self) -> str:
+        """Where it is, below the root of the tree."""
+        return f"files/{self.sha256}.{self.ending}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One image: its version's name (``20261124`` or ``20261124_0730``), its fingerprint and its files.
+
+    ``parts`` is the one file of a unified image, or metadata and rootfs. ``created`` is the creation date that the
+    image's metadata gives, in seconds since 1970.
+    """
+
+    name: str
+    fingerprint: str
+    created: int
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether metadata and rootfs are two files."""
+        return len(self.parts) == 2
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one name stands for on one architecture; ``type`` is ``container`` or ``virtual-machine``.
+
+    ``architecture`` is LXD's name, as in ``x86_64``. ``aliases`` are further names, without architectures. ``os``,
+    ``release`` and ``variant`` are empty where nobody has said them. The newest of ``versions`` comes first.
+    """
+
+    name: str
+    type: str
+    architecture: str
+    os: str = ""
+    release: str = ""
+    variant: str = ""
+    aliases: tuple[str, ...] = ()
+    requirements: Mapping[str, str] = field(default_factory=dict)
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.name, self.type, self.architecture
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that clients may call it."""
+        return (self.name, *self.aliases)
+
+    @property
+    def newest(self) -> Version:
+        """The version that a client gets who names none."""
+        return self.versions[0]
+
+    def is_streamed(self, version: Version) -> bool:
+        """Whether image servers can have this version: what is unified they take for a container."""
+        return version.is_split or self.type == CONTAINER
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.type}, {self.architecture})"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All products, in the order of their keys, each with at least one version.
+
+    ``leaving`` has the paths of files that no version has any more, and since when, in seconds since 1970: clients
+    with an older index still ask for them.
+    """
+
+    products: tuple[Product, ...] = ()
+    leaving: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The files of all versions, by their paths."""
+        return {
+            part.path: part
+            for product in self.products
+            for version in product.versions
+            for part in version.parts
+        }
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Catalog:
+        """From the content of ``catalog.json``. Raises FileError if it is none; ``where`` is its path."""
+        hint = "Mend it, or move it away: a catalogue is then begun anew, and its files stay."
+        try:
+            raw = json.loads(text)
+            if raw["format"] != FORMAT:
+                raise FileError(
+                    f"{where} has the format {raw['format']!r}, not {FORMAT!r}",
+                    "It was written by another version of this collection, or by something else.",
+                )
+            products = tuple(_product(one) for one in raw["products"])
+            leaving = {str(path): int(since) for path, since in raw["leaving"].items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise FileError(f"{where} is no record of a catalogue: {error!r}", hint) from error
+        return cls(products, leaving)
+
+    def text(self) -> str:
+        """The content of ``catalog.json``."""
+        raw = {
+            "format": FORMAT,
+            "products": [_raw(product) for product in self.products],
+            "leaving": dict(sorted(self.leaving.items())),
+        }
+        return json.dumps(raw, indent=1, ensure_ascii=False) + "\n"
+
+
+def sorted_products(products: Iterable[Product]) -> tuple[Product, ...]:
+    """In the order of their keys."""
+    return tuple(sorted(products, key=lambda product: product.key))
+
+
+def _product(raw: Mapping[str, Any]) -> Product:
+    return Product(
+        **{
+            **raw,
+            "aliases": tuple(raw["aliases"]),
+            "versions": tuple(_version(one) for one in raw["versions"]),
+        }
+    )
+
+
+def _version(raw: Mapping[str, Any]) -> Version:
+    return Version(**{**raw, "parts": tuple(Part(**part) for part in raw["parts"])})
+
+
+def _raw(product: Product) -> dict[str, Any]:
+    return {
+        **vars(product),
+        "aliases": list(product.aliases),
+        "requirements": dict(sorted(product.requirements.items())),
+        "versions": [
+            {**vars(version), "parts": [vars(part) for part in version.parts]}
+            for version in product.versions
+        ],
+    }

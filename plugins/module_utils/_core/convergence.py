@@ -1,0 +1,173 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The loop that every task runs: look, resolve, plan, apply, and again from look if somebody was quicker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
+from .images import Contents, Image
+from .planning import Plan
+from .planning.desired_state import DesiredState
+from .planning.images import plan_absent, plan_present
+from .planning.steps import Step
+from .sources import Offer, Source
+from .store import Store
+
+MAX_ROUNDS = 5
+"""How often the store may change under a task before it gives up."""
+
+
+@dataclass
+class Progress:
+    """What a task has done so far; it outlives a failure."""
+
+    steps: list[Step] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    transferred: int = 0
+    stored: str | None = None
+    """The fingerprint of the image that it brought, or that came into the store though bringing it failed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a task ended. ``image`` is as the server describes it; for a removed one as it was; None is: not there."""
+
+    fingerprint: str | None
+    image: dict[str, Any] | None
+    actions: list[str]
+    transferred: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def ensure_image(
+    store: Store,
+    source: Source,
+    desired: DesiredState,
+    progress: Progress,
+    check_mode: bool = False,
+) -> Result:
+    """Make the store hold the source's image, as asked. In check mode say what that would do, and write nothing."""
+
+    def plan(contents: Contents) -> Plan:
+        subject = source.find(contents)
+        return plan_present(
+            contents, subject, desired.add_aliases(source.aliases), progress.steps, progress.stored
+        )
+
+    return converge(store, plan, progress, check_mode, desired)
+
+
+def ensure_attributes(
+    store: Store, name: str, desired: DesiredState, progress: Progress, check_mode: bool = False
+) -> Result:
+    """Give an image of the store the attributes and aliases that are asked. Raises ImageNotFound if there is none."""
+
+    def plan(contents: Contents) -> Plan:
+        image = contents.resolve(name)
+        if image is None:
+            raise ImageNotFound(
+                f"there is no image {name}", "Give an alias, or 12 and more digits."
+            )
+        image.require_not_cached()
+        return plan_present(contents, image, desired, progress.steps)
+
+    return converge(store, plan, progress, check_mode, desired)
+
+
+def ensure_absent(store: Store, name: str, progress: Progress, check_mode: bool = False) -> Result:
+    """Have no image of this name in the store."""
+    return converge(
+        store, lambda contents: plan_absent(contents.resolve(name)), progress, check_mode
+    )
+
+
+def converge(
+    store: Store,
+    plan_for: Callable[[Contents], Plan],
+    progress: Progress,
+    check_mode: bool = False,
+    desired: DesiredState | None = None,
+) -> Result:
+    """Carry out the plan for what the store holds; make it anew when somebody was quicker.
+
+    Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
+    said that there is no such image: a client without rights is shown public images only.
+    """
+    first: Plan | None = None
+    overtaken: ConflictError | None = None
+    for _round in range(MAX_ROUNDS):
+        try:
+            plan = plan_for(store.contents())
+        except ImageNotFound:
+            store.require_write_access()
+            raise
+        first = first or plan
+        if plan.actions or plan.subject is None:
+            store.require_write_access()
+        if plan.actions:
+            store.require_valid_aliases(plan.new_aliases)
+            if desired:
+                store.require_profiles_and_visibility(desired.profiles or (), bool(desired.public))
+        if check_mode:
+            return _predict(plan)
+        try:
+            if isinstance(plan.subject, Offer) and not _transfer(store, plan.subject, progress):
+                continue
+            image = _apply(store, plan, progress)
+        except ConflictError as error:
+            overtaken = error
+            continue
+        fingerprint = image.fingerprint if image else None
+        raw = dict(image.raw) if image else None
+        return Result(
+            fingerprint, raw, progress.actions, progress.transferred, first.before, plan.after
+        )
+    raise ImageStoreError(
+        f"the store changed {MAX_ROUNDS} times while this task was at work (the last time: {overtaken})",
+        "Run it again when fewer others work on the same image and aliases.",
+    )
+
+
+def _transfer(store: Store, offer: Offer, progress: Progress) -> bool:
+    """Bring what is on offer. False is: its type was not known before, so the plan has to be made anew with it."""
+    try:
+        arrival = offer.transfer(store)
+    except OperationFailed:
+        # A cluster keeps what it could not hand on to all of its members (lxd/images.go, imageSyncBetweenNodes).
+        if offer.fingerprint and store.has_image(offer.fingerprint):
+            progress.stored = offer.fingerprint
+        raise
+    progress.actions += offer.actions
+    progress.transferred += arrival.transferred
+    progress.stored = offer.fingerprint = arrival.fingerprint
+    return offer.type is not None
+
+
+def _apply(store: Store, plan: Plan, progress: Progress) -> Image | None:
+    """Do the steps of a plan; the image that it is about, as it is then, or as it was if it is gone."""
+    subject = plan.subject
+    fingerprint = subject.fingerprint if subject else None
+    for step in plan.steps:
+        step.apply(store, fingerprint or "")
+        progress.steps.append(step)
+        progress.actions += step.actions
+    if isinstance(subject, Image) and (plan.removes or not plan.steps):
+        return subject
+    return store.current_image(fingerprint) if fingerprint else None
+
+
+def _predict(plan: Plan) -> Result:
+    """What a plan would do, for check mode."""
+    subject = plan.subject
+    if subject is None or isinstance(subject, Image):
+        present, fingerprint = subject, subject.fingerprint if subject else None
+    else:
+        present, fingerprint = subject.replaces, subject.identify()
+    image = dict(present.raw) if present else None
+    return Result(fingerprint, image, list(plan.actions), 0, plan.before, plan.after)

@@ -1,0 +1,246 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files of other servers as streams: found over redirects, taken up again where they broke off, counted."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping
+from urllib.parse import quote, urljoin, urlsplit
+
+from .errors import ApiError, ConnectionFailed, ImageStoreError
+from .transport import STALL_SECONDS, Deadline, Transport, Verification, announced_length
+
+if TYPE_CHECKING:
+    import requests
+
+MAX_REDIRECTS = 5
+
+PAUSE_SECONDS = 1
+
+MAX_SHOWN_CHARACTERS = 300
+"""Characters of a URL in a message."""
+
+
+class Interrupted(ConnectionFailed):
+    """A stream broke off and cannot be taken up there. To begin anew may help."""
+
+
+@dataclass
+class Retries:
+    """How often a task may still take up a broken transfer."""
+
+    left: int
+    deadline: Deadline
+
+    def use(self, error: ImageStoreError) -> None:
+        """Use one up, after a pause; raises the error if there is none."""
+        if self.left <= 0:
+            raise error
+        self.left -= 1
+        time.sleep(min(PAUSE_SECONDS, self.deadline.left()))
+
+
+@dataclass(frozen=True)
+class OpenResponse:
+    """An answer whose body is still to be read, and the connection that it comes over."""
+
+    transport: Transport
+    response: requests.Response
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that the server announced; None if it did not."""
+        return announced_length(self.response)
+
+    @property
+    def validators(self) -> tuple[str | None, ...]:
+        """By which it can be seen that a file has changed."""
+        return tuple(self.response.headers.get(name) for name in ("ETag", "Last-Modified"))
+
+
+class Download:
+    """One file as an iterable of blocks. Where it breaks off it is asked for again, from there on.
+
+    ``open_at`` asks for the file with the headers that it gets. Raises Interrupted if it cannot be taken up (the
+    server knows no ranges, or has another file now), Unreachable if it keeps breaking, TimedOut.
+    """
+
+    def __init__(
+        self, open_at: Callable[[Mapping[str, str]], OpenResponse], retries: Retries
+    ) -> None:
+        self._open_at = open_at
+        self._retries = retries
+
+    @cached_property
+    def opened(self) -> OpenResponse:
+        """The answer to the first request, which is made when this is first asked for."""
+        return self._open_at({})
+
+    @property
+    def length(self) -> int | None:
+        """Bytes in all, if the server says so."""
+        return self.opened.length
+
+    def __iter__(self) -> Iterator[bytes]:
+        opened, seen = self.opened, 0
+        while True:
+            try:
+                for block in opened.transport.blocks(opened.response):
+                    seen += len(block)
+                    yield block
+                return
+            except ConnectionFailed as error:
+                broken: ConnectionFailed = error
+            opened = self._resumed(seen, broken)
+
+    def _resumed(self, seen: int, broken: ConnectionFailed) -> OpenResponse:
+        """The rest of the file."""
+        if self.length is None:
+            raise Interrupted(broken.message, broken.hint)
+        while True:
+            self._retries.use(broken)
+            try:
+                opened = self._open_at({"Range": f"bytes={seen}-"})
+            except ConnectionFailed as error:
+                broken = error
+                continue
+            if opened.response.status_code == 206 and self._continues(opened, seen):
+                return opened
+            opened.response.close()
+            raise Interrupted(
+                f"{broken.message}; it cannot be taken up there, since"
+                f" {opened.transport.address} knows no ranges or has another file now"
+            )
+
+    def _continues(self, opened: OpenResponse, seen: int) -> bool:
+        ranges = opened.response.headers.get("Content-Range", "")
+        return opened.validators == self.opened.validators and ranges == (
+            f"bytes {seen}-{(self.length or 0) - 1}/{self.length}"
+        )
+
+
+class WebClient:
+    """Gets files from web servers, over redirects.
+
+    ``trust`` holds for all of them; the ``private`` headers are sent to the server at ``home`` only.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        trust: Verification,
+        home: str = "",
+        private: Mapping[str, str] | None = None,
+    ) -> None:
+        self._deadline = deadline
+        self._trust = trust
+        self._home = _origin(home)
+        self._private = private or {}
+        self._transports: dict[str, Transport] = {}
+
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> OpenResponse:
+        """Ask for a file; its body is left to be read. The status is for the caller to judge. Raises Unreachable.
+
+        A redirect is followed up to five times, and never from https to http.
+        """
+        asked = url
+        for _hop in range(MAX_REDIRECTS + 1):
+            transport = self._transport(url)
+            plain = {"Accept-Encoding": "identity", **(headers or {})}
+            if self.is_same_origin(url):
+                plain.update(self._private)
+            response = transport.send(method, _path(url), headers=plain, stream=True)
+            target = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or not target:
+                return OpenResponse(transport, response)
+            response.close()
+            target = _joined(url, target)
+            if not target.startswith(("https:", "http:")[: 1 if url.startswith("https:") else 2]):
+                raise ConnectionFailed(
+                    f"{mask_credentials(url)} redirects to {mask_credentials(target)}, which is less secure"
+                )
+            url = target
+        raise ConnectionFailed(
+            f"{mask_credentials(asked)} leads to more than {MAX_REDIRECTS} redirects"
+        )
+
+    def open(self, url: str, headers: Mapping[str, str]) -> OpenResponse:
+        """A file that has to be there. Raises ApiError, and Unreachable where to ask again may help."""
+        opened = self.get(url, headers)
+        status = opened.response.status_code
+        if status in (200, 206):
+            return opened
+        opened.response.close()
+        message = f"{mask_credentials(url)} answers with the HTTP status {status}"
+        raise ConnectionFailed(message) if status >= 500 else ApiError(message, status)
+
+    def is_same_origin(self, url: str) -> bool:
+        """Whether the server of this URL is the one that gets the private headers."""
+        return _origin(url) == self._home
+
+    def certificate_of(self, url: str) -> str | None:
+        """The PEM by which another client can know this server; None if an authority vouches for it."""
+        transport = self._transports.get(_origin(url))
+        return self._trust.certificate_for_peer(transport.peer_certificate if transport else None)
+
+    def _transport(self, url: str) -> Transport:
+        origin = _origin(url)
+        if origin not in self._transports:
+            self._transports[origin] = Transport(
+                origin, self._deadline, self._trust, stall=STALL_SECONDS
+            )
+        return self._transports[origin]
+
+
+def mask_credentials(url: str) -> str:
+    """A URL, or what should be one, for people to read: without credentials, and not without end."""
+    shown = _CREDENTIALS.sub("//***@", url)
+    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else f"{shown[:MAX_SHOWN_CHARACTERS]}…"
+
+
+# Also where a password has a slash, say, that should have been quoted: then what seems to be the port is no number.
+_CREDENTIALS = re.compile(r"//(?:[^/?#]*@|[^/?#:@\[]*:(?!\d*(?:[/?#]|$)).*@)")
+
+
+def _joined(url: str, target: str) -> str:
+    """Where a redirect leads. Raises Unreachable if that is no address."""
+    try:
+        joined = urljoin(url, target)
+        possible = urlsplit(joined).port != 0
+    except ValueError:
+        possible = False
+    if not possible:
+        raise ConnectionFailed(
+            f"{mask_credentials(url)} redirects to {mask_credentials(target)!r}, which is no address"
+        )
+    return joined
+
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL, without the credentials that it may hold, and always in the same words."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2].lower()
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{host[: -len(usual)] if usual and host.endswith(usual) else host}"
+
+
+def _path(url: str) -> str:
+    """Path and query of a URL, as they are sent."""
+    parts = urlsplit(url)
+    # What is quoted already stays so.
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    return f"{path}?{quote(parts.query, safe=_QUERY)}" if parts.query else path
+
+
+_QUERY = "/%:@!$&'()*+,;=~-._?[]"

@@ -1,0 +1,396 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plain facts about images: what one is, what a store holds at one moment, how LXD writes fingerprints and times.
+
+Nothing here talks to anybody.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable, Iterable, Mapping
+from urllib.parse import urlsplit
+
+from .errors import ImageNotFound, OptionError
+
+CONTAINER = "container"
+VIRTUAL_MACHINE = "virtual-machine"
+
+NEVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+"""An image without an expiry has this one. (LXD also sends year 1; ``parse_time`` folds both into it.)"""
+
+MIN_PREFIX_DIGITS = 12
+"""LXD 5.21.4, 6.5 and later refuse shorter abbreviations of a fingerprint (``lxd/images.go``)."""
+
+_HEX = re.compile(r"[0-9a-f]+\Z")
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?"
+    r"\s*(Z|z|[+-]\d\d(?::?\d\d)?)?)?\Z"
+)
+
+
+def is_fingerprint(text: str) -> bool:
+    """Whether ``text`` is a whole fingerprint in LXD's spelling: 64 lower-case hex digits."""
+    return len(text) == 64 and bool(_HEX.match(text))
+
+
+def is_prefix(text: str) -> bool:
+    """Whether ``text`` can abbreviate a fingerprint: 12 to 64 lower-case hex digits."""
+    return MIN_PREFIX_DIGITS <= len(text) <= 64 and bool(_HEX.match(text))
+
+
+def parse_fingerprint(text: str, option: str) -> str:
+    """The whole fingerprint that ``option`` was given, in lower case. Raises OptionError."""
+    lowered = text.strip().lower()
+    if not is_fingerprint(lowered):
+        raise OptionError(
+            f"{option} is {text!r}, which is not a fingerprint",
+            "A fingerprint is the SHA-256 of the image: 64 hex digits.",
+        )
+    return lowered
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """The twelve digits that people read."""
+    return fingerprint[:12]
+
+
+def parse_time(text: str) -> datetime:
+    """An instant from ISO 8601, as LXD writes it (nanoseconds and all) or a person does.
+
+    A date alone is midnight, a time without a zone is in UTC. Parts of a second below the microsecond are dropped.
+    Raises ValueError.
+    """
+    match = _TIME.match(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a time in ISO 8601")
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    moment = datetime(
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        int((fraction or "0")[:6].ljust(6, "0")),
+        tzinfo=timezone.utc,
+    )
+    if moment <= NEVER:
+        return NEVER
+    if zone and zone not in "Zz":
+        digits = zone[1:].replace(":", "").ljust(4, "0")
+        offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+        try:
+            moment = moment - offset if zone[0] == "+" else moment + offset
+        except OverflowError:
+            raise ValueError(f"{text!r} is after the year 9999") from None
+    return max(moment, NEVER)
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 as the LXD API takes it; 1970 stands for never."""
+    return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+ARCHIVE = "imagestore.archive"
+"""The property in which an image that was made of a directory has the SHA-256 of that, packed but not compressed."""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name for an image, unique in its project."""
+
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a server has fetched an image from, and would look for a newer one. It records no project.
+
+    ``alias`` is the text that was asked for, byte by byte, which may also be a fingerprint.
+    """
+
+    server: str
+    protocol: str
+    alias: str
+
+    def is_at(self, server: str, protocol: str) -> bool:
+        """Whether this is that server. LXD and Incus talk to each other under either name."""
+        simple = {"incus": "lxd"}
+        same = simple.get(self.protocol, self.protocol) == simple.get(protocol, protocol)
+        return same and _canonical(self.server) == _canonical(server)
+
+    @property
+    def can_change(self) -> bool:
+        """Whether it can ever name another image, as a fingerprint cannot."""
+        return not is_prefix(self.alias)
+
+
+def _canonical(server: str) -> str:
+    """An address with lower-case host, explicit port, and without a slash at its end."""
+    parts = urlsplit(server.strip())
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of a store, as its server describes it.
+
+    ``size`` is the bytes of its file or files, ``cached`` that LXD fetched it by itself and will prune it,
+    ``profiles`` are sorted, since LXD keeps no order of them, ``expires_at`` is ``NEVER`` where there is no expiry, and
+    ``raw`` has the server's own words.
+    """
+
+    fingerprint: str
+    type: str
+    architecture: str
+    size: int
+    aliases: tuple[Alias, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
+    public: bool = False
+    auto_update: bool = False
+    profiles: tuple[str, ...] = ()
+    expires_at: datetime = NEVER
+    cached: bool = False
+    uploaded_at: datetime = NEVER
+    origin: Origin | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Image:
+        """From one element of ``GET /1.0/images?recursion=1`` (``shared/api/image.go``)."""
+        source = raw.get("update_source")
+        return cls(
+            fingerprint=raw["fingerprint"],
+            # LXD before 3.19 knew no types: all its images were containers.
+            type=raw.get("type") or CONTAINER,
+            architecture=raw.get("architecture") or "",
+            size=int(raw.get("size") or 0),
+            aliases=tuple(
+                Alias(alias["name"], alias.get("description") or "")
+                for alias in raw.get("aliases") or ()
+            ),
+            properties=dict(raw.get("properties") or {}),
+            public=bool(raw.get("public")),
+            auto_update=bool(raw.get("auto_update")),
+            profiles=tuple(sorted(raw.get("profiles") or ())),
+            expires_at=parse_time(raw["expires_at"]) if raw.get("expires_at") else NEVER,
+            cached=bool(raw.get("cached")),
+            uploaded_at=parse_time(raw["uploaded_at"]) if raw.get("uploaded_at") else NEVER,
+            origin=Origin(source["server"], source["protocol"], source["alias"])
+            if source
+            else None,
+            raw=raw,
+        )
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a client may set of it."""
+        return {
+            "public": self.public,
+            "properties": dict(self.properties),
+            "profiles": self.profiles,
+            "expires_at": self.expires_at,
+            "auto_update": self.auto_update,
+        }
+
+    @property
+    def alias_names(self) -> frozenset[str]:
+        """The names of its aliases."""
+        return frozenset(alias.name for alias in self.aliases)
+
+    def require_not_cached(self) -> None:
+        """Raises OptionError if its server will remove it by itself, and its aliases with it."""
+        if self.cached:
+            raise OptionError(
+                f"the server only caches the image {short_fingerprint(self.fingerprint)}, and will remove it by itself",
+                "Copy or import it, and it stays.",
+            )
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The images of one store at one moment."""
+
+    images: tuple[Image, ...] = ()
+
+    def by_fingerprint(self, fingerprint: str | None) -> Image | None:
+        """The image with this whole fingerprint."""
+        return next((image for image in self.images if image.fingerprint == fingerprint), None)
+
+    def by_alias(self, alias: str) -> Image | None:
+        """The image that an alias points to."""
+        return next((image for image in self.images if alias in image.alias_names), None)
+
+    def by_origin(
+        self,
+        server: str,
+        protocol: str,
+        alias: Callable[[Origin, Image], bool],
+        preferred: str | None = None,
+    ) -> Image | None:
+        """The image to keep that was fetched from a server under a name that ``alias`` accepts.
+
+        Of several the one that the alias ``preferred`` points to, else the newest upload. Those that are merely
+        cached do not count.
+        """
+        found = [
+            image
+            for image in self.images
+            if image.origin
+            and not image.cached
+            and image.origin.is_at(server, protocol)
+            and alias(image.origin, image)
+        ]
+        favoured = [image for image in found if preferred in image.alias_names]
+        return max(favoured or found, key=lambda image: image.uploaded_at, default=None)
+
+    def resolve(self, name: str) -> Image | None:
+        """The image that a person means by an alias, or by 12 or more digits of a fingerprint; None if there is none.
+
+        An alias wins over a fingerprint, as with ``lxc``. Raises ImageNotFound if the digits fit several, and
+        OptionError if the name is empty.
+        """
+        if not name:
+            raise OptionError("the name of the image is empty", "Give an alias or a fingerprint.")
+        aliased = self.by_alias(name)
+        if aliased or not is_prefix(name.lower()):
+            return aliased
+        found = [image for image in self.images if image.fingerprint.startswith(name.lower())]
+        if len(found) > 1:
+            raise ImageNotFound(
+                f"{name} is the beginning of {len(found)} fingerprints",
+                "Give more digits: "
+                + ", ".join(_apart(image.fingerprint for image in found))
+                + ".",
+            )
+        return found[0] if found else None
+
+    def without(self, gone: Image) -> Contents:
+        """The same, but for one image."""
+        return Contents(tuple(image for image in self.images if image is not gone))
+
+    @property
+    def has_archives(self) -> bool:
+        """Whether any image was made of a directory."""
+        return any(ARCHIVE in image.properties for image in self.images)
+
+    def by_archive(self, digest: str) -> Image | None:
+        """The image that was made of the directory with this digest; rather one to keep than a cached one."""
+        found = [image for image in self.images if image.properties.get(ARCHIVE) == digest]
+        return min(found, key=lambda image: image.cached, default=None)
+
+    def has_size(self, size: int) -> bool:
+        """Whether any image has just this many bytes. If none has, a file of that size is certainly not there."""
+        return any(image.size == size for image in self.images)
+
+
+def _apart(fingerprints: Iterable[str]) -> list[str]:
+    """The fingerprints, cut as short as still tells them apart."""
+    whole = sorted(fingerprints)
+    length = next(
+        n for n in range(MIN_PREFIX_DIGITS, 65) if len({text[:n] for text in whole}) == len(whole)
+    )
+    return [text[:length] for text in whole]
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """Which images are meant. None is: any."""
+
+    name: str | None = None
+    properties: Mapping[str, str] | None = None
+    type: str | None = None
+    architecture: str | None = None
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> ImageFilter:
+        """From the options of ``lxd_image_info``. Raises OptionError."""
+        architecture = params["architecture"]
+        if architecture and not architecture_name(architecture):
+            raise OptionError(
+                f"architecture is {architecture!r}, which LXD does not know",
+                "Write x86_64 or aarch64, for instance.",
+            )
+        return cls(
+            name=params["name"],
+            properties=parse_properties(params["properties"] or {}),
+            type=params["image_type"],
+            architecture=architecture_name(architecture) if architecture else None,
+        )
+
+    def matches(self, image: Image) -> bool:
+        """Whether this image is meant."""
+        name = self.name
+        return (
+            (
+                name is None
+                or name in image.alias_names
+                or (is_prefix(name.lower()) and image.fingerprint.startswith(name.lower()))
+            )
+            and all(
+                image.properties.get(key) == value for key, value in (self.properties or {}).items()
+            )
+            and self.type in (None, image.type)
+            and self.architecture in (None, architecture_name(image.architecture))
+        )
+
+
+def parse_properties(given: Mapping[str, Any]) -> dict[str, str]:
+    """Properties as LXD keeps them, which is as texts. Raises OptionError.
+
+    A number such as 3.20 has lost a digit before it reaches us, so it is refused.
+    """
+    texts: dict[str, str] = {}
+    for name, value in given.items():
+        if isinstance(value, float):
+            raise OptionError(
+                f"the property {name} is the number {value}", f'Quote it: {name}: "{value}".'
+            )
+        if not isinstance(value, (str, int, type(None))):
+            raise OptionError(
+                f"the property {name} is a {type(value).__name__}", "Properties are texts."
+            )
+        is_bool = isinstance(value, bool)
+        texts[str(name)] = str(value).lower() if is_bool else "" if value is None else str(value)
+    return texts
+
+
+_ARCHITECTURES = {
+    "i686": "i386 i586 386 x86 generic_32",
+    "x86_64": "amd64 amd64v3 generic_64",
+    "armv6l": "armel arm",
+    "armv7l": "armhf armhfp armv7a_hardfp armv7 armv7a_vfpv3_hardfp",
+    "armv8l": "",
+    "aarch64": "arm64 arm64_generic",
+    "ppc": "powerpc",
+    "ppc64": "powerpc64",
+    "ppc64le": "ppc64el",
+    "s390x": "",
+    "mips": "mipsel mipsle",
+    "mips64": "mips64el mips64le",
+    "riscv32": "",
+    "riscv64": "",
+    "loongarch64": "loong64",
+}
+_ARCHITECTURE_NAMES = {
+    alias: name for name, aliases in _ARCHITECTURES.items() for alias in (name, *aliases.split())
+}
+
+
+def architecture_name(text: str) -> str | None:
+    """LXD's own name for an architecture by any of the names it knows (``shared/osarch/architectures.go``)."""
+    words = text.split()
+    return _ARCHITECTURE_NAMES.get(words[0]) if words else None
+
+
+def common_architecture(name: str) -> str:
+    """The name that distributions and image servers use for what LXD calls ``name``: ``amd64`` for ``x86_64``."""
+    return (_ARCHITECTURES[name].split() or [name])[0]

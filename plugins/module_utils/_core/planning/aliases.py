@@ -1,0 +1,125 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans for single aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ..errors import ImageNotFound, OptionError
+from ..images import Contents, Image
+from . import Plan
+from .steps import AddAlias, DescribeAlias, MoveAlias, RemoveAlias, RenameAlias, Step
+
+
+@dataclass(frozen=True)
+class DesiredAlias:
+    """What a task wants of an alias. None is: not managed. ``target`` is an alias or fingerprint."""
+
+    name: str
+    target: str | None = None
+    description: str | None = None
+    new_name: str | None = None
+    absent: bool = False
+
+    @classmethod
+    def parse(cls, params: Mapping[str, Any]) -> DesiredAlias:
+        """From the options of ``lxd_image_alias``. Raises OptionError."""
+        absent = params["state"] == "absent"
+        for name in ("target", "description", "new_name"):
+            if absent and params[name] is not None:
+                raise OptionError(f"{name} is of no use with state: absent", "Leave it out.")
+        for name in ("name", "new_name"):
+            if params[name] == "":
+                raise OptionError(f"{name} is empty", "Give the alias a name.")
+        return cls(
+            params["name"], params["target"], params["description"], params["new_name"], absent
+        )
+
+    @property
+    def final_name(self) -> str:
+        """The name that it has in the end."""
+        return self.new_name or self.name
+
+
+def plan_alias(contents: Contents, desired: DesiredAlias) -> Plan:
+    """The plan for one alias.
+
+    Raises ImageNotFound, and OptionError if another alias has the new name, or if the image will not stay.
+    """
+    holder = contents.by_alias(desired.name)
+    if desired.absent:
+        before = alias_state(contents, desired.name)
+        steps: tuple[Step, ...] = (RemoveAlias(desired.name),) if holder else ()
+        return Plan(holder, steps, before, {})
+    renames: tuple[Step, ...] = ()
+    renamed = contents.by_alias(desired.final_name)
+    if desired.new_name and desired.new_name != desired.name and holder:
+        # Both names on one image are a rename that did not come to its end.
+        if renamed and renamed.fingerprint != holder.fingerprint:
+            raise OptionError(
+                f"{desired.name} cannot become {desired.new_name}: there is an alias of that name",
+                "Remove one of the two first.",
+            )
+        renames = (RenameAlias(desired.name, desired.new_name, holder.fingerprint),)
+        before = alias_state(contents, desired.name)
+    else:
+        holder, before = renamed, alias_state(contents, desired.final_name)
+    target = _target(contents, desired, holder)
+    target.require_not_cached()
+    # The new alias, if it is there already, keeps its own.
+    described = alias_state(contents, desired.final_name) or before
+    description = described.get("description", "")
+    steps = (*renames, *_steps(desired, target, holder, description))
+    after = {
+        "name": desired.final_name,
+        "target": target.fingerprint,
+        "type": target.type,
+        "description": description if desired.description is None else desired.description,
+    }
+    return Plan(target, steps, before, after)
+
+
+def alias_state(contents: Contents, name: str) -> dict[str, Any]:
+    """An alias as the LXD API describes it; empty if there is none."""
+    image = contents.by_alias(name)
+    if image is None:
+        return {}
+    return {
+        "name": name,
+        "target": image.fingerprint,
+        "type": image.type,
+        "description": next(alias.description for alias in image.aliases if alias.name == name),
+    }
+
+
+def _target(contents: Contents, desired: DesiredAlias, holder: Image | None) -> Image:
+    """The image that the alias is to point to."""
+    if desired.target is None:
+        if holder:
+            return holder
+        raise ImageNotFound(f"there is no alias {desired.final_name}", "Give a target to make one.")
+    target = contents.resolve(desired.target)
+    if target is None:
+        raise ImageNotFound(
+            f"there is no image {desired.target} for the alias {desired.final_name} to point to",
+            "Give an alias, or twelve and more digits of a fingerprint.",
+        )
+    return target
+
+
+def _steps(
+    desired: DesiredAlias, target: Image, holder: Image | None, description: str
+) -> tuple[Step, ...]:
+    """What the alias takes under its final name. ``holder`` and ``description`` are what it has there so far."""
+    name = desired.final_name
+    if holder is None:
+        return (AddAlias(name, desired.description or ""),)
+    if holder.fingerprint != target.fingerprint:
+        return (MoveAlias(name, holder.fingerprint, desired.description),)
+    if desired.description is not None and desired.description != description:
+        return (DescribeAlias(name, desired.description),)
+    return ()

@@ -1,0 +1,177 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans for images: as they should be, or gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
+
+from ..errors import OptionError
+from ..images import NEVER, Alias, Contents, Image, format_time, short_fingerprint
+from . import Plan
+from .desired_state import EMPTY_IMAGE, RESERVED_PREFIX, DesiredState
+from .steps import (
+    AddAlias,
+    DeleteImage,
+    DeleteReplaced,
+    MoveAlias,
+    RemoveAlias,
+    SetAttributes,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from ..sources import Offer
+
+
+def plan_present(
+    contents: Contents,
+    subject: Image | Offer,
+    desired: DesiredState,
+    done: Iterable[Step] = (),
+    brought: str | None = None,
+) -> Plan:
+    """The plan for one image, held already or on offer. ``done`` is what this task has done so far.
+
+    Of an image yet to come, or the one that this task has just ``brought``, nothing is assumed: all that is asked of
+    it is set and said. Raises OptionError if an alias is in the way.
+    """
+    done = tuple(done)
+    full = desired
+    if desired.auto_update:
+        _require_origin(subject)
+    if isinstance(subject, Image):
+        names = _changed_attributes(subject, desired)
+        if subject.fingerprint == brought:
+            said = {name for step in done if isinstance(step, SetAttributes) for name in step.names}
+            names = tuple(name for name in desired.managed if name not in said)
+        before = _managed(subject, desired)
+        after = _managed(_with_desired(subject, desired), desired)
+    else:
+        names = desired.managed
+        before = {}
+        after = {"fingerprint": subject.fingerprint} if subject.fingerprint else {}
+        after.update(_managed(_with_desired(EMPTY_IMAGE, desired), desired))
+        if subject.replaces:
+            # It goes, and what it has with it: all that is not managed has to come back as it was.
+            contents = contents.without(subject.replaces)
+            full = desired.with_defaults_from(subject.replaces)
+    steps: list[Step] = []
+    if names or full is not desired:
+        steps.append(SetAttributes(names, full))
+    steps += _alias_steps(contents, subject, full)
+    if desired.delete_replaced:
+        steps += _deletions(contents, subject, (*done, *steps))
+    return Plan(subject, tuple(steps), before, after)
+
+
+def _require_origin(subject: Image | Offer) -> None:
+    """Raises OptionError unless the server can keep the image up to date: it has to know the origin by an alias."""
+    if isinstance(subject, Image):
+        if subject.origin and subject.origin.can_change:
+            return
+        raise OptionError(
+            f"auto_update cannot work for the image {short_fingerprint(subject.fingerprint)}:"
+            " the server does not know where it came from",
+            "That it knows only of an image which it fetched itself, by an alias, from a public source."
+            " Delete the image and copy it so, or use state: latest in its place.",
+        )
+    if not subject.records_origin:
+        raise OptionError(
+            f"auto_update does not work by way of {subject.route}, nor with a fingerprint, a private image,"
+            " or a source project other than default: the server would not know where the image came from",
+            "Use state: latest in its place.",
+        )
+
+
+def _changed_attributes(image: Image, desired: DesiredState) -> tuple[str, ...]:
+    """The attributes that are not as they should be."""
+    should, are = desired.changes_for(image), image.attributes
+    return tuple(name for name in desired.managed if should[name] != are[name])
+
+
+def _alias_steps(contents: Contents, subject: Image | Offer, desired: DesiredState) -> list[Step]:
+    if desired.aliases is None:
+        return []
+    steps: list[Step] = []
+    for name in desired.aliases:
+        holder = contents.by_alias(name)
+        if holder is None:
+            steps.append(AddAlias(name))
+        elif holder.fingerprint != subject.fingerprint:
+            _require_movable(name, holder, subject, desired)
+            steps.append(MoveAlias(name, holder.fingerprint))
+    if desired.purge_aliases and isinstance(subject, Image):
+        steps += [RemoveAlias(name) for name in sorted(subject.alias_names - set(desired.aliases))]
+    return steps
+
+
+def _require_movable(
+    name: str, holder: Image, subject: Image | Offer, desired: DesiredState
+) -> None:
+    """Raises OptionError if this alias must stay with the image that has it."""
+    if subject.type and holder.type != subject.type:
+        raise OptionError(
+            f"the alias {name} belongs to the {holder.type} image {short_fingerprint(holder.fingerprint)},"
+            f" and this is a {subject.type} image",
+            "Choose another alias.",
+        )
+    if desired.fail_on_conflict:
+        raise OptionError(
+            f"the alias {name} points to another image, {short_fingerprint(holder.fingerprint)},"
+            " and alias_conflict is fail",
+            "Choose another alias, or alias_conflict=move.",
+        )
+
+
+def _deletions(contents: Contents, subject: Image | Offer, steps: Sequence[Step]) -> list[Step]:
+    """Delete those images whose last alias these steps take away."""
+    moved = {step.name: step.holder for step in steps if isinstance(step, MoveAlias)}
+    losers = (contents.by_fingerprint(holder) for holder in dict.fromkeys(moved.values()))
+    return [
+        DeleteReplaced(loser.fingerprint)
+        for loser in losers
+        if loser and loser.fingerprint != subject.fingerprint and loser.alias_names <= set(moved)
+    ]
+
+
+def _with_desired(image: Image, desired: DesiredState) -> Image:
+    """The image as the plan will leave it."""
+    names = set(desired.aliases or ())
+    if not desired.purge_aliases:
+        names |= image.alias_names
+    return replace(image, aliases=tuple(map(Alias, sorted(names))), **desired.changes_for(image))
+
+
+def _managed(image: Image, desired: DesiredState) -> dict[str, Any]:
+    """What the task manages of an image, in plain values."""
+    shown: dict[str, Any] = {name: image.attributes[name] for name in desired.managed}
+    if "expires_at" in shown:
+        shown["expires_at"] = (
+            "never" if image.expires_at == NEVER else format_time(image.expires_at)
+        )
+    if "profiles" in shown:
+        shown["profiles"] = list(image.profiles)
+    if "properties" in shown:
+        shown["properties"] = {
+            name: value
+            for name, value in sorted(image.properties.items())
+            if name in (desired.properties or {})
+            or (desired.purge_properties and not name.startswith(RESERVED_PREFIX))
+        }
+    if desired.aliases is not None:
+        shown["aliases"] = sorted(
+            image.alias_names if desired.purge_aliases else image.alias_names & set(desired.aliases)
+        )
+    return shown
+
+
+def plan_absent(image: Image | None) -> Plan:
+    """The plan to have this image gone; None is: it is."""
+    if image is None:
+        return Plan(None, (), {}, {}, removes=True)
+    before = {"fingerprint": image.fingerprint, "aliases": sorted(image.alias_names)}
+    return Plan(image, (DeleteImage(image.fingerprint),), before, {}, removes=True)

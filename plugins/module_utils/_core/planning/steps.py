@@ -1,0 +1,162 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The changes of a store, one by one: data that can say itself and do itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..images import short_fingerprint
+from .desired_state import DesiredState
+
+if TYPE_CHECKING:
+    from ..store import Store
+
+
+class Step(Protocol):
+    """One change of the store."""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What it does, as the task reports it."""
+
+    @property
+    def new_alias(self) -> str:
+        """The name of the alias that it makes, or an empty text."""
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        """Do it for the image with this fingerprint. Raises ConflictError if the store has changed meanwhile."""
+
+
+class _AddsNoAlias:
+    new_alias = ""
+
+
+@dataclass(frozen=True)
+class SetAttributes(_AddsNoAlias):
+    """Write the attributes of ``names``."""
+
+    names: tuple[str, ...]
+    desired: DesiredState
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(f"set {name}" for name in self.names)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.update_image(fingerprint, self.desired.changes_for)
+
+
+@dataclass(frozen=True)
+class AddAlias:
+    """Make an alias that does not exist yet."""
+
+    name: str
+    description: str = ""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"add alias {self.name}",)
+
+    @property
+    def new_alias(self) -> str:
+        return self.name
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.add_alias(self.name, fingerprint, self.description)
+
+
+@dataclass(frozen=True)
+class MoveAlias(_AddsNoAlias):
+    """Point an alias here that points to the image ``holder``. Its description stays if none is given."""
+
+    name: str
+    holder: str
+    description: str | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"move alias {self.name}",)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.move_alias(self.name, fingerprint, self.holder, self.description)
+
+
+@dataclass(frozen=True)
+class RemoveAlias(_AddsNoAlias):
+    """Take an alias away from the image."""
+
+    name: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"remove alias {self.name}",)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.remove_alias(self.name, fingerprint)
+
+
+@dataclass(frozen=True)
+class DeleteReplaced(_AddsNoAlias):
+    """Delete an image that lost its last alias to this task."""
+
+    replaced: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"delete image {short_fingerprint(self.replaced)}",)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.delete_if_unaliased(self.replaced)
+
+
+@dataclass(frozen=True)
+class DeleteImage(_AddsNoAlias):
+    """Delete the image itself, and its aliases with it."""
+
+    fingerprint: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"delete image {short_fingerprint(self.fingerprint)}",)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.delete_image(self.fingerprint)
+
+
+@dataclass(frozen=True)
+class DescribeAlias(_AddsNoAlias):
+    """Give an alias of the image another description."""
+
+    name: str
+    description: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"set description of alias {self.name}",)
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.move_alias(self.name, fingerprint, fingerprint, self.description)
+
+
+@dataclass(frozen=True)
+class RenameAlias:
+    """Give an alias of the image ``holder`` another name."""
+
+    name: str
+    new_name: str
+    holder: str
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (f"rename alias {self.name} to {self.new_name}",)
+
+    @property
+    def new_alias(self) -> str:
+        return self.new_name
+
+    def apply(self, store: Store, fingerprint: str) -> None:
+        store.rename_alias(self.name, self.new_name, self.holder)

@@ -1,0 +1,98 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An image that lies in a directory of this host, packed while it is sent."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Iterator
+
+from ..archives.compression import compressed
+from ..archives.image_directory import ImageDirectory
+from ..errors import ConflictError, FileError, OperationFailed
+from ..images import CONTAINER, Contents, Image
+from ..store import Store
+from ..transport import Stream
+from . import Offer, TransferResult, record_archive
+
+
+class DirectorySource:
+    """The image in ``tree``. With ``expected``, the packed image must have that fingerprint."""
+
+    def __init__(self, tree: ImageDirectory, compression: str, expected: str | None = None) -> None:
+        self.tree = tree
+        self.compression = compression
+        self.expected = expected
+        self.sent: str | None = None
+        """The fingerprint that it had when it was sent, if it was."""
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image that was made of the same tree before, or an upload. Raises FileError.
+
+        The tree is only read for this where the store has an image that was made of a directory.
+        """
+        held = contents.by_fingerprint(self.expected or self.sent)
+        if held is None and not self.expected and contents.has_archives:
+            held = contents.by_archive(self.tree.digest())
+        if held and not held.cached:
+            return held
+        return PackedUpload(self, held)
+
+    def require_fingerprint(self, fingerprint: str) -> None:
+        """Raises FileError unless this is the expected fingerprint, or none is expected."""
+        if self.expected and fingerprint != self.expected:
+            raise FileError(
+                f"{self.tree} is the image {fingerprint} when packed, not {self.expected}",
+                "Correct the option fingerprint, or leave it out: a directory is known again without it.",
+            )
+
+
+class PackedUpload(Offer):
+    """A directory that the store has no image of. Its fingerprint is known once it was packed."""
+
+    route = "upload"
+    type = CONTAINER
+
+    def __init__(self, source: DirectorySource, replaces: Image | None) -> None:
+        self._source = source
+        self.fingerprint = source.expected
+        self.replaces = replaces
+
+    def _transfer(self, store: Store) -> TransferResult:
+        source = self._source
+        archive, packed, size = sha256(), sha256(), 0
+
+        def read() -> Iterator[bytes]:
+            for block in source.tree.archive():
+                archive.update(block)
+                yield block
+
+        def send() -> Iterator[bytes]:
+            nonlocal size
+            for block in compressed(read(), source.compression):
+                packed.update(block)
+                size += len(block)
+                yield block
+
+        body = Stream(send(), "application/octet-stream", None)
+        try:
+            arrived = store.upload(body, source.expected)
+        except OperationFailed:
+            # If it is not what was expected, that is what went wrong, and we can say it plainer than the server.
+            source.require_fingerprint(packed.hexdigest())
+            raise
+        except ConflictError:
+            source.sent = packed.hexdigest()
+            source.require_fingerprint(source.sent)
+            # It is there, but whoever brought it may not have come so far as to note what it was made of.
+            record_archive(store, source.sent, archive.hexdigest())
+            raise
+        if arrived != packed.hexdigest():
+            store.delete_image(arrived)
+            raise FileError(f"{arrived} arrived, and {packed.hexdigest()} was sent")
+        self.fingerprint = arrived
+        record_archive(store, arrived, archive.hexdigest())
+        return TransferResult(arrived, size)

@@ -1,0 +1,117 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Image files of this host: one unified file, or metadata and rootfs."""
+
+from __future__ import annotations
+
+import os
+
+from ..archives.files import Digest, ImageFiles
+from ..errors import ConflictError, FileError, OperationFailed
+from ..images import Contents, Image
+from ..store import Store
+from ..transport import Body, Segment
+from . import Offer, TransferResult, record_archive, require_fingerprint
+
+
+class FileSource:
+    """The image in ``files``; with ``expected``, it must have that fingerprint.
+
+    ``archive`` is the digest of the directory that it was made of, if it was made of one.
+    """
+
+    def __init__(
+        self, files: ImageFiles, expected: str | None = None, archive: str | None = None
+    ) -> None:
+        self.files = files
+        self.archive = archive
+        self._expected = expected
+        self._digest: str | None = None
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the store, or an upload. The files are read only as far as that needs.
+
+        Where the store has no image of just this size it cannot have this one, so the fingerprint is left to be taken
+        while the files are sent. Raises FileError if they are no image, or not the expected one.
+        """
+        held = contents.by_fingerprint(self._expected)
+        if (held is None or held.cached) and (self._digest or contents.has_size(self.files.size)):
+            held = contents.by_fingerprint(self.digest())
+        if held and not held.cached:
+            return held
+        # Imported only here: tarfile and the decompressors cost more than all of an unchanged task.
+        from ..archives.archive_scan import detect_image_type
+
+        return Upload(self, detect_image_type(self.files), self._digest or self._expected, held)
+
+    def start_digest(self) -> Digest | None:
+        """Begin to take the fingerprint beside other work, unless it is known."""
+        return None if self._digest else Digest(self.files)
+
+    def digest(self, running: Digest | None = None) -> str:
+        """The fingerprint of the files, from a digest that is running already or one of its own.
+
+        Raises FileError if it is not the expected one.
+        """
+        if self._digest is None:
+            self._digest = (running or Digest(self.files)).result()
+        if self._expected:
+            require_fingerprint(str(self.files), self._digest, self._expected)
+        return self._digest
+
+
+class Upload(Offer):
+    """Files that the store lacks, to be sent. Their fingerprint may be known only afterwards."""
+
+    route = "upload"
+
+    def __init__(
+        self,
+        source: FileSource,
+        image_type: str | None,
+        fingerprint: str | None,
+        replaces: Image | None,
+    ) -> None:
+        self._source = source
+        self.type = image_type
+        self.fingerprint = fingerprint
+        self.replaces = replaces
+
+    def identify(self) -> str | None:
+        self.fingerprint = self._source.digest()
+        return self.fingerprint
+
+    def _transfer(self, store: Store) -> TransferResult:
+        source, files = self._source, self._source.files
+        digest = source.start_digest()
+        body = upload_body(files, self.type)
+        try:
+            arrived = store.upload(body, self.fingerprint)
+        except (OperationFailed, ConflictError):
+            # If these are not the expected files, that is what went wrong, and we can say it plainer than the server.
+            self.fingerprint = source.digest(digest)
+            raise
+        if arrived != source.digest(digest):
+            store.delete_image(arrived)
+            raise FileError(
+                f"{files} changed while it was sent", "Nothing was kept. Run the task again."
+            )
+        self.fingerprint = arrived
+        if source.archive:
+            record_archive(store, arrived, source.archive)
+        return TransferResult(arrived, files.size)
+
+
+def upload_body(files: ImageFiles, image_type: str | None) -> Body:
+    """The body of ``POST /1.0/images``: a unified file as it is, a split image as a form."""
+    segments = [Segment(file, size) for file, size in zip(files.files, files.sizes)]
+    if len(segments) == 1:
+        return Body(segments, "application/octet-stream")
+    # Only here: most images are one file.
+    from .upload_form import UploadForm
+
+    form = UploadForm(image_type, *map(os.path.basename, files.paths))
+    return Body(form.around(*segments), form.content_type)

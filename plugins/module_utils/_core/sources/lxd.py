@@ -1,0 +1,248 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of another LXD or Incus server, or of another project of the same one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping
+
+from ..errors import ConflictError, ConnectionFailed, ImageNotFound, OperationFailed
+from ..images import (
+    CONTAINER,
+    VIRTUAL_MACHINE,
+    Contents,
+    Image,
+    Origin,
+    is_fingerprint,
+    is_prefix,
+)
+from ..store import Store
+from . import CopyRequest, Offer, TransferResult, with_fingerprint_hint
+from .pull import Pull
+from .routes import PULL, PUSH, RELAY, always_possible, choose_route
+
+if TYPE_CHECKING:
+    from ..downloads import OpenResponse, Retries
+    from ..transport import Stream
+
+
+class LxdSource:
+    """The image that ``request`` names in the store ``source``, for the store ``target``."""
+
+    def __init__(self, source: Store, target: Store, request: CopyRequest) -> None:
+        self._source = source
+        self._target = target
+        self._request = request
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
+        known = None if self._request.always_ask else self._known(contents)
+        if known:
+            return known
+        try:
+            fingerprint, image = self._resolve()
+            held = contents.by_fingerprint(fingerprint)
+            if held and not held.cached and not self._request.copy_aliases:
+                return held
+            image = image or self._source.get_image(fingerprint)
+        except ConnectionFailed as error:
+            raise with_fingerprint_hint(error, self._request, contents) from error
+        if self._request.copy_aliases:
+            self.aliases = tuple(sorted(image.alias_names))
+        return held if held and not held.cached else self._offer(image, held)
+
+    def _known(self, contents: Contents) -> Image | None:
+        """What the target holds already, as far as it can tell by itself."""
+        name = self._request.name.lower()
+        if is_fingerprint(name):
+            held = contents.by_fingerprint(name)
+            return held if held and not held.cached and self._fits(held.type) else None
+        if self._source.project != "default" or self._is_behind_a_socket:
+            # A server records the project of an origin nowhere, and what came over a socket has none.
+            return None
+        return contents.by_origin(self._address, "lxd", self._is_meant, self._request.alias)
+
+    def _is_meant(self, origin: Origin, image: Image) -> bool:
+        return origin.alias == self._request.name and image.type == (
+            self._request.type or CONTAINER
+        )
+
+    def _fits(self, image_type: str) -> bool:
+        return self._request.type in (None, image_type)
+
+    def _resolve(self) -> tuple[str, Image | None]:
+        """The whole fingerprint of what the source has under the name, and the image if it was seen on the way."""
+        name, image = self._request.name, None
+        found = self._source.get_alias(name)
+        if not found and is_prefix(name.lower()):
+            image = self._source.get_image(name.lower())
+            found = image.fingerprint, image.type
+        if not found:
+            raise self._source.image_not_found(name)
+        fingerprint, image_type = found
+        if not self._fits(image_type):
+            raise ImageNotFound(
+                f"{name} in {self._source} is a {image_type} image, not a {self._request.type}",
+                "Correct image_type, or leave it out.",
+            )
+        return fingerprint, image
+
+    @property
+    def _is_same_server(self) -> bool:
+        return self._source.server is self._target.server
+
+    @property
+    def _is_behind_a_socket(self) -> bool:
+        return self._source.server.transport.is_local and not self._is_same_server
+
+    @property
+    def _address(self) -> str:
+        """Where others reach the source: its https address, or an empty text if it has none."""
+        return _https(self._source)
+
+    def _offer(self, image: Image, held: Image | None) -> Offer:
+        route = choose_route(
+            self._request.mode,
+            {
+                PULL: self._why_no_pull,
+                PUSH: lambda: self._why_no_push(image),
+                RELAY: always_possible,
+            },
+            prefer_relay=self._is_behind_a_socket,
+        )
+        if route == PULL:
+            return self._pull(image, held)
+        if route == PUSH:
+            return Push(image, self._source, self._target, held)
+        from .relay import Relay
+
+        return Relay(
+            image.fingerprint,
+            image.type,
+            lambda retries: self._stream(image, retries),
+            held,
+            self._request.retries,
+            source_image=image,
+        )
+
+    def _pull(self, image: Image, held: Image | None) -> Offer:
+        """By alias where that lets the target know where the image came from, else by fingerprint."""
+        server = self._source.server
+        target = self._target.server.dialect
+        by_alias = (
+            image.public
+            and self._source.project == "default"
+            and not is_prefix(self._request.name.lower())
+            and target.records_origin(server.dialect)
+        )
+        named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
+        source = {
+            "server": self._address,
+            "protocol": target.protocol_for(server.dialect),
+            "certificate": _certificate(self._source),
+            "project": self._source.project,
+            "image_type": image.type,
+            **named,
+        }
+        secret = None if image.public else lambda: self._source.export_secret(image.fingerprint)
+        return Pull(image.fingerprint, image.type, source, held, by_alias, secret)
+
+    def _why_no_pull(self) -> str:
+        target = self._target.server
+        fault = target.dialect.why_no_pull(self._source.project)
+        if fault:
+            return f"{target.address} {fault}"
+        if not self._address:
+            return f"{self._source.server.address} does not listen on the network"
+        return ""
+
+    def _why_no_push(self, image: Image) -> str:
+        source, target = self._source.server, self._target.server
+        if not source.is_trusted:
+            return f"{source.address} does not trust this client, which has to ask it to send"
+        fault = target.dialect.why_no_push(source.dialect, self._target.project)
+        if fault:
+            return f"{target.address} {fault}"
+        if not _https(self._target):
+            return f"{target.address} does not listen on the network"
+        if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
+            # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
+            return "a split virtual machine image would arrive as a container's"
+        return ""
+
+    def _stream(self, image: Image, retries: Retries) -> Stream:
+        """The export, to be handed on as it is."""
+        from ..downloads import Download, OpenResponse
+        from ..transport import Stream
+
+        transport = self._source.server.transport
+
+        def open_at(headers: Mapping[str, str]) -> OpenResponse:
+            plain = {"Accept-Encoding": "identity", **headers}
+            return OpenResponse(transport, self._source.export(image.fingerprint, plain))
+
+        download = Download(open_at, retries)
+        content_type = download.opened.response.headers.get("Content-Type", "")
+        return Stream(download, content_type, download.length)
+
+
+class Push(Offer):
+    """An image that its source sends to the target by itself."""
+
+    route = PUSH
+
+    def __init__(self, image: Image, source: Store, target: Store, replaces: Image | None) -> None:
+        self.fingerprint = image.fingerprint
+        self.type = image.type
+        self.replaces = replaces
+        self._image = image
+        self._source = source
+        self._invitation = {
+            "target": _https(target),
+            "certificate": _certificate(target),
+            "project": target.project,
+        }
+
+    def _transfer(self, store: Store) -> TransferResult:
+        with store.push_secret(self._image) as secret:
+            try:
+                self._source.push(self._image.fingerprint, {**self._invitation, "secret": secret})
+            except OperationFailed as error:
+                if store.server.dialect.is_already_exists(error.err):
+                    raise ConflictError(f"{store} got the image from somebody else") from error
+                raise OperationFailed(
+                    f"{error.message} (it was to send the image to {self._invitation['target']})",
+                    error.err,
+                    "If it cannot reach that address, use mode: relay.",
+                ) from error
+        from .relay import copy_source_attributes
+
+        copy_source_attributes(store, self._image.fingerprint, self._image)
+        return TransferResult(self._image.fingerprint, self._image.size)
+
+
+def _https(store: Store) -> str:
+    """The https address of a server; an empty text if it has none."""
+    transport = store.server.transport
+    if not transport.is_local:
+        return transport.address
+    # Those of a server that listens on all of them begin with the one it would advertise.
+    addresses = store.server.info["environment"].get("addresses") or []
+    return f"https://{addresses[0]}" if addresses else ""
+
+
+def _certificate(store: Store) -> str:
+    """The certificate by which another server can know this one; an empty text if an authority vouches for it."""
+    transport = store.server.transport
+    if transport.is_local:
+        certificate: str = store.server.info["environment"].get("certificate") or ""
+        return certificate
+    return transport.trust.certificate_for_peer(transport.peer_certificate) or ""
+
+
+def _is_form(response: Any) -> bool:
+    response.close()
+    return str(response.headers.get("Content-Type", "")).startswith("multipart/")

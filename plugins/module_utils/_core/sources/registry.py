@@ -1,0 +1,60 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of an image registry, which the newest LXD know by name.
+
+From ``client/lxd_image_registries.go`` and ``shared/api/image.go``; it has not met a server yet that has registries.
+"""
+
+from __future__ import annotations
+
+from ..errors import ImageNotFound
+from ..images import CONTAINER, VIRTUAL_MACHINE, Contents, Image, architecture_name, is_prefix
+from ..store import Store
+from . import CopyRequest, Offer
+from .pull import Pull
+from .routes import PULL, PUSH, RELAY, always_possible, choose_route
+
+
+class RegistrySource:
+    """The image that ``request`` names in a registry of the target."""
+
+    def __init__(self, name: str, target: Store, request: CopyRequest) -> None:
+        self._name = name
+        self._target = target
+        self._request = request
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer to have it fetched. Raises ImageNotFound, OptionError."""
+        image = self._resolve()
+        if self._request.copy_aliases:
+            self.aliases = tuple(sorted(image.alias_names))
+        held = contents.by_fingerprint(image.fingerprint)
+        if held and not held.cached:
+            return held
+        choose_route(
+            self._request.mode, {PULL: always_possible, PUSH: _only_pull, RELAY: _only_pull}
+        )
+        by_alias = not is_prefix(self._request.name.lower())
+        named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
+        source = {"image_registry": self._name, "image_type": image.type, **named}
+        return Pull(image.fingerprint, image.type, source, held, by_alias)
+
+    def _resolve(self) -> Image:
+        name, wanted = self._request.name, self._request.type
+        own = architecture_name(self._target.server.info["environment"]["architectures"][0])
+        images = self._target.images_of_registry(self._name)
+        for image_type in (wanted,) if wanted else (CONTAINER, VIRTUAL_MACHINE):
+            fitting = [image for image in images if image.type == image_type]
+            # The native architecture first, as servers do.
+            fitting.sort(key=lambda image: architecture_name(image.architecture) != own)
+            found = Contents(tuple(fitting)).resolve(name)
+            if found:
+                return found
+        raise ImageNotFound(f"the image registry {self._name} has no image {name}")
+
+
+def _only_pull() -> str:
+    return "an image of a registry can only be pulled"

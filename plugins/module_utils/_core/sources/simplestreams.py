@@ -1,0 +1,273 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Images of a simplestreams server. They are resolved here, without any LXD."""
+
+from __future__ import annotations
+
+import json
+from email.utils import parsedate_to_datetime
+from typing import Any, Mapping
+
+from ..downloads import Download, OpenResponse, Retries, WebClient
+from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
+from ..images import (
+    CONTAINER,
+    Contents,
+    Image,
+    Origin,
+    architecture_name,
+    is_fingerprint,
+    is_prefix,
+    short_fingerprint,
+)
+from ..simplestreams import (
+    INDEX,
+    File,
+    Listing,
+    PublishedImage,
+    Reader,
+    families_of,
+    product_paths,
+    published_images,
+)
+from ..store import Store
+from ..transport import Stream
+from . import CopyRequest, Offer, with_fingerprint_hint
+from .pull import Pull
+from .relay import Relay
+from .routes import PULL, PUSH, RELAY, always_possible, choose_route
+from .upload_form import UploadForm
+
+INDEX_CACHE_SECONDS = 3600
+"""How long a server keeps the index of another before it looks again (``lxd/daemon_images.go``, CacheExpiry)."""
+
+MAX_DOCUMENT_BYTES = 256 << 20
+
+
+class ImageServer:
+    """A simplestreams server, as a task sees it at one moment."""
+
+    def __init__(self, address: str, web: WebClient) -> None:
+        self.address = address.rstrip("/")
+        self._web = web
+        self.age: float | None = None
+        """Seconds since the newest of its documents changed, by the server's own clock; None if it does not say."""
+
+    def listing(self, reader: Reader, native: str) -> Listing:
+        """All its images that the reader can use. Raises FileError, ImageNotFound, Unreachable."""
+        found: list[PublishedImage] = []
+        others: set[str] = set()
+        for path in product_paths(self._document(INDEX), self.url(INDEX)):
+            products = self._document(path)
+            found += published_images(products, reader, self.address, self.url(path))
+            if not found:
+                others |= families_of(products)
+        if not found and others:
+            raise ImageNotFound(
+                f"{self.address} has images for {' and '.join(sorted(others))} only, none for {reader.family}",
+                "An image server for LXD is https://images.lxd.canonical.com (the built-in remote images).",
+            )
+        return Listing(self.address, found, native)
+
+    def url(self, path: str) -> str:
+        """The URL of one of its files."""
+        return f"{self.address}/{path.lstrip('/')}"
+
+    @property
+    def certificate(self) -> str:
+        """The certificate by which the target can know this server; empty if an authority vouches for it."""
+        return self._web.certificate_of(self.address) or ""
+
+    def open(self, file: File, headers: Mapping[str, str]) -> OpenResponse:
+        """Ask for a file of an image."""
+        return self._web.open(self.url(file.path), headers)
+
+    def _document(self, path: str) -> Any:
+        url = self.url(path)
+        opened = self._web.open(url, {})
+        content = bytearray()
+        for block in opened.transport.blocks(opened.response):
+            content += block
+            if len(content) > MAX_DOCUMENT_BYTES:
+                raise FileError(f"{url} is too large for a list of images")
+        self._note_age(opened)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise FileError(f"{url} is no JSON", "Is it the address of an image server?") from error
+
+    def _note_age(self, opened: OpenResponse) -> None:
+        headers = opened.response.headers
+        try:
+            now, changed = (
+                parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified")
+            )
+            age = (now - changed).total_seconds()
+        except (KeyError, TypeError, ValueError):
+            return
+        self.age = age if self.age is None else min(age, self.age)
+
+
+class SimplestreamsSource:
+    """The image that ``request`` names at an image server, for the store ``target``.
+
+    ``architecture`` is LXD's name for the wanted one, None for the target's own.
+    """
+
+    def __init__(
+        self, server: ImageServer, target: Store, request: CopyRequest, architecture: str | None
+    ) -> None:
+        self._server = server
+        self._target = target
+        self._request = request
+        self._architecture = architecture
+        self._listing: Listing | None = None
+        self.aliases: tuple[str, ...] = ()
+
+    def find(self, contents: Contents) -> Image | Offer:
+        """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
+        known = None if self._request.always_ask else self._known(contents)
+        if known:
+            return known
+        try:
+            listing = self._list()
+        except ConnectionFailed as error:
+            raise with_fingerprint_hint(error, self._request, contents) from error
+        found = listing.find(self._request.name, self._request.type)
+        if self._request.copy_aliases:
+            self.aliases = listing.aliases_of(found)
+        held = contents.by_fingerprint(found.image.fingerprint)
+        return held if held and not held.cached else self._offer(found, held)
+
+    def _list(self) -> Listing:
+        """What the server publishes; asked once in a task, so that it decides on one state of affairs."""
+        if self._listing is None:
+            reader = self._target.server.dialect.reader
+            self._listing = self._server.listing(reader, self._native)
+        return self._listing
+
+    @property
+    def _native(self) -> str:
+        """The architecture that is wanted, by LXD's name."""
+        if self._architecture:
+            return self._architecture
+        return str(self._target.server.info["environment"]["architectures"][0])
+
+    def _known(self, contents: Contents) -> Image | None:
+        """What the target holds already, as far as it can tell by itself."""
+        name = self._request.name.lower()
+        if is_fingerprint(name):
+            held = contents.by_fingerprint(name)
+            fits = held and not held.cached and self._request.type in (None, held.type)
+            return held if fits else None
+        return contents.by_origin(
+            self._server.address, "simplestreams", self._is_meant, self._request.alias
+        )
+
+    def _is_meant(self, origin: Origin, image: Image) -> bool:
+        """Whether an image came under the name that is asked for; ``x`` and ``x/amd64`` are one."""
+        if image.type != (self._request.type or CONTAINER):
+            return False
+        asked, recorded = (_split(name) for name in (self._request.name, origin.alias))
+        wanted = asked[1] or self._native
+        return asked[0] == recorded[0] and architecture_name(image.architecture) == wanted
+
+    def _offer(self, found: PublishedImage, held: Image | None) -> Offer:
+        request = self._request
+        # What changed within the hour may be hidden from the target by its cache.
+        age = self._server.age
+        may_be_hidden = request.latest and age is not None and age < INDEX_CACHE_SECONDS
+        obstacles = {PULL: self._why_no_pull, PUSH: _why_no_push, RELAY: always_possible}
+        if (
+            choose_route(
+                request.mode, obstacles, prefer_relay=may_be_hidden and not request.auto_update
+            )
+            == RELAY
+        ):
+            return Relay(
+                found.image.fingerprint,
+                found.image.type,
+                lambda retries: self._stream(found, retries),
+                held,
+                request.retries,
+                source_image=found.image,
+            )
+        by_alias = not is_prefix(request.name.lower())
+        source = {
+            "server": self._server.address,
+            "protocol": "simplestreams",
+            "certificate": self._server.certificate,
+            "image_type": found.image.type,
+            **({"alias": self._alias} if by_alias else {"fingerprint": found.image.fingerprint}),
+        }
+
+        newest = found.image
+
+        def require_newest(image: Image | None) -> None:
+            serial = image.properties.get("serial", "") if image else ""
+            if serial < newest.properties["serial"]:
+                older = (
+                    f"the older image {short_fingerprint(image.fingerprint)}"
+                    if image
+                    else "an older image"
+                )
+                raise ImageStoreError(
+                    f"{self._target.server.address} still sees {older},"
+                    f" and not the newest, {short_fingerprint(newest.fingerprint)}",
+                    "A server caches the index of an image server for an hour. Until then use mode: relay.",
+                )
+
+        return Pull(
+            found.image.fingerprint,
+            found.image.type,
+            source,
+            held,
+            by_alias,
+            check=require_newest if request.latest else None,
+        )
+
+    @property
+    def _alias(self) -> str:
+        """The name that stands for the wanted architecture at the target, too."""
+        stem, architecture = _split(self._request.name)
+        own = self._target.server.info["environment"]["architectures"][0]
+        if architecture or not self._architecture or self._architecture == own:
+            return self._request.name
+        return f"{stem}/{self._list().find(self._request.name, self._request.type).arch}"
+
+    def _why_no_pull(self) -> str:
+        target = self._target.server
+        fault = target.dialect.why_no_pull()
+        return f"{target.address} {fault}" if fault else ""
+
+    def _stream(self, found: PublishedImage, retries: Retries) -> Stream:
+        """The files, in the form in which LXD takes them."""
+        downloads = [self._download(file, retries) for file in found.files]
+        if len(downloads) == 1:
+            return Stream(downloads[0], "application/octet-stream", found.image.size)
+        form = UploadForm(found.image.type, *(file.path.rpartition("/")[2] for file in found.files))
+        return form.stream(downloads, found.image.size)
+
+    def _download(self, file: File, retries: Retries) -> Download:
+        return Download(lambda headers: self._server.open(file, headers), retries)
+
+
+def all_images(server: ImageServer, native: str) -> list[Image]:
+    """All images of a server as LXD sees them, or else as Incus does."""
+    try:
+        return server.listing(Reader(), native).images()
+    except ImageNotFound:
+        return server.listing(Reader("incus", "incus"), native).images()
+
+
+def _why_no_push() -> str:
+    return "an image server only answers"
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """A name without the architecture at its end, and LXD's name for that, or None."""
+    stem, _slash, last = name.rpartition("/")
+    architecture = architecture_name(last)
+    return (stem, architecture) if stem and architecture else (name, None)

@@ -1,0 +1,430 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The image store of one project on one server, in its own words.
+
+Every write is conditional on what the store held when it was read; where that has changed, ConflictError is raised and
+nothing was written.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Mapping
+
+from .errors import (
+    ApiError,
+    ConflictError,
+    ImageNotFound,
+    ImageStoreError,
+    OperationFailed,
+    OptionError,
+)
+from .images import CONTAINER, Contents, Image, format_time, parse_time, short_fingerprint
+from .server import ApiResponse, Server
+from .transport import Body, Stream, url_path
+
+if TYPE_CHECKING:
+    import requests
+
+
+class Store:
+    """The images and aliases of ``project`` on ``server``."""
+
+    def __init__(self, server: Server, project: str) -> None:
+        self.server = server
+        self.project = project
+        self._query = {"project": project}
+        self._prefetched: _ListThread | None = None
+
+    def __str__(self) -> str:
+        return f"project {self.project} on {self.server.address}"
+
+    def prefetch(self) -> None:
+        """Ask for the contents already: the next ``contents()`` takes this answer, or this error."""
+        self._prefetched = _ListThread(self._list)
+
+    def contents(self) -> Contents:
+        """All that the store holds now, in one request. Raises OptionError if there is no such project."""
+        ahead, self._prefetched = self._prefetched, None
+        return ahead.result() if ahead else self._list()
+
+    def _list(self) -> Contents:
+        try:
+            images = self.server.call(
+                "GET", "/1.0/images", {**self._query, "recursion": "1"}
+            ).metadata
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise self._no_project() from error
+        with self.server.validating_response("its images"):
+            return _sorted_contents(images)
+
+    def visibility_warning(self) -> str:
+        """Why this client may see less than the store holds, or an empty text. LXD then answers with what is public."""
+        if not self.server.is_trusted:
+            return (
+                f"{self.server.address} does not trust this client, which sees public images only."
+            )
+        try:
+            self._require_project()
+        except OptionError as error:
+            return f"{error} It sees public images only."
+        return ""
+
+    def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
+        """The error, or one that also says why the image may be hidden from this client."""
+        narrow = self.visibility_warning()
+        return ImageNotFound(error.message, narrow) if narrow else error
+
+    def contents_of_all_projects(self) -> Contents:
+        """The images of all projects that this client may see; each image's ``raw`` names its ``project``.
+
+        Raises AuthenticationError: a stranger is shown no projects.
+        """
+        self.server.require_trust()
+        if self.server.dialect.supports("lists_all_projects"):
+            images = self.server.call(
+                "GET", "/1.0/images", {"all-projects": "true", "recursion": "1"}
+            ).metadata
+            return _sorted_contents(images)
+        found: list[Mapping[str, Any]] = []
+        for project in self.server.call("GET", "/1.0/projects", {"recursion": "1"}).metadata:
+            # The others share the images of the default project.
+            if project["config"].get("features.images") == "true":
+                images = Store(self.server, project["name"]).contents().images
+                found += [{**image.raw, "project": project["name"]} for image in images]
+        return _sorted_contents(found)
+
+    def current_image(self, fingerprint: str) -> Image:
+        """One image as it is now. Raises ConflictError if it is gone."""
+        return self._read(fingerprint)[0]
+
+    def require_write_access(self) -> None:
+        """Check that this client may write here. Raises AuthenticationError, OptionError."""
+        self.server.require_trust()
+        if not self.server.transport.is_local:
+            self._require_project()
+
+    def require_valid_aliases(self, aliases: Iterable[str]) -> None:
+        """Check that the server takes these names for new aliases. Raises OptionError."""
+        for name in aliases:
+            fault = self.server.dialect.why_invalid_alias(name)
+            if fault:
+                raise OptionError(f"{self.server.address} takes no alias {name!r}: {fault}")
+
+    def require_profiles_and_visibility(self, profiles: tuple[str, ...], public: bool) -> None:
+        """Check that there are these profiles, and that an image here can be ``public``. Raises OptionError."""
+        if profiles:
+            listed = self.server.call(
+                "GET", "/1.0/profiles", {**self._query, "recursion": "1"}
+            ).metadata
+            known = sorted(profile["name"] for profile in listed)
+            for missing in sorted(set(profiles) - set(known)):
+                raise OptionError(
+                    f"project {self.project} on {self.server.address} has no profile {missing}",
+                    f"It has: {', '.join(known)}.",
+                )
+        if (
+            public
+            and self.project != "default"
+            and self.server.dialect.supports("public_in_default_only")
+        ):
+            raise OptionError(
+                f"{self.server.address} lets images be public in its project default only",
+                f"Leave out public for project {self.project}.",
+            )
+
+    def upload(self, body: Body | Stream, fingerprint: str | None) -> str:
+        """Upload an image and return the fingerprint that the server found. Raises ConflictError if it was there.
+
+        With ``fingerprint`` the server refuses anything else. Properties are not sent along: LXD dies of them when
+        the image's metadata has none (``lxd/images.go``, getImgPostInfo).
+        """
+        headers = {self.server.dialect.header("fingerprint"): fingerprint} if fingerprint else {}
+        try:
+            ended = self.server.run("POST", "/1.0/images", self._query, body=body, headers=headers)
+        except OperationFailed as error:
+            if self.server.dialect.is_already_exists(error.err):
+                raise ConflictError(f"{self} got the image from somebody else") from error
+            raise
+        return str(ended["metadata"]["fingerprint"])
+
+    def pull(self, source: Mapping[str, Any]) -> tuple[str, int]:
+        """Have the server fetch an image; the fingerprint that it got, and how many bytes it fetched for that.
+
+        ``source`` as in ``POST /1.0/images``. Nothing but the source is asked for: if the store has the image, a
+        server would overwrite all of its attributes as soon as one is named (``lxd/images.go``, imgPostRemoteInfo).
+        """
+        source = {"type": "image", "mode": "pull", **source}
+        ended = self.server.run("POST", "/1.0/images", self._query, {"source": source})
+        image = self.current_image(ended["metadata"]["fingerprint"])
+        fetched = image.uploaded_at >= parse_time(ended["created_at"])
+        return image.fingerprint, image.size if fetched else 0
+
+    def update_image(
+        self, fingerprint: str, changes_for: Callable[[Image], Mapping[str, Any]]
+    ) -> None:
+        """Set the attributes that ``changes_for`` names, given the image as it is; all others stay.
+
+        Raises ConflictError.
+
+        A PUT replaces the whole (a PATCH ignores profiles and expiry), so what is not named is sent as it was read.
+        """
+        image, etag = self._read(fingerprint)
+        changes = changes_for(image)
+        if all(image.attributes[name] == value for name, value in changes.items()):
+            return
+        whole = {name: image.raw.get(name) for name in image.attributes}
+        whole.update(
+            (
+                name,
+                format_time(value)
+                if name == "expires_at"
+                else list(value)
+                if name == "profiles"
+                else value,
+            )
+            for name, value in changes.items()
+        )
+        self._write("PUT", url_path("/1.0/images/{}", fingerprint), whole, etag)
+
+    def delete_image(self, fingerprint: str) -> None:
+        """Delete an image and its aliases. That it is gone already is fine."""
+        try:
+            self.server.run("DELETE", url_path("/1.0/images/{}", fingerprint), self._query)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        except OperationFailed:
+            # Somebody else was quicker, after the server had taken the request: it has no code for that.
+            if self.has_image(fingerprint):
+                raise
+
+    def delete_if_unaliased(self, fingerprint: str) -> None:
+        """Delete an image that has no alias. Raises ConflictError if it has one (again)."""
+        if self.current_image(fingerprint).aliases:
+            raise ConflictError(f"the image {short_fingerprint(fingerprint)} has got an alias")
+        self.delete_image(fingerprint)
+
+    def add_alias(self, name: str, fingerprint: str, description: str = "") -> None:
+        """Make an alias. Raises ConflictError if there is one by now, or the image is gone."""
+        asked = {"name": name, "target": fingerprint, "description": description}
+        self._write("POST", "/1.0/images/aliases", asked)
+
+    def move_alias(
+        self, name: str, fingerprint: str, holder: str, description: str | None = None
+    ) -> None:
+        """Point an alias from the image ``holder`` to another, in one step: no reader finds it missing.
+
+        Its description stays, unless another is given. A PUT, since a PATCH hangs for half a minute on LXD 5.0
+        (``lxd/images.go``, imageAliasPatch). Raises ConflictError if it points elsewhere by now, or the image is gone.
+        """
+        alias, etag = self._read_alias(name, holder)
+        kept = alias.get("description") or ""
+        changed = {
+            "description": kept if description is None else description,
+            "target": fingerprint,
+        }
+        self._write("PUT", url_path("/1.0/images/aliases/{}", name), changed, etag)
+
+    def rename_alias(self, name: str, new_name: str, holder: str) -> None:
+        """Rename an alias of the image ``holder``: make the new one, unless that is done, and remove the old one.
+
+        At no moment neither exists. (LXD 5.0 has a call for it, which keeps everybody waiting for ten seconds.)
+        Raises ConflictError if the old alias points elsewhere by now, or the new one is of another image.
+        """
+        alias = self._read_alias(name, holder)[0]
+        try:
+            self.add_alias(new_name, holder, alias.get("description") or "")
+        except ConflictError:
+            self._read_alias(new_name, holder)
+        self.remove_alias(name, holder)
+
+    def remove_alias(self, name: str, holder: str) -> None:
+        """Remove an alias from the image ``holder``. Raises ConflictError if it points elsewhere by now."""
+        etag = self._read_alias(name, holder)[1]
+        self._write("DELETE", url_path("/1.0/images/aliases/{}", name), None, etag)
+
+    def get_alias(self, name: str) -> tuple[str, str] | None:
+        """The fingerprint behind an alias, and the type of that image; None if this client can see no such alias."""
+        try:
+            alias = self.server.call("GET", url_path("/1.0/images/aliases/{}", name), self._query)
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            return None
+        with self.server.validating_response("an alias"):
+            return alias.metadata["target"], alias.metadata.get("type") or CONTAINER
+
+    def get_image(self, digits: str) -> Image:
+        """The image with this fingerprint, or with one that begins so. Raises ImageNotFound."""
+        path = url_path("/1.0/images/{}", digits)
+        try:
+            image = self.server.call("GET", path, self._query).metadata
+        except ApiError as error:
+            if error.status in (403, 404):
+                raise self.image_not_found(digits) from error
+            if self.server.dialect.is_ambiguous_prefix(error.reason):
+                raise ImageNotFound(
+                    f"{self} has several images whose fingerprints begin with {digits}",
+                    "Give more digits.",
+                ) from error
+            raise
+        with self.server.validating_response("an image"):
+            return Image.parse(image)
+
+    def images_of_registry(self, registry: str) -> list[Image]:
+        """What an image registry of this server offers (``client/lxd_image_registries.go``). Raises OptionError."""
+        if not self.server.dialect.supports("has_image_registries"):
+            raise OptionError(
+                f"{self.server.address} has no image registries",
+                "They come with the API extension image_registries. Use source_server or source_remote.",
+            )
+        path = url_path("/1.0/image-registries/{}/images", registry)
+        try:
+            images = self.server.call("GET", path).metadata
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise OptionError(f"{self.server.address} has no image registry {registry}") from error
+        return [Image.parse(image) for image in images]
+
+    def has_image(self, fingerprint: str) -> bool:
+        """Whether this image is in the store now."""
+        try:
+            self.get_image(fingerprint)
+        except ImageNotFound:
+            return False
+        return True
+
+    def image_not_found(self, name: str) -> ImageNotFound:
+        """What to raise when there is no such image for us to see."""
+        public = "" if self.server.is_trusted else "public "
+        return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}"))
+
+    def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
+        """The image's file, or a form with its two files, as an answer whose body is still to be read.
+
+        The same body, with its content type, is what ``POST /1.0/images`` takes.
+        """
+        return self.server.stream(
+            url_path("/1.0/images/{}/export", fingerprint), self._query, headers
+        )
+
+    def export_secret(self, fingerprint: str) -> ContextManager[str]:
+        """A key with which somebody else can fetch a private image, for as long as the context lasts."""
+        path = url_path("/1.0/images/{}/secret", fingerprint)
+        return self._secret_of(self.server.call("POST", path, self._query).metadata)
+
+    def push_secret(self, image: Image) -> ContextManager[str]:
+        """A key with which another server can put this image here, for as long as the context lasts."""
+        source = {"type": "image", "mode": "push", "fingerprint": image.fingerprint}
+        asked = {"source": source, "properties": dict(image.properties)}
+        return self._secret_of(self.server.call("POST", "/1.0/images", self._query, asked).metadata)
+
+    def push(self, fingerprint: str, invitation: Mapping[str, Any]) -> None:
+        """Send an image to the server that issued the invitation (``shared/api/image.go``, ImageExportPost)."""
+        path = url_path("/1.0/images/{}/export", fingerprint)
+        self.server.run("POST", path, self._query, dict(invitation))
+
+    @contextmanager
+    def _secret_of(self, operation: Mapping[str, Any]) -> Iterator[str]:
+        """The secret of a token. It would live on, so it is withdrawn, be it used or not."""
+        path = url_path("/1.0/operations/{}", operation["id"])
+        try:
+            yield operation["metadata"]["secret"]
+        except BaseException:
+            with suppress(ImageStoreError):
+                # What went wrong before is what has to be told.
+                self.server.cancel(path, self._query)
+            raise
+        with suppress(ApiError):
+            # It was used, and so is gone.
+            self.server.cancel(path, self._query)
+
+    def _read(self, fingerprint: str) -> tuple[Image, str | None]:
+        answer = self._get(
+            url_path("/1.0/images/{}", fingerprint),
+            f"the image {short_fingerprint(fingerprint)} is gone",
+        )
+        return Image.parse(answer.metadata), answer.etag
+
+    def _read_alias(self, name: str, holder: str) -> tuple[Mapping[str, Any], str | None]:
+        answer = self._get(url_path("/1.0/images/aliases/{}", name), f"the alias {name} is gone")
+        if answer.metadata["target"] != holder:
+            raise ConflictError(f"the alias {name} was pointed to another image")
+        return answer.metadata, answer.etag
+
+    def _get(self, path: str, gone: str) -> ApiResponse:
+        try:
+            return self.server.call("GET", path, self._query)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise ConflictError(gone) from error
+
+    def _write(self, method: str, path: str, json: Any, etag: str | None = None) -> None:
+        try:
+            self.server.call(
+                method, path, self._query, json, headers={"If-Match": etag} if etag else None
+            )
+        except ApiError as error:
+            # Not found, in conflict with another, changed since it was read.
+            if error.status not in (404, 409, 412):
+                raise
+            raise ConflictError(error.message) from error
+
+    def _require_project(self) -> None:
+        try:
+            self.server.call("GET", url_path("/1.0/projects/{}", self.project))
+        except ApiError as error:
+            if error.status == 404:
+                raise self._no_project() from error
+            if error.status != 403:
+                raise
+            raise OptionError(
+                f"{self.server.address} does not let this client use the project {self.project}",
+                "Its certificate may be restricted to other projects.",
+            ) from error
+
+    def _no_project(self) -> OptionError:
+        return OptionError(
+            f"{self.server.address} has no project {self.project}, or this client may not see it",
+            "Create it first, or correct the option project.",
+        )
+
+
+def _sorted_contents(images: Iterable[Mapping[str, Any]]) -> Contents:
+    """The images of an answer by project and fingerprint: Incus lists them in another order each time."""
+    by_name = sorted(images, key=lambda image: (image.get("project", ""), image["fingerprint"]))
+    return Contents(tuple(Image.parse(image) for image in by_name))
+
+
+class _ListThread(threading.Thread):
+    """A look at a store in a thread of its own."""
+
+    def __init__(self, look: Callable[[], Contents]) -> None:
+        super().__init__(daemon=True)
+        self._list = look
+        self._seen = Contents()
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Look. (Called by the thread.)"""
+        try:
+            self._seen = self._list()
+        except BaseException as error:
+            # Whatever it is, it is for who asks for the result.
+            self._error = error
+
+    def result(self) -> Contents:
+        """What was seen. Raises what went wrong."""
+        self.join()
+        if self._error:
+            raise self._error
+        return self._seen

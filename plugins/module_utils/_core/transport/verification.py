@@ -1,0 +1,138 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who is who over TLS: what a server must prove, who we are, and the PEM files that say so."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import FileError
+from .causes import error_text
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a TLS server must prove.
+
+    One of: ``cert_file``, a PEM file with the server's own certificate (then its name does not matter) or that of an
+    authority which signed it; ``fingerprint``, the SHA-256 of the certificate in hex; or, with ``validate``, a
+    certificate that the system's authorities have signed. ``option`` is the beginning of the options that say so
+    (``server_cert``, ``source_cert``, …), for messages; with ``takes_pin`` there is one that ends in ``_fingerprint``.
+    """
+
+    cert_file: str | None = None
+    fingerprint: str | None = None
+    validate: bool = True
+    option: str = "server_cert"
+    takes_pin: bool = True
+
+    def certificate_for_peer(self, shown: bytes | None) -> str | None:
+        """The certificate, as PEM, by which another client of that server can know it; None if it needs none.
+
+        ``shown`` is the one that the server has shown us, as DER.
+        """
+        if self.cert_file:
+            return _read(self.cert_file)
+        if shown and (self.fingerprint or not self.validate):
+            return ssl.DER_cert_to_PEM_cert(shown)
+        return None
+
+
+@dataclass(frozen=True)
+class ClientCertificate:
+    """The TLS client certificate and its key, as paths of PEM files."""
+
+    cert: str
+    key: str
+
+
+def pinning_context() -> ssl.SSLContext:
+    """A context that takes a server's own certificate, signed by whomever, for an authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    # ssl.VERIFY_X509_PARTIAL_CHAIN, which Python names from 3.10 on.
+    context.verify_flags |= 0x80000
+    return context
+
+
+def certificate_matches(certificate: Any, host: str) -> bool:
+    """Whether a certificate (as ``getpeercert()`` returns it) is for this host."""
+    # Python had this until 3.11; urllib3 keeps it, in one place or the other.
+    try:
+        from urllib3.util.ssl_match_hostname import CertificateError, match_hostname
+    except ImportError:
+        from urllib3.packages.ssl_match_hostname import CertificateError, match_hostname  # type: ignore
+    try:
+        match_hostname(certificate, host.strip("[]"))
+    except CertificateError:
+        return False
+    return True
+
+
+def system_authorities() -> str | bool:
+    """Where this system keeps the authorities it trusts; requests would take its own bundle."""
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or True
+
+
+def certificates(path: str) -> list[bytes]:
+    """The certificates of a PEM file, as DER; what is in them is not looked at. Raises FileError."""
+    blocks = _read(path).split("-----BEGIN CERTIFICATE-----")[1:]
+    end = "-----END CERTIFICATE-----"
+    try:
+        return [
+            ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE-----{block.split(end)[0]}{end}")
+            for block in blocks
+        ]
+    except ValueError as error:
+        raise FileError(f"{path} is not a certificate in PEM form: {error}") from error
+
+
+def require_certificates(path: str, role: str) -> None:
+    """Raises FileError unless this file can be read and holds certificates in PEM form."""
+    _require_pem(path, role)
+    try:
+        if not certificates(path):
+            raise FileError(f"{path}, given as the {role}, has no certificate in it")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise FileError(f"{path}, given as the {role}, is damaged") from error
+
+
+def require_pair(identity: ClientCertificate) -> None:
+    """Raises FileError unless these are a certificate and its key, which takes no password."""
+    cert, key = identity.cert, identity.key
+    require_certificates(cert, "client certificate")
+    _require_pem(key, "key of the client certificate")
+
+    def no_password() -> str:
+        raise FileError(
+            f"{key}, given as the key of the client certificate, is encrypted",
+            f"Give a copy without a password, as openssl pkey -in {key} writes it.",
+        )
+
+    try:
+        # Python would have OpenSSL ask a person for it.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, no_password)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise FileError(f"{key} is not the key of the client certificate {cert}") from error
+        raise FileError(f"{key}, given as the key of the client certificate, is none") from error
+
+
+def _require_pem(path: str, role: str) -> None:
+    try:
+        text = _read(path)
+    except OSError as error:
+        raise FileError(f"cannot read {path}, the {role}: {error_text(error)}") from error
+    if "-----BEGIN " not in text:
+        raise FileError(f"{path}, given as the {role}, is not in PEM form")
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()

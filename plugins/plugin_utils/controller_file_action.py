@@ -1,0 +1,59 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the action plugins share: they let the module run, perhaps more than once, and in the end in the background.
+
+Private to the collection.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+
+
+class ControllerFileAction(ActionBase):
+    """The controller's half of a module that takes files which may be here."""
+
+    TRANSFERS_FILES = True
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        self._supports_check_mode = True
+        self._supports_async = True
+        super().run(tmp, task_vars)
+        self._vars = task_vars or {}
+        answer: dict[str, Any] = {}
+        try:
+            answer = self._run_task()
+        finally:
+            if self._task.async_val and "ansible_job_id" not in answer:
+                # Ansible leaves this to the job in the background, and there is none.
+                controller_files.remove(self)
+        return answer
+
+    @abstractmethod
+    def _run_task(self) -> dict[str, Any]:
+        """Do the task; its result."""
+
+    @property
+    def _in_background(self) -> bool:
+        return bool(self._task.async_val)
+
+    def _run_module(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What the module says, with these options over those of the task."""
+        args = {**self._task.args, **options}
+        return dict(self._execute_module(module_args=args, task_vars=self._vars))
+
+    def _run_final(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The same, for the last time, and in the background if that is wanted."""
+        args = {**self._task.args, **options}
+        answer = self._execute_module(
+            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
+        )
+        return dict(answer)

@@ -1,0 +1,112 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Processes for modules, in no time: one that has imported all they need, and forks for each of them.
+
+Run as a program it is that process. It takes its orders over the socket which is its standard input: a module's name,
+options and environment, with the file that its output is to go to. A module finds itself in a process of its own, as
+it does on a managed host; it only did not have to be compiled for that. (The integration targets send them in full.)
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NoReturn
+
+PLUGINS = "ansible_collections.imagestore.lxd.plugins"
+LARGEST_ORDER = 1 << 20
+
+
+class ModuleForkServer:
+    """The process that forks, seen from the tests."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, __file__]
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL
+            )
+        atexit.register(self.close)
+
+    def start(self, module: str, params: Mapping[str, Any], output: int) -> int:
+        """Start a module; its process id. Output and errors go to the file with that descriptor."""
+        order = json.dumps([module, {"ANSIBLE_MODULE_ARGS": params}, dict(os.environ)]).encode()
+        socket.send_fds(self._socket, [order], [output])
+        return int(self._socket.recv(32))
+
+    def close(self) -> None:
+        """End it. Modules that are at work go on."""
+        self._socket.close()
+        self._process.wait()
+
+
+@cache
+def module_forkserver() -> ModuleForkServer:
+    """The one of this program."""
+    return ModuleForkServer()
+
+
+def _serve(orders: socket.socket) -> None:
+    _import_everything()
+    # Nobody waits for the children: whoever reads their output knows when they are done.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        order, files, _flags, _address = socket.recv_fds(orders, LARGEST_ORDER, 1)
+        if not order:
+            return
+        pid = os.fork()
+        if pid == 0:
+            _be_module(json.loads(order), files[0])
+        os.close(files[0])
+        orders.send(str(pid).encode())
+
+
+def _import_everything() -> None:
+    import requests  # noqa: F401
+
+    for folder in ("module_utils", "modules"):
+        package = importlib.import_module(f"{PLUGINS}.{folder}")
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
+
+
+def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -> NoReturn:
+    name, arguments, environment = order
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(environment)
+    # A module that nobody has wrapped reads its options from there.
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, LARGEST_ORDER)  # nobody reads yet
+    os.write(writing, json.dumps(arguments).encode())
+    os.close(writing)
+    for number, file in enumerate((reading, output, output)):
+        os.dup2(file, number)
+    try:
+        sys.modules[name].main()
+    except SystemExit:
+        # Modules end so, with whatever result.
+        pass
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=os.dup(0)))

@@ -1,0 +1,171 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import shutil
+import subprocess
+import tarfile
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.archive_scan import (
+    SCAN_LIMIT,
+    detect_image_type,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.file_kinds import (
+    file_kind,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
+
+METADATA = b"architecture: x86_64\ncreation_date: 1700000000\n"
+CONTAINER = {"metadata.yaml": METADATA, "rootfs/etc/hostname": b"x"}
+MACHINE = {"metadata.yaml": METADATA, "rootfs.img": b"QFI"}
+ROOT = {"./bin/sh": b"x", "./etc/passwd": b"x", "./usr/bin/env": b"x"}
+
+
+def zstd(content):
+    return subprocess.run(["zstd", "-qc"], input=content, stdout=subprocess.PIPE, check=True).stdout
+
+
+PACKERS = {
+    "tar": bytes,
+    "gz": gzip.compress,
+    "xz": lzma.compress,
+    "lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE),
+    "bz2": bz2.compress,
+}
+if shutil.which("zstd"):
+    PACKERS["zst"] = zstd
+
+
+def tar(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def look(tmp_path):
+    """Inspect files with these contents: one, or metadata and rootfs."""
+
+    def inspected(*contents):
+        paths = []
+        for number, content in enumerate(contents):
+            path = tmp_path / f"file{number}"
+            path.write_bytes(content)
+            paths.append(str(path))
+        with ImageFiles(*paths) as files:
+            return detect_image_type(files)
+
+    return inspected
+
+
+class TestAUnifiedImage:
+    @pytest.mark.parametrize("packed", PACKERS)
+    @pytest.mark.parametrize(
+        ("members", "meant"), [(CONTAINER, "container"), (MACHINE, "virtual-machine")]
+    )
+    def test_shows_its_type_in_every_format(self, look, packed, members, meant):
+        assert look(PACKERS[packed](tar(members))) == meant
+
+    def test_may_have_its_names_begin_with_a_dot(self, look):
+        dotted = {f"./{name}": content for name, content in CONTAINER.items()}
+        assert look(tar(dotted)) == "container"
+
+    def test_may_have_its_metadata_last(self, look):
+        assert look(tar(dict(reversed(list(CONTAINER.items()))))) == "container"
+
+    def test_with_its_metadata_far_behind_is_left_to_the_server(self, look):
+        far = {"rootfs/large": bytes(2 * SCAN_LIMIT), "metadata.yaml": b"architecture: none"}
+        assert look(tar(far)) == "container"
+
+    @pytest.mark.parametrize(
+        ("content", "seems"),
+        [
+            (b"<!DOCTYPE html><title>Not found</title>", "an HTML page"),
+            (b"\n <html><body>", "an HTML page"),
+            (b"PK\x03\x04rest", "a zip file"),
+            (b"QFI\xfb\0\0\0\3", "a qcow2 disk"),
+            (b"\x7fELF\2\1", "a program"),
+            (b"$ANSIBLE_VAULT;1.1;AES256\n33", "encrypted with Ansible Vault"),
+            (b"Not found\n", "plain text"),
+            (b"\0\1\2\3", "data of a kind that LXD does not know"),
+        ],
+    )
+    def test_is_not_what_looks_otherwise(self, look, content, seems):
+        with pytest.raises(FileError, match=f"is {seems}, not a unified image"):
+            look(content)
+
+    def test_is_no_root_file_system_alone(self, look):
+        with pytest.raises(FileError, match="looks like a root file system alone"):
+            look(gzip.compress(tar(ROOT)))
+
+    def test_is_no_root_file_system_alone_however_large(self, look):
+        with pytest.raises(FileError, match="looks like a root file system alone"):
+            look(tar({**ROOT, "./var/large": bytes(SCAN_LIMIT + 1)}))
+
+    def test_is_no_archive_of_anything(self, look):
+        with pytest.raises(FileError, match=r"has no metadata\.yaml in it"):
+            look(tar({"readme": b"x"}))
+
+    def test_is_more_than_the_metadata_of_a_split_one(self, look):
+        with pytest.raises(FileError, match="give both, as metadata and rootfs"):
+            look(tar({"metadata.yaml": METADATA}))
+
+    @pytest.mark.parametrize("packed", [name for name in PACKERS if name != "tar"])
+    def test_that_was_cut_short_is_damaged(self, look, packed):
+        whole = PACKERS[packed](tar({**CONTAINER, "metadata.yaml": METADATA + bytes(3000)}))
+        with pytest.raises(FileError, match="is damaged"):
+            look(whole[: len(whole) // 2])
+
+    @pytest.mark.parametrize(
+        ("metadata", "reason"),
+        [
+            (b"creation_date: 1", "names no architecture"),
+            (b"architecture: z80\ncreation_date: 1", "architecture z80, which LXD does not know"),
+            (b"architecture: x86_64", "has no creation_date"),
+            (b"architecture: x86_64\ncreation_date: today", "has no creation_date"),
+            (b"just words", "is no mapping"),
+            (b"a: {", "is no YAML"),
+        ],
+    )
+    def test_needs_the_metadata_that_lxd_needs(self, look, metadata, reason):
+        with pytest.raises(FileError, match=reason):
+            look(tar({**CONTAINER, "metadata.yaml": metadata}))
+
+
+class TestASplitImage:
+    def test_is_a_containers_by_its_root(self, look):
+        assert look(tar({"metadata.yaml": METADATA}), b"hsqs".ljust(600)) == "container"
+        assert look(tar({"metadata.yaml": METADATA}), tar(ROOT)) == "container"
+
+    def test_is_a_virtual_machines_by_its_disk(self, look):
+        assert look(tar({"metadata.yaml": METADATA}), b"QFI\xfb") == "virtual-machine"
+
+    def test_needs_an_archive_as_metadata(self, look):
+        with pytest.raises(FileError, match="given as metadata, is plain text"):
+            look(METADATA, tar(ROOT))
+
+    def test_needs_metadata_in_that_archive(self, look):
+        with pytest.raises(FileError, match="Were the two files swapped"):
+            look(tar(ROOT), tar({"metadata.yaml": METADATA}))
+
+    def test_needs_a_root_that_can_be_one(self, look):
+        with pytest.raises(FileError, match="given as rootfs, is an HTML page"):
+            look(tar({"metadata.yaml": METADATA}), b"<html>")
+
+
+def test_kinds_are_told_by_their_first_bytes():
+    assert file_kind(tar(CONTAINER)[:512]) == "tar"
+    assert file_kind(b"hsqs") == "squashfs"
+    assert file_kind("größer".encode()) == "text"

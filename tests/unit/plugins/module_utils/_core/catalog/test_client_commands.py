@@ -1,0 +1,182 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import yaml
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.client_commands import (
+    ANSIBLE,
+    INCUS,
+    LXD,
+    ClientCommands,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import (
+    Part,
+    Product,
+    Version,
+)
+
+SITE = "https://images.example.com"
+CONTAINER, VM = "container", "virtual-machine"
+FILE = "a" * 64
+UNIFIED = (Part(FILE, 1000, "tar.xz"),)
+SPLIT = (Part("b" * 64, 10, "tar.xz"), Part("c" * 64, 1000, "squashfs"))
+
+
+def product(kind=CONTAINER, parts=UNIFIED, architecture="x86_64", name="web"):
+    return Product(
+        name, kind, architecture, versions=(Version("20261124", "f" * 64, 1795500000, parts),)
+    )
+
+
+def commands(*products, others=(), site=SITE):
+    return ClientCommands(site).commands(products, [*products, *others])
+
+
+def texts(*products, tool=LXD, **more):
+    return [command.text for command in commands(*products, **more) if command.tool == tool]
+
+
+def options(*products, **more):
+    """What the tasks say: the module without its collection, and its options."""
+    (tasks,) = (yaml.safe_load(text) for text in texts(*products, tool=ANSIBLE, **more))
+    ((module, given),) = ((key, value) for key, value in tasks[0].items() if key != "name")
+    return module, given
+
+
+COPY = "lxc image copy images.example.com:web local: --alias web"
+IMPORT = f"lxc image import {SITE}/images/web --alias web"
+COPY_TASK = {
+    "image": "web",
+    "source_server": SITE,
+    "source_protocol": "simplestreams",
+    "aliases": ["web"],
+}
+
+
+class TestEachKind:
+    def test_a_split_container_comes_from_the_remote_only(self):
+        assert texts(product(parts=SPLIT)) == [COPY]
+        assert options(product(parts=SPLIT)) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
+
+    def test_a_unified_container_comes_both_ways(self):
+        assert texts(product()) == [COPY, IMPORT]
+        assert options(product()) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
+
+    def test_a_split_virtual_machine_comes_from_the_remote_only(self):
+        vm = product(VM, SPLIT)
+        assert texts(vm) == [f"{COPY} --vm"]
+        assert options(vm)[1] == {**COPY_TASK, "image_type": VM}
+
+    def test_a_unified_virtual_machine_comes_by_its_address_only(self):
+        vm = product(VM)
+        assert texts(vm) == [IMPORT]
+        assert options(vm) == (
+            "imagestore.lxd.lxd_image_import",
+            {"url": f"{SITE}/images/web", "aliases": ["web"]},
+        )
+
+    def test_a_unified_virtual_machine_behind_a_unified_container_comes_as_a_file(self):
+        vm = product(VM)
+        file = f"{FILE}.tar.xz"
+        assert texts(vm, others=[product()]) == [
+            f"curl -fO {SITE}/files/{file}\nlxc image import {file} --alias web"
+        ]
+        assert options(vm, others=[product()]) == (
+            "imagestore.lxd.lxd_image_import",
+            {"url": f"{SITE}/files/{file}", "fingerprint": "f" * 64, "aliases": ["web"]},
+        )
+
+    @pytest.mark.parametrize(
+        "other", [product(parts=SPLIT), product(architecture="aarch64")], ids=["split", "elsewhere"]
+    )
+    def test_other_containers_are_not_in_its_way(self, other):
+        assert texts(product(VM), others=[other]) == [IMPORT]
+
+    def test_incus_takes_the_same_as_lxd(self):
+        many = [product(), product(parts=SPLIT, architecture="aarch64")]
+        assert texts(*many, tool=INCUS) == [
+            text.replace("lxc ", "incus ") for text in texts(*many, tool=LXD)
+        ]
+
+    def test_the_newest_version_decides(self):
+        versions = (
+            Version("20261124", "f" * 64, 0, SPLIT),
+            Version("20261123", "e" * 64, 0, UNIFIED),
+        )
+        assert texts(Product("web", CONTAINER, "x86_64", versions=versions)) == [COPY]
+
+
+class TestSeveralArchitectures:
+    def test_one_command_is_for_all(self):
+        both = [product(), product(architecture="aarch64")]
+        assert [(one.way, one.text) for one in commands(*both) if one.tool == LXD] == [
+            ("From the remote", COPY),
+            ("By its address", IMPORT),
+        ]
+
+    def test_one_that_is_not_for_all_says_so(self):
+        both = [product(VM), product(VM, SPLIT, "aarch64")]
+        assert [(one.way, one.text) for one in commands(*both) if one.tool == LXD] == [
+            ("From the remote, aarch64 only", f"{COPY} --vm"),
+            ("By its address, x86_64 only", IMPORT),
+        ]
+
+    def test_files_are_each_for_one(self):
+        both = [product(VM), product(VM, architecture="aarch64")]
+        containers = [product(), product(architecture="aarch64")]
+        ways = [one.way for one in commands(*both, others=containers) if one.tool == LXD]
+        assert ways == ["As a file, x86_64 only", "As a file, aarch64 only"]
+
+
+class TestQuoting:
+    @pytest.mark.parametrize("name", ["3.20", "true", "No", "1e3", "-", "_x", "+1", "debian/12"])
+    def test_yaml_takes_names_as_texts(self, name):
+        given = options(product(name=name))[1]
+        assert (given["image"], given["aliases"]) == (name, [name])
+
+    def test_names_that_need_no_quotes_have_none(self):
+        assert "image: debian/12\n" in texts(product(name="debian/12"), tool=ANSIBLE)[0]
+        assert (
+            f"source_server: {SITE}:8443/a\n"
+            in texts(product(), tool=ANSIBLE, site=f"{SITE}:8443/a")[0]
+        )
+
+    @pytest.mark.parametrize("site", ["https://h/a b", "https://h/'$(id)'", 'https://h/"#: ü'])
+    def test_an_odd_address_stays_one_word(self, site):
+        assert options(product(), site=site)[1]["source_server"] == site
+        (_as_remote, by_address) = texts(product(), site=site)
+        assert shlex.split(by_address) == [
+            *("lxc", "image", "import"),
+            *(f"{site}/images/web", "--alias", "web"),
+        ]
+        assert shlex.split(ClientCommands(site).first()[0].text)[4] == site
+
+
+class TestTheRemote:
+    def test_is_added_once(self):
+        assert [(one.tool, one.text) for one in ClientCommands(f"{SITE}/lxd").first()] == [
+            (tool, f"{program} remote add images.example.com {SITE}/lxd --protocol=simplestreams")
+            for tool, program in ((LXD, "lxc"), (INCUS, "incus"))
+        ]
+
+    @pytest.mark.parametrize(
+        ("site", "name"),
+        [
+            ("https://Images.example.com:8443/a", "images.example.com"),
+            ("https://192.0.2.7", "192.0.2.7"),
+            ("https://[2001:db8::7]:8443", "2001-db8-7"),
+            ("https://images", "images-server"),
+            ("https://local", "local-server"),
+            ("https://ubuntu", "ubuntu-server"),
+            ("https://user:secret@h", "h"),
+            ("https://[", "image-server"),
+            ("", "image-server"),
+        ],
+    )
+    def test_has_a_name_that_clients_take(self, site, name):
+        assert ClientCommands(site).remote == name

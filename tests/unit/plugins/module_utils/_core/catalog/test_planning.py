@@ -1,0 +1,213 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_info import (
+    ImageInfo,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.entries import (
+    Given,
+    Publication,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.planning import (
+    CatalogPolicy,
+    needed,
+    planned,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import Catalog
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    FileError,
+    OptionError,
+)
+
+NOW = 1_800_000_000
+
+
+def image(name, content, version="20260101", split=False, **given):
+    """An image to publish, whose content is one character."""
+    kind = given.pop("type", "container")
+    parts = (("0" * 64, 1, "tar"), (content * 64, 5, "squashfs"))
+    described = ImageInfo(
+        fingerprint=content * 64,
+        parts=parts if split else ((content * 64, 5, "tar"),),
+        type=kind,
+        architecture=given.pop("arch", "x86_64"),
+        created=1_700_000_000,
+        os="Alpine",
+    )
+    return Publication(Given(name=name, paths=("x",), version=version, **given), described)
+
+
+def gone(name, version=None, **given):
+    return Given(name=name, version=version, absent=True, **given)
+
+
+def plan(catalog, *images, rules=None, files=None, now=NOW):
+    publications = [one for one in images if isinstance(one, Publication)]
+    withdrawals = [one for one in images if isinstance(one, Given)]
+    there = list(catalog.parts) + list(catalog.leaving) if files is None else files
+    return planned(catalog, publications, withdrawals, rules or CatalogPolicy(), there, now)
+
+
+def made(*images, **how):
+    return plan(Catalog(), *images, **how).after
+
+
+def versions(catalog):
+    return {product.name: [one.name for one in product.versions] for product in catalog.products}
+
+
+class TestVersions:
+    def test_the_newest_comes_first_however_they_come(self):
+        catalog = made(image("web", "a", "20260101"), image("web", "b", "20260101_0001"))
+        assert versions(catalog) == {"web": ["20260101_0001", "20260101"]}
+
+    def test_more_than_are_kept_are_withdrawn(self):
+        catalog = made(image("web", "a", "20260101"), image("web", "b", "20260102"))
+        done = plan(catalog, image("web", "c", "20260103"))
+        assert done.actions == (
+            "publish web (container, x86_64) 20260103",
+            "withdraw web (container, x86_64) 20260101",
+        )
+
+    def test_are_kept_for_each_type_and_architecture(self):
+        catalog = made(
+            image("web", "a"),
+            image("web", "b", arch="aarch64"),
+            image("web", "c", type="virtual-machine"),
+            rules=CatalogPolicy(keep=1),
+        )
+        assert len(catalog.products) == 3
+
+    def test_the_same_again_changes_nothing(self):
+        catalog = made(image("web", "a"))
+        again = plan(catalog, image("web", "a"))
+        assert again.actions == ()
+        assert again.after == again.before
+
+    def test_the_same_version_with_other_content_is_an_error_that_names_both(self):
+        with pytest.raises(OptionError) as caught:
+            plan(made(image("web", "a")), image("web", "b"))
+        assert "a" * 64 in str(caught.value) and "b" * 64 in str(caught.value)
+
+    def test_the_newest_has_the_last_word_on_what_they_share(self):
+        catalog = made(
+            image("web", "b", "20260102", release="2"), image("web", "a", "20260101", release="1")
+        )
+        assert catalog.products[0].release == "2"
+
+    def test_one_is_named_by_the_date_in_the_image_where_nobody_names_it(self):
+        assert versions(made(image("web", "a", None))) == {"web": ["20231114_2213"]}
+
+
+class TestFilesThatAreNoLongerListed:
+    def test_stay_for_the_time_of_grace(self):
+        catalog = made(image("web", "a"))
+        withdrawn = plan(catalog, gone("web")).after
+        path = f"files/{'a' * 64}.tar"
+        assert withdrawn.leaving == {path: NOW}
+        assert plan(withdrawn, now=NOW + 7199).actions == ()
+        late = plan(withdrawn, now=NOW + 7200)
+        assert late.expired == (path,)
+        assert late.actions == (f"remove file {'a' * 12}",)
+        assert late.after.leaving == {}
+
+    def test_stay_if_another_image_has_them(self):
+        catalog = made(image("web", "a", split=True), image("box", "b", split=True))
+        left = plan(catalog, gone("web")).after
+        assert list(left.leaving) == [f"files/{'a' * 64}.squashfs"]
+
+    def test_are_listed_again_with_their_image(self):
+        catalog = plan(made(image("web", "a")), gone("web")).after
+        assert plan(catalog, image("web", "a")).after.leaving == {}
+
+    def test_leave_in_the_same_way_if_nobody_knows_them(self):
+        done = plan(Catalog(), files=["files/x.tar"])
+        assert done.notes == ("abandon file x.tar",)
+        assert done.after.leaving == {"files/x.tar": NOW}
+
+    def test_are_forgotten_once_they_are_gone(self):
+        catalog = Catalog(leaving={"files/x.tar": NOW - 10})
+        done = plan(catalog, rules=CatalogPolicy(grace=5), files=[])
+        assert done.actions == ()
+        assert done.after.leaving == {}
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "other",
+        [
+            image("box", "b", aliases=("web",)),
+            image("box", "b", aliases=("w",)),
+            image("WEB", "b"),
+            image("web/amd64", "b"),
+            image("box", "b", arch="aarch64", aliases=("w",)),
+        ],
+    )
+    def test_belong_to_one_image_only(self, other):
+        with pytest.raises(OptionError, match="is a name or alias of both"):
+            made(image("web", "a", aliases=("w",)), other)
+
+    def test_are_shared_by_all_architectures_and_types_of_one(self):
+        made(
+            image("web", "a", aliases=("w",)),
+            image("web", "b", arch="aarch64", aliases=("w",)),
+            image("web", "c", type="virtual-machine", aliases=("w",)),
+        )
+
+    def test_change_hands_within_one_task(self):
+        catalog = made(image("web", "a", aliases=("w",)))
+        after = plan(
+            catalog, image("web", "a", aliases=()), image("box", "b", aliases=("w",))
+        ).after
+        assert [product.aliases for product in after.products] == [("w",), ()]
+
+
+def test_purging_leaves_only_what_is_named():
+    catalog = made(image("web", "a"), image("box", "b"))
+    assert versions(plan(catalog, image("box", "b"), rules=CatalogPolicy(purge=True)).after) == {
+        "box": ["20260101"]
+    }
+    assert plan(catalog).after == catalog
+
+
+def test_what_is_missing_or_of_another_size_is_needed():
+    done = plan(Catalog(), image("web", "a"), image("box", "b"), image("sun", "c"))
+    a, b, c = (f"files/{content * 64}.tar" for content in "abc")
+    assert set(needed(done, {a: 5, b: 4, c: 5}, [])) == {b}
+    assert set(needed(done, {a: 5, b: 5, c: 5}, [c])) == {c}
+
+
+class TestTheRecord:
+    def test_is_read_as_it_was_written(self):
+        catalog = made(
+            image("web", "a", aliases=("w",), requirements={"secureboot": "false"}, split=True),
+            image("box", "b", type="virtual-machine"),
+        )
+        catalog = replace(catalog, leaving={"files/x": NOW})
+        assert Catalog.parse(catalog.text(), "x") == catalog
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "[]",
+            "{}",
+            "null",
+            '{"format": "imagestore.catalog:1"}',
+            '{"format": "imagestore.catalog:1", "products": [{}], "leaving": {}}',
+            '{"format": "imagestore.catalog:1", "products": [], "leaving": []}',
+        ],
+    )
+    def test_that_is_none_is_an_error(self, text):
+        with pytest.raises(FileError, match="no record of a catalogue"):
+            Catalog.parse(text, "/srv/catalog.json")
+
+    def test_of_another_format_is_an_error(self):
+        with pytest.raises(FileError, match=r"has the format 'imagestore\.catalog:9'"):
+            Catalog.parse('{"format": "imagestore.catalog:9"}', "/srv/catalog.json")

@@ -1,0 +1,124 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    ImageNotFound,
+    OptionError,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
+    Alias,
+    Contents,
+    Image,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.aliases import (
+    DesiredAlias,
+    plan_alias,
+)
+
+A, B = "a" * 64, "b" * 64
+
+
+def image(fingerprint, *aliases, image_type="container"):
+    named = tuple(Alias(name, f"about {name}") for name in aliases)
+    return Image(fingerprint, image_type, "x86_64", 1, named)
+
+
+STORE = Contents((image(A, "web", "app"), image(B, "vm", image_type="virtual-machine")))
+
+
+def desired_alias(name, **params):
+    unset = dict.fromkeys(("target", "description", "new_name"))
+    return DesiredAlias.parse({"name": name, "state": "present", **unset, **params})
+
+
+def actions_for(name, **params):
+    return list(plan_alias(STORE, desired_alias(name, **params)).actions)
+
+
+class TestAnAlias:
+    def test_that_is_as_asked_needs_nothing(self):
+        assert actions_for("web") == []
+        assert actions_for("web", target=A[:12]) == actions_for("web", target="app") == []
+        assert actions_for("web", description="about web") == []
+
+    def test_is_made(self):
+        assert actions_for("new", target="web") == ["add alias new"]
+
+    def test_is_moved_even_to_another_type(self):
+        assert actions_for("web", target=B[:12]) == ["move alias web"]
+
+    def test_is_described(self):
+        assert actions_for("web", description="x") == ["set description of alias web"]
+        assert actions_for("web", description="") == ["set description of alias web"]
+
+    def test_is_moved_and_described_in_one_step(self):
+        assert actions_for("web", target="vm", description="x") == ["move alias web"]
+
+    def test_is_renamed_and_then_it_has_been(self):
+        assert actions_for("web", new_name="www") == ["rename alias web to www"]
+        assert actions_for("gone", new_name="web") == []
+
+    def test_is_renamed_and_moved(self):
+        assert actions_for("web", new_name="www", target="vm") == [
+            "rename alias web to www",
+            "move alias www",
+        ]
+
+    def test_is_made_under_its_new_name_if_there_is_neither(self):
+        assert actions_for("old", new_name="new", target="web") == ["add alias new"]
+
+    def test_is_not_renamed_onto_another(self):
+        with pytest.raises(OptionError, match="web cannot become vm"):
+            actions_for("web", new_name="vm")
+
+    def test_whose_renaming_did_not_come_to_its_end_is_renamed(self):
+        assert actions_for("web", new_name="app") == ["rename alias web to app"]
+
+    def test_whose_new_name_is_there_already_is_described_as_that_is(self):
+        plan = plan_alias(STORE, desired_alias("web", new_name="app"))
+        assert plan.after["description"] == "about app"
+        assert actions_for("web", new_name="app", description="about web") == [
+            "rename alias web to app",
+            "set description of alias app",
+        ]
+
+    def test_goes_and_then_is_gone(self):
+        assert actions_for("web", state="absent") == ["remove alias web"]
+        assert actions_for("gone", state="absent") == []
+
+    def test_needs_a_target_to_come(self):
+        with pytest.raises(ImageNotFound, match="Give a target"):
+            actions_for("new")
+
+    def test_needs_a_target_that_exists(self):
+        with pytest.raises(ImageNotFound, match="there is no image nothing"):
+            actions_for("new", target="nothing")
+
+    @pytest.mark.parametrize("option", ["target", "description", "new_name"])
+    def test_that_goes_needs_no_more_options(self, option):
+        with pytest.raises(OptionError, match=f"{option} is of no use with state: absent"):
+            desired_alias("web", state="absent", **{option: "x"})
+
+    def test_needs_a_name(self):
+        with pytest.raises(OptionError, match="name is empty"):
+            desired_alias("")
+
+
+def test_the_diff_shows_the_alias_as_the_server_would():
+    plan = plan_alias(STORE, desired_alias("web", target="vm", new_name="www"))
+    assert plan.before == {
+        "name": "web",
+        "target": A,
+        "type": "container",
+        "description": "about web",
+    }
+    assert plan.after == {
+        "name": "www",
+        "target": B,
+        "type": "virtual-machine",
+        "description": "about web",
+    }

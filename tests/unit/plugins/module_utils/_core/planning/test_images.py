@@ -1,0 +1,337 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
+    NEVER,
+    Alias,
+    Contents,
+    Image,
+    Origin,
+    parse_time,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.desired_state import (
+    DesiredState,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.images import (
+    plan_absent,
+    plan_present,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.steps import (
+    DeleteReplaced,
+    MoveAlias,
+    SetAttributes,
+)
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def image(fingerprint=A, aliases=(), **more):
+    given = {"type": "container", "architecture": "x86_64", "size": 10, "profiles": ("default",)}
+    given.update(more)
+    return Image(fingerprint=fingerprint, aliases=tuple(map(Alias, aliases)), **given)
+
+
+class Upload:
+    """An offer; planning asks no more of one than this."""
+
+    actions = ("upload",)
+
+    def __init__(self, fingerprint=A, image_type="container", replaces=None):
+        self.fingerprint = fingerprint
+        self.type = image_type
+        self.replaces = replaces
+        self.route = "upload"
+        self.records_origin = False
+
+
+def desired_state(**params):
+    unset = dict.fromkeys(("aliases", "properties", "public", "profiles", "expires_at"))
+    switches = dict.fromkeys(("purge_aliases", "delete_replaced", "purge_properties"), False)
+    return DesiredState.parse({**unset, **switches, "alias_conflict": "move", **params})
+
+
+def actions_for(subject, desired, *others, done=()):
+    images = [subject, *others] if isinstance(subject, Image) else others
+    return list(plan_present(Contents(tuple(images)), subject, desired, done).actions)
+
+
+class TestAnImageThatIsThere:
+    def test_needs_nothing_if_nothing_is_asked_of_it(self):
+        assert actions_for(image(public=True, properties={"os": "x"}), desired_state()) == []
+
+    def test_needs_nothing_if_all_is_as_asked(self):
+        have = image(
+            aliases=["web", "old"],
+            public=True,
+            properties={"os": "x", "more": "y"},
+            profiles=("a", "b"),
+            expires_at=parse_time("2030-01-01"),
+        )
+        desired = desired_state(
+            aliases=["web"],
+            public=True,
+            properties={"os": "x"},
+            profiles=["b", "a"],
+            expires_at="2030-01-01T01:00:00+01:00",
+        )
+        assert actions_for(have, desired) == []
+
+    def test_gets_just_what_differs(self):
+        desired = desired_state(
+            public=True, properties={"os": "x"}, expires_at="2030-01-01", profiles=[]
+        )
+        have = image(public=True, properties={"os": "y"}, profiles=())
+        assert actions_for(have, desired) == ["set properties", "set expires_at"]
+
+    def test_keeps_properties_that_are_not_listed(self):
+        assert desired_state(properties={"os": "x"}).changes_for(
+            image(properties={"more": "y"})
+        ) == {"properties": {"more": "y", "os": "x"}}
+
+    def test_loses_a_property_with_an_empty_value(self):
+        have = image(properties={"os": "x", "more": "y"})
+        assert desired_state(properties={"os": ""}).changes_for(have)["properties"] == {"more": "y"}
+        assert (
+            actions_for(image(properties={"more": "y"}), desired_state(properties={"os": ""})) == []
+        )
+
+    def test_loses_properties_that_are_not_listed_only_on_demand(self):
+        desired = desired_state(properties={"os": "x"}, purge_properties=True)
+        assert desired.changes_for(image(properties={"more": "y"}))["properties"] == {"os": "x"}
+
+    def test_keeps_this_collections_own_notes_even_then(self):
+        desired = desired_state(properties={}, purge_properties=True)
+        have = image(properties={"imagestore.archive": "1"})
+        assert actions_for(have, desired) == []
+
+    def test_can_lose_its_expiry(self):
+        have = image(expires_at=parse_time("2030-01-01"))
+        assert actions_for(have, desired_state(expires_at="never")) == ["set expires_at"]
+        assert actions_for(image(expires_at=NEVER), desired_state(expires_at="never")) == []
+
+
+class TestAnImageYetToCome:
+    def test_has_all_set_that_is_asked_even_what_may_be_so_already(self):
+        desired = desired_state(
+            public=False, profiles=["default"], expires_at="never", aliases=["web"]
+        )
+        assert actions_for(Upload(), desired) == [
+            "upload",
+            "set public",
+            "set profiles",
+            "set expires_at",
+            "add alias web",
+        ]
+
+    def test_has_nothing_set_if_nothing_is_asked(self):
+        assert actions_for(Upload(), desired_state(properties={})) == ["upload"]
+
+    def test_has_it_set_even_if_the_plan_is_made_anew_after_it_came(self):
+        desired = desired_state(public=False, profiles=["default"])
+        have = image(A)
+        plan = plan_present(Contents((have,)), have, desired, (), A)
+        assert plan.actions == ("set public", "set profiles")
+        done = (SetAttributes(("public", "profiles"), desired),)
+        assert plan_present(Contents((have,)), have, desired, done, A).actions == ()
+
+
+class TestAliases:
+    def test_are_added_where_they_are_missing(self):
+        assert actions_for(image(aliases=["a"]), desired_state(aliases=["a", "b"])) == [
+            "add alias b"
+        ]
+
+    def test_are_moved_from_another_image_in_one_step(self):
+        contents = Contents((image(A), image(B, ["web"])))
+        plan = plan_present(contents, image(A), desired_state(aliases=["web"]))
+        assert plan.steps == (MoveAlias("web", B),)
+
+    def test_stay_if_they_are_not_listed(self):
+        assert actions_for(image(aliases=["a", "b"]), desired_state(aliases=[])) == []
+
+    def test_go_if_they_are_not_listed_and_that_is_asked(self):
+        desired = desired_state(aliases=["a"], purge_aliases=True)
+        assert actions_for(image(aliases=["a", "b", "c"]), desired) == [
+            "remove alias b",
+            "remove alias c",
+        ]
+
+    def test_are_not_taken_from_another_image_if_that_is_not_wanted(self):
+        desired = desired_state(aliases=["web"], alias_conflict="fail")
+        with pytest.raises(OptionError, match="web points to another image, bbbbbbbbbbbb"):
+            actions_for(Upload(), desired, image(B, ["web"]))
+
+    @pytest.mark.parametrize("subject", [Upload(), image(A)])
+    def test_are_never_moved_between_containers_and_virtual_machines(self, subject):
+        with pytest.raises(OptionError, match="web belongs to the virtual-machine image"):
+            actions_for(
+                subject, desired_state(aliases=["web"]), image(B, ["web"], type="virtual-machine")
+            )
+
+    def test_may_move_to_an_image_whose_type_is_not_known_yet(self):
+        other = image(B, ["web"], type="virtual-machine")
+        assert actions_for(Upload(image_type=None), desired_state(aliases=["web"]), other) == [
+            "upload",
+            "move alias web",
+        ]
+
+    def test_are_told_once_however_often_they_are_listed(self):
+        assert desired_state(aliases=["a", "b", "a"]).aliases == ("a", "b")
+
+    def test_are_the_empty_list_for_a_lone_empty_string(self):
+        assert desired_state(aliases=[""]).aliases == ()
+        with pytest.raises(OptionError, match="empty name"):
+            desired_state(aliases=["a", ""])
+
+
+class TestReplacedImages:
+    def test_are_deleted_when_they_lose_their_last_alias(self):
+        desired = desired_state(aliases=["web", "app"], delete_replaced=True)
+        assert actions_for(Upload(), desired, image(B, ["web"]), image(C, ["app", "more"])) == [
+            "upload",
+            "move alias web",
+            "move alias app",
+            f"delete image {B[:12]}",
+        ]
+
+    def test_stay_if_that_is_not_asked(self):
+        assert actions_for(Upload(), desired_state(aliases=["web"]), image(B, ["web"])) == [
+            "upload",
+            "move alias web",
+        ]
+
+    def test_are_deleted_when_the_alias_was_moved_before_the_task_was_overtaken(self):
+        desired = desired_state(aliases=["web"], delete_replaced=True)
+        done = [MoveAlias("web", B)]
+        plan = plan_present(
+            Contents((image(A, ["web"]), image(B))), image(A, ["web"]), desired, done
+        )
+        assert plan.steps == (DeleteReplaced(B),)
+
+    def test_stay_if_somebody_has_named_them_meanwhile(self):
+        desired = desired_state(aliases=["web"], delete_replaced=True)
+        assert (
+            actions_for(image(A, ["web"]), desired, image(B, ["kept"]), done=[MoveAlias("web", B)])
+            == []
+        )
+
+    def test_need_aliases_to_be_told_by(self):
+        with pytest.raises(OptionError, match="delete_replaced"):
+            desired_state(delete_replaced=True)
+
+
+class TestACachedImage:
+    def test_makes_way_and_all_that_is_not_managed_comes_back(self):
+        cached = image(
+            A, ["mine"], cached=True, public=True, properties={"os": "x"}, profiles=("special",)
+        )
+        offer = Upload(replaces=cached)
+        plan = plan_present(
+            Contents((cached,)), offer, desired_state(aliases=["web"], properties={"a": "b"})
+        )
+        assert plan.actions[1:] == ("set properties", "add alias web", "add alias mine")
+        arrived = image(A, properties={"os": "fresh"})
+        restores = plan.steps[0]
+        assert isinstance(restores, SetAttributes)
+        assert restores.desired.changes_for(arrived) == {
+            "public": True,
+            "properties": {"os": "x", "a": "b"},
+            "profiles": ("special",),
+            "expires_at": NEVER,
+        }
+
+
+class TestTheDiff:
+    def test_shows_only_what_is_managed(self):
+        have = image(aliases=["web", "other"], properties={"os": "x", "more": "y"}, public=True)
+        plan = plan_present(
+            Contents((have,)), have, desired_state(aliases=["web", "app"], properties={"os": "z"})
+        )
+        assert plan.before == {"aliases": ["web"], "properties": {"os": "x"}}
+        assert plan.after == {"aliases": ["app", "web"], "properties": {"os": "z"}}
+
+    def test_shows_everything_of_what_is_purged(self):
+        have = image(aliases=["web"], properties={"os": "x", "imagestore.archive": "1"})
+        desired = desired_state(
+            aliases=[], purge_aliases=True, properties={}, purge_properties=True
+        )
+        plan = plan_present(Contents((have,)), have, desired)
+        assert plan.before == {"aliases": ["web"], "properties": {"os": "x"}}
+        assert plan.after == {"aliases": [], "properties": {}}
+
+    def test_shows_an_arrival(self):
+        plan = plan_present(
+            Contents(), Upload(), desired_state(aliases=["web"], expires_at="never")
+        )
+        assert plan.before == {}
+        assert plan.after == {"fingerprint": A, "aliases": ["web"], "expires_at": "never"}
+
+    def test_shows_the_same_twice_when_nothing_changes(self):
+        have = image(aliases=["web"], expires_at=parse_time("2030-01-01"))
+        plan = plan_present(
+            Contents((have,)), have, desired_state(aliases=["web"], expires_at="2030-01-01")
+        )
+        assert (
+            plan.before
+            == plan.after
+            == {
+                "aliases": ["web"],
+                "expires_at": "2030-01-01T00:00:00Z",
+            }
+        )
+
+
+class TestOptions:
+    def test_an_expiry_that_is_no_time_is_an_error(self):
+        with pytest.raises(OptionError, match="expires_at: 'soon'"):
+            desired_state(expires_at="soon")
+
+    @pytest.mark.parametrize("what", ["aliases", "properties"])
+    def test_purging_needs_the_list_of_what_stays(self, what):
+        with pytest.raises(OptionError, match=f"purge_{what} is set without {what}"):
+            desired_state(**{f"purge_{what}": True})
+
+    def test_this_collections_own_notes_cannot_be_set(self):
+        with pytest.raises(OptionError, match=r"imagestore\.archive"):
+            desired_state(properties={"imagestore.archive": "1"})
+
+
+class TestAutoUpdate:
+    def test_needs_an_image_whose_origin_can_move(self):
+        origin = Origin("https://a", "lxd", "web")
+        assert actions_for(image(origin=origin), DesiredState(auto_update=True)) == [
+            "set auto_update"
+        ]
+        for have in (image(), image(origin=Origin("https://a", "lxd", A))):
+            with pytest.raises(OptionError, match="the server does not know where it came from"):
+                actions_for(have, DesiredState(auto_update=True))
+
+    def test_needs_an_offer_that_records_one(self):
+        offer = Upload()
+        offer.route = "relay"
+        with pytest.raises(OptionError, match="auto_update does not work by way of relay"):
+            actions_for(offer, DesiredState(auto_update=True))
+        offer.records_origin = True
+        assert actions_for(offer, DesiredState(auto_update=True)) == ["upload", "set auto_update"]
+
+    def test_can_always_be_turned_off(self):
+        assert actions_for(image(auto_update=True), DesiredState(auto_update=False)) == [
+            "set auto_update"
+        ]
+
+
+class TestAbsence:
+    def test_of_what_is_not_there_needs_nothing(self):
+        plan = plan_absent(None)
+        assert (plan.actions, plan.before, plan.after) == ((), {}, {})
+
+    def test_takes_the_image_and_its_aliases(self):
+        plan = plan_absent(image(A, ["web"]))
+        assert plan.actions == (f"delete image {A[:12]}",)
+        assert plan.before == {"fingerprint": A, "aliases": ["web"]}
+        assert plan.after == {}

@@ -1,0 +1,80 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import (
+    File,
+    Listing,
+    Reader,
+    product_paths,
+    published_images,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.writing import (
+    PRODUCTS,
+    index_text,
+    items,
+    product,
+    products_text,
+)
+
+SITE = "https://images.example.com"
+META = File("files/m.tar.gz", "a" * 64, 10)
+ROOTS = {
+    "squashfs": File("files/r.squashfs", "r", 100),
+    "root.tar.xz": File("files/r.tar.gz", "r", 100),
+    "disk-kvm.img": File("files/r.qcow2", "r", 100),
+}
+
+
+def read(products, reader):
+    return published_images(json.loads(products_text(products)), reader, SITE, "x")
+
+
+def written(files, fingerprint="f" * 64, **more):
+    options = {
+        "architecture": "x86_64",
+        "aliases": ["web", "w"],
+        "properties": {"os": "Alpine", "release": "3.20"},
+        "requirements": {},
+        **more,
+    }
+    return {"web": product(**options, versions={"20261124": items(fingerprint, files)})}
+
+
+@pytest.mark.parametrize("family", ["lxd", "incus"])
+class TestEitherFamily:
+    @pytest.mark.parametrize("kind", ROOTS)
+    def test_reads_a_split_image(self, family, kind):
+        files = (META, ROOTS[kind])
+        (found,) = read(written(files), Reader(family))
+        assert found.image.fingerprint == "f" * 64
+        assert found.image.type == ("virtual-machine" if kind == "disk-kvm.img" else "container")
+        assert found.image.size == 110
+        assert found.files == files
+
+    def test_reads_a_unified_image(self, family):
+        (found,) = read(written([File("files/u.tar.zst", "f" * 64, 7)]), Reader(family))
+        assert found.image.fingerprint == "f" * 64
+        assert found.files[0].path == "files/u.tar.zst"
+
+    def test_reads_the_requirements(self, family):
+        (found,) = read(written([META], requirements={"secureboot": "false"}), Reader(family))
+        assert found.image.properties["requirements.secureboot"] == "false"
+
+    def test_finds_it_by_its_aliases(self, family):
+        listing = Listing(SITE, read(written([META]), Reader(family)), "x86_64")
+        assert listing.images()[0].alias_names == {"web", "w", "web/amd64", "w/amd64"}
+
+
+def test_the_index_leads_to_the_products():
+    index = json.loads(index_text(written([META])))
+    assert product_paths(index, "x") == [PRODUCTS]
+
+
+def test_an_index_without_products_leads_nowhere():
+    assert product_paths(json.loads(index_text({})), "x") == []

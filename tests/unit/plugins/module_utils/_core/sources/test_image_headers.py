@@ -1,0 +1,191 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What web servers say is hostile: every way to be wrong has a name, and nothing else ever gets through."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.image_headers import (
+    parse_image_headers,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+URL = "https://user:secret@images.example.com/images/web"
+HASH = "0123456789abcdef" * 4
+FILE = "https://images.example.com/files/a.tar.xz"
+GOOD = {"LXD-Image-Hash": [HASH], "LXD-Image-URL": [FILE]}
+
+
+def landing(headers, status=200, family="LXD"):
+    return parse_image_headers(URL, status, lambda name: headers.get(name, []), family)
+
+
+class TestGoodHeaders:
+    def test_say_what_and_where_an_image_is(self):
+        found = landing(GOOD)
+        assert (found.fingerprint, found.location, found.obstacle) == (HASH, FILE, "")
+
+    def test_may_come_for_both_families(self):
+        both = {**GOOD, "Incus-Image-Hash": [HASH], "Incus-Image-URL": [FILE]}
+        assert landing(both, family="Incus").obstacle == landing(both, family="LXD").obstacle == ""
+
+    def test_of_the_other_family_only_serve_a_relay(self):
+        found = landing(GOOD, family="Incus")
+        assert found.fingerprint == HASH
+        assert "sends no Incus- headers" in found.obstacle
+
+    def test_in_capitals_serve_a_relay(self):
+        found = landing({**GOOD, "LXD-Image-Hash": [HASH.upper()]})
+        assert found.fingerprint == HASH
+        assert "in capitals" in found.obstacle
+
+    def test_may_lead_to_plain_http_since_the_hash_is_known(self):
+        assert landing({**GOOD, "LXD-Image-URL": [FILE.replace("https", "http")]}).obstacle == ""
+
+    def test_may_be_absent_altogether(self):
+        assert landing({}) is None
+
+
+class TestBadHeaders:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"LXD-Image-Hash": []}, "sends LXD-Image-URL, but no LXD-Image-Hash"),
+            ({"LXD-Image-URL": []}, "sends LXD-Image-Hash, but no LXD-Image-URL"),
+            ({"LXD-Image-Hash": [HASH, "f" * 64]}, "sends the header LXD-Image-Hash 2 times"),
+            ({"LXD-Image-URL": [FILE, FILE]}, "sends the header LXD-Image-URL 2 times"),
+            ({"LXD-Image-Hash": [HASH[:63]]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": [HASH + "0"]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": ["g" * 64]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": ["../../etc/passwd"]}, "is no SHA-256"),
+            ({"LXD-Image-Hash": [f"{HASH}, {HASH}"]}, "is no SHA-256"),
+            ({"LXD-Image-URL": ["/files/a"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["files/a"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["//a/b"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["file:///etc/passwd"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["ftp://a/b"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://a:99999/"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://[a/"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://a/b c"]}, "is no absolute http or https address"),
+            ({"LXD-Image-URL": ["https://me:pw@a/b"]}, "with credentials in it"),
+            ({"Incus-Image-Hash": [HASH]}, "sends Incus-Image-Hash, but no Incus-Image-URL"),
+            (
+                {"Incus-Image-Hash": ["f" * 64], "Incus-Image-URL": [FILE]},
+                "says one thing to LXD and another to Incus",
+            ),
+        ],
+    )
+    def test_are_refused_by_name(self, change, said):
+        with pytest.raises(FileError) as caught:
+            landing({**GOOD, **change})
+        assert said in str(caught.value)
+
+    def test_do_not_matter_less_with_a_bad_status(self):
+        with pytest.raises(FileError, match="answers with the HTTP status 404"):
+            landing(GOOD, status=404)
+
+    @pytest.mark.parametrize(
+        "change", [{"LXD-Image-URL": ["https://me:pw@a/b"]}, {"LXD-Image-Hash": []}]
+    )
+    def test_never_show_credentials(self, change):
+        with pytest.raises(FileError) as caught:
+            landing({**GOOD, **change})
+        assert "secret" not in str(caught.value)
+        assert "pw" not in str(caught.value)
+
+    def test_are_shown_cut_short(self):
+        with pytest.raises(FileError) as caught:
+            landing({**GOOD, "LXD-Image-Hash": ["x" * 100_000]})
+        assert len(str(caught.value)) < 500
+
+
+HASHES = st.text(string.hexdigits, min_size=64, max_size=64)
+LIKE_HASHES = st.one_of(
+    HASHES,
+    st.text(string.hexdigits, min_size=62, max_size=66),
+    st.tuples(HASHES, st.sampled_from(["\n", "\0", ", ", "/..", "\u0663"])).map("".join),
+    st.text(),
+)
+ADDRESSES = st.builds(
+    "https://{}{}/{}".format,
+    st.sampled_from(["images.example.com", "[::1]", "10.0.0.1"]),
+    st.sampled_from(["", ":443", ":8443"]),
+    st.text(string.ascii_letters + string.digits + "-._~%/?=&@:"),
+)
+LIKE_ADDRESSES = st.one_of(
+    ADDRESSES,
+    st.builds(
+        "{}{}{}{}{}".format,
+        st.sampled_from(
+            ["https://", "http://", "HTTPS://", "file://", "ftp://", "//", "/", "https:/", "data:"]
+        ),
+        st.sampled_from(["", "me@", "me:pw1secret@", "me:pw1/secret@", "@"]),
+        st.sampled_from(["a", "[::1]", "[::1", "", " ", "größe", "a\\b", "a\tb", "..", "\0"]),
+        st.sampled_from(["", ":", ":0", ":99999", ":x", ":-1"]),
+        st.text(),
+    ),
+    st.text(),
+)
+
+
+@given(LIKE_HASHES, LIKE_ADDRESSES)
+@example(HASH, FILE)
+@example(HASH + "\n", FILE)
+def test_whatever_comes_is_either_refused_or_harmless(digest, location):
+    try:
+        found = landing({"LXD-Image-Hash": [digest], "LXD-Image-URL": [location]})
+    except FileError as error:
+        assert "LXD-Image-Hash" in str(error) or "LXD-Image-URL" in str(error)
+        assert len(str(error)) < 1000
+        if "@" in location.partition("//")[2]:
+            assert "pw1" not in str(error)
+        return
+    if found is None:
+        assert not digest.strip()
+        assert not location.strip()
+        return
+    assert found.fingerprint == digest.strip().lower()
+    assert len(found.fingerprint) == 64
+    assert set(found.fingerprint) <= set(string.hexdigits.lower())
+    assert found.location == location.strip()
+    assert found.location.lower().startswith(("http://", "https://"))
+    assert found.location.isprintable()
+    assert "@" not in found.location.replace("?", "/").replace("#", "/").split("/")[2]
+
+
+@given(HASHES, ADDRESSES, st.sampled_from(["LXD", "Incus"]))
+def test_what_is_right_is_always_taken(digest, location, family):
+    headers = {f"{family}-Image-Hash": [digest], f"{family}-Image-URL": [location]}
+    found = landing(headers, family=family)
+    assert (found.fingerprint, found.location) == (digest.lower(), location)
+    assert ("in capitals" in found.obstacle) == (digest != digest.lower())
+
+
+@given(HASHES, HASHES, ADDRESSES, ADDRESSES)
+def test_two_families_get_through_only_if_they_agree(one, other, here, there):
+    headers = {
+        "LXD-Image-Hash": [one],
+        "LXD-Image-URL": [here],
+        "Incus-Image-Hash": [other],
+        "Incus-Image-URL": [there],
+    }
+    if (one.lower(), here) == (other.lower(), there):
+        assert landing(headers).fingerprint == one.lower()
+        return
+    with pytest.raises(FileError, match="says one thing to LXD and another to Incus"):
+        landing(headers)
+
+
+@given(st.lists(st.text(max_size=70), max_size=3), st.lists(st.text(max_size=70), max_size=3))
+def test_more_than_one_value_never_gets_through(digests, locations):
+    if len(digests) < 2 and len(locations) < 2:
+        return
+    with pytest.raises(FileError):
+        landing({"LXD-Image-Hash": digests, "LXD-Image-URL": locations})

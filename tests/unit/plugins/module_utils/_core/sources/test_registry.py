@@ -1,0 +1,87 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""There is no server with image registries to be had: what is asked of one is compared with LXD's source."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.dialect import Dialect
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    ImageNotFound,
+    OptionError,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Contents, Image
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources import CopyRequest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.registry import (
+    RegistrySource,
+)
+
+
+def image(digit, architecture="x86_64", image_type="container", aliases=("web",)):
+    named = [{"name": name} for name in aliases]
+    facts = {"fingerprint": digit * 64, "architecture": architecture, "type": image_type}
+    return Image.parse({**facts, "aliases": named})
+
+
+OFFERED = [image("a", "aarch64"), image("b"), image("c", image_type="virtual-machine")]
+
+
+class Target:
+    """A store that notes what it is told to fetch."""
+
+    server = SimpleNamespace(
+        info={"environment": {"architectures": ["x86_64", "i686"]}}, dialect=Dialect()
+    )
+    asked = None
+
+    def images_of_registry(self, registry):
+        assert registry == "shop"
+        return OFFERED
+
+    def pull(self, source):
+        self.asked = source
+        return "b" * 64, 7
+
+
+def found(contents=(), **asked):
+    target = Target()
+    request = CopyRequest(**{"name": "web", **asked})
+    return target, RegistrySource("shop", target, request).find(Contents(tuple(contents)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "source"),
+    [
+        ({}, {"alias": "web", "image_type": "container"}),
+        ({"type": "virtual-machine"}, {"alias": "web", "image_type": "virtual-machine"}),
+        ({"name": "a" * 12}, {"fingerprint": "a" * 64, "image_type": "container"}),
+    ],
+)
+def test_a_pull_names_the_registry_and_no_server(asked, source):
+    target, offer = found(**asked)
+    offer.transfer(target)
+    assert target.asked == {"image_registry": "shop", "secret": "", **source}
+
+
+def test_the_image_of_the_targets_own_architecture_comes_first():
+    assert found()[1].fingerprint == "b" * 64
+
+
+def test_what_the_store_has_is_not_fetched():
+    held = OFFERED[1]
+    assert found([held])[1] is held
+
+
+def test_what_is_not_there_is_an_error_that_names_the_registry():
+    with pytest.raises(ImageNotFound, match="the image registry shop has no image wab"):
+        found(name="wab")
+
+
+@pytest.mark.parametrize("mode", ["push", "relay"])
+def test_there_is_no_other_way_than_a_pull(mode):
+    with pytest.raises(OptionError, match=f"mode: {mode} does not work here"):
+        found(mode=mode)

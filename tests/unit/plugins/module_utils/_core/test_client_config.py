@@ -1,0 +1,231 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import (
+    ClientConfig,
+    image_server_address,
+    local_socket,
+    server_address,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    ConnectionFailed,
+    FileError,
+    OptionError,
+)
+
+CONFIG = """
+default-remote: local
+remotes:
+  lab:
+    addr: https://10.0.0.1:8443
+    auth_type: tls
+    project: web
+    protocol: lxd
+    public: false
+  images:
+    addr: https://mirror.example.com/
+    protocol: simplestreams
+    public: true
+  sso:
+    addr: https://10.0.0.2:8443
+    auth_type: oidc
+  both:
+    addr: https://10.0.0.3:8443,https://10.0.0.4:8443,https://10.0.0.5:8443
+    last_working_address: https://10.0.0.4:8443
+"""
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_home(monkeypatch, tmp_path):
+    for name in ("LXD_CONF", "INCUS_CONF", "LXD_SOCKET", "LXD_DIR", "INCUS_SOCKET", "INCUS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LXD_GLOBAL_CONF", str(tmp_path / "global"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "lxc"
+    (path / "servercerts").mkdir(parents=True)
+    (path / "config.yml").write_text(CONFIG)
+    for name in ("client.crt", "client.key", "servercerts/lab.crt"):
+        (path / name).write_text("-----BEGIN …")
+    return path
+
+
+class TestARemote:
+    def test_brings_all_that_the_configuration_has_for_it(self, folder):
+        remote = ClientConfig(str(folder)).remote("lab")
+        assert remote.address == "https://10.0.0.1:8443"
+        assert remote.project == "web"
+        assert remote.server_cert == str(folder / "servercerts/lab.crt")
+        assert remote.identity.cert == str(folder / "client.crt")
+
+    def test_of_the_configuration_wins_over_one_built_in(self, folder):
+        assert ClientConfig(str(folder)).remote("images").address == "https://mirror.example.com"
+
+    def test_built_in_is_there_without_any_configuration(self):
+        images = ClientConfig().remote("images")
+        assert images.address == "https://images.lxd.canonical.com"
+        assert images.serves_images_only
+
+    def test_with_several_addresses_has_the_one_that_worked_last_and_then_the_others(self, folder):
+        remote = ClientConfig(str(folder)).remote("both")
+        assert remote.address == "https://10.0.0.4:8443"
+        assert remote.others == ("https://10.0.0.5:8443", "https://10.0.0.3:8443")
+
+    @pytest.mark.parametrize(
+        "addr", ["'https://a:1, https://b:2/'", "['https://a:1', 'https://b:2']"]
+    )
+    def test_with_several_addresses_begins_with_the_first_if_none_has_worked(self, folder, addr):
+        (folder / "config.yml").write_text(f"remotes: {{x: {{addr: {addr}}}}}")
+        remote = ClientConfig(str(folder)).remote("x")
+        assert (remote.address, remote.others) == ("https://a:1", ("https://b:2",))
+
+    def test_that_wants_a_person_to_log_in_is_an_error(self, folder):
+        with pytest.raises(OptionError, match="oidc"):
+            ClientConfig(str(folder)).remote("sso")
+
+    def test_that_is_unknown_is_an_error_which_lists_the_known(self, folder):
+        with pytest.raises(OptionError, match="Known are: both, images, lab, local, sso, ubuntu"):
+            ClientConfig(str(folder)).remote("lub")
+
+    def test_of_the_system_is_found_too(self, folder, tmp_path):
+        (tmp_path / "global").mkdir()
+        (tmp_path / "global/config.yml").write_text("remotes: {site: {addr: 'https://s:8443'}}")
+        assert ClientConfig(str(folder)).remote("site").address == "https://s:8443"
+
+    def test_of_incus_speaks_incus_and_may_have_its_own_certificate(self, tmp_path):
+        folder = tmp_path / "incus"
+        (folder / "clientcerts").mkdir(parents=True)
+        (folder / "config.yml").write_text("remotes: {a: {addr: 'https://a:8443'}}")
+        for name in ("clientcerts/a.crt", "clientcerts/a.key", "client.crt", "client.key"):
+            (folder / name).touch()
+        remote = ClientConfig(str(folder)).remote("a")
+        assert remote.protocol == "incus"
+        assert remote.identity.cert == str(folder / "clientcerts/a.crt")
+
+    @pytest.mark.parametrize(
+        ("entry", "said"),
+        [
+            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is no address of a server"),
+            ("addr: 'https://[fd42::1'", "'https://[fd42::1', which is no address of a server"),
+            ("addr: [https://a, http://b]", "'http://b', which is no address of a server"),
+            ("addr: 'http://a:8443'", "'http://a:8443', which is no address of a server"),
+            ("addr: unix:///run/s, protocol: simplestreams", "no address of an image server"),
+            ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
+        ],
+    )
+    def test_that_nobody_can_talk_to_is_an_error(self, tmp_path, entry, said):
+        (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
+        with pytest.raises(OptionError, match=said.replace("[", "\\[")):
+            ClientConfig(str(tmp_path)).remote("a")
+
+    @pytest.mark.parametrize(
+        "entry", ["addr: 'https://a'", "addr: 'http://a/b', protocol: simplestreams"]
+    )
+    def test_keeps_an_address_as_the_client_knows_it(self, tmp_path, entry):
+        (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
+        assert f"'{ClientConfig(str(tmp_path)).remote('a').address}'" in entry
+
+    def test_can_be_told_to_speak_otherwise(self, folder):
+        config = ClientConfig(str(folder))
+        assert config.remote("lab", "simplestreams").serves_images_only
+        with pytest.raises(OptionError, match="'unix://', which is no address of an image server"):
+            config.remote("local", "simplestreams")
+
+    @pytest.mark.parametrize("content", ["remotes: [a]", "- a", "{", "remotes: {a: }"])
+    def test_is_not_sought_in_a_file_of_another_kind_without_saying_so(self, tmp_path, content):
+        (tmp_path / "config.yml").write_text(content)
+        with pytest.raises((FileError, OptionError), match=r"config\.yml"):
+            ClientConfig(str(tmp_path)).remote("a")
+
+
+class TestTheConfigurationFolder:
+    def test_is_the_first_that_exists(self, tmp_path, monkeypatch):
+        incus = tmp_path / "home/.config/incus"
+        incus.mkdir(parents=True)
+        assert ClientConfig().folder == str(incus)
+        lxc = tmp_path / "home/.config/lxc"
+        lxc.mkdir()
+        assert ClientConfig().folder == str(lxc)
+        chosen = tmp_path / "chosen"
+        chosen.mkdir()
+        monkeypatch.setenv("LXD_CONF", str(chosen))
+        assert ClientConfig().folder == str(chosen)
+
+
+class TestTheServerOfThisHost:
+    def test_is_found_by_its_socket_in_the_documented_order(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("INCUS_SOCKET", str(tmp_path / "incus"))
+        monkeypatch.setenv("LXD_DIR", str(tmp_path))
+        (tmp_path / "incus").touch()
+        assert local_socket() == f"unix://{tmp_path}/incus"
+        (tmp_path / "unix.socket").touch()
+        assert local_socket() == f"unix://{tmp_path}/unix.socket"
+
+    def test_is_missed_with_the_places_where_it_was_sought(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("os.path.exists", lambda path: False)
+        monkeypatch.setenv("LXD_SOCKET", str(tmp_path / "absent"))
+        with pytest.raises(
+            ConnectionFailed, match=r"absent.*/var/lib/lxd/unix\.socket.*/run/incus"
+        ):
+            local_socket()
+
+
+ODD = [
+    "https://a:99999",
+    "https://a:0",
+    "https://[::1",
+    "https://a b",
+    "https://a ",
+    "https://a..b",
+    "https://.",
+    "https://*",
+    "https://%zz",
+    "https://" + 64 * "a",
+    "https://me:secret@a",
+    "https://a?b",
+    "https://a#b",
+]
+
+
+class TestAnAddress:
+    @pytest.mark.parametrize(
+        ("given", "meant"),
+        [
+            ("https://lxd.example.com", "https://lxd.example.com:8443"),
+            ("https://lxd.example.com:443/", "https://lxd.example.com:443"),
+            ("https://[fd42::1]", "https://[fd42::1]:8443"),
+            ("unix:///run/lxd/unix.socket", "unix:///run/lxd/unix.socket"),
+        ],
+    )
+    def test_gets_its_port(self, given, meant):
+        assert server_address(given, "server") == meant
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "lxd.example.com",
+            "http://a",
+            "https://",
+            "https://a:x",
+            "https://a/b",
+            "unix://",
+            "ssh://a",
+            *ODD,
+        ],
+    )
+    def test_that_cannot_be_one_is_refused_and_the_option_named(self, given):
+        with pytest.raises(OptionError, match="server is "):
+            server_address(given, "server")
+
+    @pytest.mark.parametrize("given", ["http://a/b", "unix:///run/lxd/unix.socket", *ODD])
+    def test_of_an_image_server_cannot_be_just_anything_either(self, given):
+        assert image_server_address("https://a:444/b/", "source_server") == "https://a:444/b"
+        with pytest.raises(OptionError, match="source_server is "):
+            image_server_address(given, "source_server")

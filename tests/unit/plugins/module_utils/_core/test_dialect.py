@@ -1,0 +1,255 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.dialect import RULES, Dialect
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
+
+LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214 = (
+    ("lxd", version) for version in ("4.0.10", "5.0.2", "5.21.0", "5.21.2", "5.21.4")
+)
+LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610 = (
+    ("lxd", version) for version in ("6.0", "6.1", "6.4", "6.5", "6.8", "6.9", "6.10")
+)
+INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70 = (
+    ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2")
+)
+ALL = {
+    LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214,
+    LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610,
+    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70,
+}  # fmt: skip
+ALL_LXD = {server for server in ALL if server[0] == "lxd"}
+ALL_INCUS = ALL - ALL_LXD
+
+# Which servers do what, as far as their version tells. Extensions are tested below.
+DOERS = {
+    "lists_all_projects": set(),
+    "pulls_from_projects": set(),
+    "pushes": set(),
+    "pushes_into_projects": set(),
+    "takes_aliases_with_an_upload": set(),
+    "takes_trust_token": ALL_INCUS,
+    "has_image_registries": set(),
+    "imports_by_url": ALL - {LXD_69, LXD_610},
+    "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
+    "public_in_default_only": {LXD_68, LXD_69, LXD_610},
+    "records_origin_of_lxd": ALL_LXD,
+    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
+    "describes_briefly": {LXD_69, LXD_610},
+    "takes_profiles_of_a_copy": set(),
+    "wants_twelve_digits": {LXD_5214, LXD_65, LXD_68, LXD_69, LXD_610},
+    "words_errors_anew": {LXD_69, LXD_610},
+    "fails_in_the_wait": {*ALL_INCUS, LXD_610},
+}
+
+
+CORE = Dialect.__module__.rpartition(".")[0]
+
+
+def told(server, version, *extensions):
+    environment = {"server": server, "server_version": version}
+    return Dialect.parse({"environment": environment, "api_extensions": list(extensions)})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_holds_for_just_these_versions(rule):
+    assert {server for server in ALL if told(*server).supports(rule)} == DOERS[rule]
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].extension])
+def test_an_announced_extension_is_enough(rule):
+    assert told("lxd", "5.0.2", RULES[rule].extension).supports(rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_says_where_it_is_known_from(rule):
+    assert ".go" in RULES[rule].source or ".md" in RULES[rule].source
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].met_by])
+def test_what_meets_a_rule_for_all_servers_alike_is_there(rule):
+    package, *names = RULES[rule].met_by.split(".")
+    found = importlib.import_module(f"{CORE}.{package}")
+    for name in names:
+        found = getattr(found, name)
+    assert callable(found)
+
+
+def test_headers_are_named_after_the_family():
+    assert told("lxd", "5.0.2").header("fingerprint") == "X-LXD-fingerprint"
+    assert told("incus", "6.0.4").header("fingerprint") == "X-Incus-fingerprint"
+
+
+def test_a_server_introduces_itself_to_a_web_server_under_the_name_of_its_family():
+    environment = {"architectures": ["x86_64", "i686"], "server_version": "6.0.4"}
+    assert told("incus", "6.0.4").identification_headers(environment) == {
+        "Incus-Server-Architectures": "x86_64, i686",
+        "Incus-Server-Version": "6.0.4",
+    }
+    assert list(told("lxd", "5.0.2").identification_headers(environment)) == [
+        "LXD-Server-Architectures",
+        "LXD-Server-Version",
+    ]
+
+
+def test_versions_can_be_compared():
+    assert told("lxd", "5.0.2").version == (5, 0, 2)
+    assert told("lxd", "6.9").version < told("lxd", "6.10").version
+
+
+class TestAStranger:
+    """Is not told which server it is, nor its version."""
+
+    @pytest.mark.parametrize(
+        ("extensions", "family"),
+        [(["image_types"], "lxd"), (["image_types", "dev_incus_images"], "incus"), ([], "incus")],
+    )
+    def test_knows_it_by_what_it_announces(self, extensions, family):
+        dialect = Dialect.parse({"api_extensions": extensions, "auth": "untrusted"})
+        assert dialect.family == family
+        assert dialect.version == ()
+
+
+def test_a_token_is_a_password_until_the_server_says_otherwise():
+    assert told("lxd", "5.0.2").token_field == "password"
+    assert told("lxd", "6.1", "explicit_trust_token").token_field == "trust_token"
+    assert told("incus", "6.0.4").token_field == "trust_token"
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "protocol"),
+    [
+        ("lxd", "lxd", "lxd"),
+        ("lxd", "incus", "lxd"),
+        ("incus", "lxd", "lxd"),
+        ("incus", "incus", "incus"),
+    ],
+)
+def test_the_protocol_of_a_pull_is_one_that_the_target_knows(target, source, protocol):
+    assert told(target, "6.0").protocol_for(told(source, "6.0")) == protocol
+
+
+@pytest.mark.parametrize(
+    ("server", "reader"),
+    [
+        (LXD_502, Reader("lxd", "classic")),
+        (LXD_69, Reader("lxd", "short")),
+        (INCUS_70, Reader("incus", "incus")),
+    ],
+)
+def test_each_family_reads_documents_in_its_own_way(server, reader):
+    assert told(*server).reader == reader
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "by_alias"),
+    [
+        ("lxd", "lxd", True),
+        ("lxd", "incus", True),
+        ("incus", "lxd", False),
+        ("incus", "incus", True),
+    ],
+)
+def test_only_incus_does_not_take_an_image_of_the_other_family_by_alias(target, source, by_alias):
+    assert told(target, "6.0").records_origin(told(source, "6.0")) == by_alias
+
+
+PUSHING = ("images_push_relay", "images_target_project")
+
+
+class TestAPush:
+    @pytest.mark.parametrize("target", ["lxd", "incus"])
+    @pytest.mark.parametrize("source", ["lxd", "incus"])
+    def test_works_within_a_family_only(self, target, source):
+        pair = [told(family, "6.0", *PUSHING) for family in (target, source)]
+        assert bool(pair[0].why_no_push(pair[1], "site")) == (target != source)
+
+    @pytest.mark.parametrize(
+        ("target", "source", "project", "fault"),
+        [
+            ((*PUSHING, "image_registries"), PUSHING, "default", "only from its image registries"),
+            ((), PUSHING, "default", "too old"),
+            (PUSHING, (), "default", "too old"),
+            (PUSHING, PUSHING[:1], "site", "into its project site"),
+            (PUSHING, PUSHING[:1], "default", ""),
+        ],
+    )
+    def test_takes_servers_that_know_of_it(self, target, source, project, fault):
+        said = told("lxd", "6.9", *target).why_no_push(told("lxd", "6.9", *source), project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+
+class TestAPull:
+    @pytest.mark.parametrize(
+        ("extensions", "project", "fault"),
+        [
+            ((), "default", ""),
+            ((), "site", "knows no projects"),
+            (("image_source_project",), "site", ""),
+            (("image_source_project", "image_registries"), "default", "its image registries"),
+        ],
+    )
+    def test_from_a_server_or_image_server_takes_a_target_that_may(
+        self, extensions, project, fault
+    ):
+        said = told("lxd", "6.9", *extensions).why_no_pull(project)
+        assert fault in said
+        assert bool(said) == bool(fault)
+
+    def test_from_a_web_server_takes_an_older_lxd_or_an_incus(self):
+        assert told(*LXD_68).fetches_urls
+        assert told(*INCUS_70).fetches_urls
+        assert not told(*LXD_69).fetches_urls
+        assert not told(*LXD_68, "image_registries").fetches_urls
+
+
+class TestNamesOfAliases:
+    @pytest.mark.parametrize("name", ["web", "a/b", "alpine/3.20", "größe", "x" * 64, "a.b-c_d"])
+    def test_may_be_like_this_everywhere(self, name):
+        assert told(*INCUS_70).why_invalid_alias(name) == ""
+
+    @pytest.mark.parametrize(
+        ("name", "fault"),
+        [
+            ("a b", "white space"),
+            ("x" * 65, "longer than 64"),
+            ("a?b", "the sign ?"),
+            ("..", "begin and end"),
+            ("a/", "begin and end"),
+            ("größe'", "the sign '"),
+        ],
+    )
+    def test_may_not_be_like_this_on_newer_incus(self, name, fault):
+        assert fault in told(*INCUS_70).why_invalid_alias(name)
+        assert (
+            told(*INCUS_604).why_invalid_alias(name) == told(*LXD_69).why_invalid_alias(name) == ""
+        )
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        "Image with same fingerprint already exists",
+        "The image already exists: 3514a500ba85",
+        "Alias already exists: web",
+        "Failed: UNIQUE constraint failed: images.project_id, images.fingerprint",
+    ],
+)
+def test_knows_that_an_image_was_there_already(err):
+    assert Dialect.is_already_exists(err)
+
+
+def test_takes_no_other_failure_for_that():
+    assert not Dialect.is_already_exists("Failed syncing image between nodes")
+
+
+def test_knows_that_a_fingerprint_was_too_short():
+    assert Dialect.is_ambiguous_prefix("More than one image matches")
+    assert not Dialect.is_ambiguous_prefix("Image not found")

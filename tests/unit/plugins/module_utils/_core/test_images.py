@@ -1,0 +1,227 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    ImageNotFound,
+    OptionError,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
+    NEVER,
+    Contents,
+    Image,
+    ImageFilter,
+    Origin,
+    architecture_name,
+    format_time,
+    is_prefix,
+    parse_fingerprint,
+    parse_properties,
+    parse_time,
+)
+
+A = "3514a500ba85" + "a" * 52
+B = "3514a500ba85" + "b" * 52
+
+
+def image(fingerprint=A, aliases=(), **more):
+    raw = {
+        "fingerprint": fingerprint,
+        "type": "container",
+        "architecture": "x86_64",
+        "size": 10,
+        "aliases": [{"name": name, "description": ""} for name in aliases],
+        "expires_at": "1970-01-01T00:00:00Z",
+        **more,
+    }
+    return Image.parse(raw)
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2030-06-01",
+            "2030-06-01T00:00",
+            "2030-06-01T00:00:00Z",
+            "2030-06-01 00:00:00.000000000Z",
+            "2030-06-01T02:00:00+02:00",
+            "2030-05-31T19:00:00-0500",
+        ],
+    )
+    def test_the_same_instant_has_many_spellings(self, text):
+        assert parse_time(text) == datetime(2030, 6, 1, tzinfo=timezone.utc)
+
+    @pytest.mark.parametrize("text", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+    def test_both_of_lxds_ways_to_say_never_are_never(self, text):
+        assert parse_time(text) == NEVER
+
+    def test_before_never_there_is_nothing(self):
+        assert parse_time("1970-01-01T01:00:00+05:00") == NEVER
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "tomorrow",
+            "2030-13-01",
+            "2030-06-01T25:00",
+            "01.06.2030",
+            "9999-12-31T23:59:59-05:00",
+            "",
+        ],
+    )
+    def test_what_is_no_time_is_refused(self, text):
+        with pytest.raises(ValueError):
+            parse_time(text)
+
+    def test_times_are_written_as_lxd_takes_them(self):
+        assert format_time(parse_time("2030-06-01T02:00:00+02:00")) == "2030-06-01T00:00:00Z"
+        assert format_time(NEVER) == "1970-01-01T00:00:00Z"
+
+
+class TestFingerprints:
+    def test_capitals_are_accepted_from_people(self):
+        assert parse_fingerprint(A.upper(), "fingerprint") == A
+
+    @pytest.mark.parametrize("text", ["", A[:63], A + "a", "g" * 64, "../../etc/passwd"])
+    def test_anything_but_64_hex_digits_is_refused_and_the_option_named(self, text):
+        with pytest.raises(OptionError, match="fingerprint is "):
+            parse_fingerprint(text, "fingerprint")
+
+    def test_less_than_twelve_digits_are_no_abbreviation(self):
+        assert is_prefix(A[:12])
+        assert not is_prefix(A[:11])
+
+
+class TestImage:
+    def test_profiles_have_no_order(self):
+        assert image(profiles=["b", "a"]).profiles == image(profiles=["a", "b"]).profiles
+
+    def test_what_an_old_server_leaves_out_has_a_meaning(self):
+        parsed = Image.parse({"fingerprint": A})
+        assert (parsed.type, parsed.properties, parsed.expires_at) == ("container", {}, NEVER)
+
+
+class TestContents:
+    def test_an_alias_wins_over_a_fingerprint(self):
+        held = Contents((image(A), image(B, aliases=[A[:12] + "aa"])))
+        assert held.resolve(A[:12] + "aa").fingerprint == B
+
+    def test_digits_that_fit_several_images_are_an_error_that_tells_them_apart(self):
+        with pytest.raises(ImageNotFound, match="3514a500ba85a, 3514a500ba85b"):
+            Contents((image(A), image(B))).resolve("3514a500ba85")
+
+    def test_what_is_not_there_is_none(self):
+        held = Contents((image(A, aliases=["web"]),))
+        assert held.resolve("we") is None
+        assert held.resolve(B) is None
+        assert held.by_alias("we") is None
+
+    def test_sizes_tell_what_cannot_be_there(self):
+        held = Contents((image(A),))
+        assert held.has_size(10)
+        assert not held.has_size(11)
+
+
+class TestFilter:
+    @pytest.mark.parametrize(
+        ("wish", "fits"),
+        [
+            ({}, True),
+            ({"name": "web"}, True),
+            ({"name": "we"}, False),
+            ({"name": A[:12]}, True),
+            ({"name": A[:11]}, False),
+            ({"properties": {"os": "busybox"}}, True),
+            ({"properties": {"os": "busybox", "release": "1"}}, False),
+            ({"image_type": "virtual-machine"}, False),
+            ({"architecture": "amd64"}, True),
+            ({"architecture": "arm64"}, False),
+        ],
+    )
+    def test_an_image_has_to_fit_all_that_is_given(self, wish, fits):
+        params = dict.fromkeys(("name", "properties", "image_type", "architecture"))
+        chosen = ImageFilter.parse({**params, **wish})
+        assert chosen.matches(image(aliases=["web"], properties={"os": "busybox"})) is fits
+
+    def test_an_unknown_architecture_is_an_error_and_not_an_empty_list(self):
+        with pytest.raises(OptionError, match="x8664"):
+            ImageFilter.parse(
+                {"name": None, "properties": None, "image_type": None, "architecture": "x8664"}
+            )
+
+
+class TestProperties:
+    def test_yaml_values_become_texts(self):
+        given = {"a": True, "b": 7, "c": "x", "d": None}
+        assert parse_properties(given) == {"a": "true", "b": "7", "c": "x", "d": ""}
+
+    def test_a_number_that_yaml_has_rounded_is_refused(self):
+        with pytest.raises(OptionError, match=r'Quote it: release: "3\.2"'):
+            parse_properties({"release": 3.20})
+
+    def test_a_list_is_no_property(self):
+        with pytest.raises(OptionError, match="tags is a list"):
+            parse_properties({"tags": ["a"]})
+
+
+def test_architectures_have_lxds_names():
+    assert architecture_name("amd64") == architecture_name("x86_64") == "x86_64"
+    assert architecture_name("arm64") == "aarch64"
+    assert architecture_name("x86_64 x86_64") == "x86_64"
+    assert architecture_name("") is None
+    assert architecture_name("z80") is None
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        "spelling",
+        ["https://a.example:8443", "https://A.Example:8443/", "https://a.example:8443//"],
+    )
+    def test_a_server_has_many_spellings(self, spelling):
+        assert Origin(spelling, "lxd", "web").is_at("https://a.example:8443", "incus")
+
+    def test_a_default_port_may_be_left_out(self):
+        assert Origin("https://a/x/", "simplestreams", "web").is_at(
+            "https://a:443/x", "simplestreams"
+        )
+
+    @pytest.mark.parametrize(
+        ("server", "protocol"),
+        [
+            ("https://b", "lxd"),
+            ("https://a:8443", "lxd"),
+            ("http://a", "lxd"),
+            ("https://a/x", "lxd"),
+            ("https://a", "simplestreams"),
+        ],
+    )
+    def test_another_server_is_another(self, server, protocol):
+        assert not Origin("https://a", "lxd", "web").is_at(server, protocol)
+
+    def test_a_fingerprint_never_names_another_image(self):
+        assert Origin("https://a", "lxd", "web").can_change
+        assert not Origin("https://a", "lxd", A[:12]).can_change
+
+    def test_of_several_images_the_favoured_counts_and_else_the_newest(self):
+        def came(fingerprint, uploaded, **more):
+            source = {"server": "https://a", "protocol": "lxd", "alias": "web"}
+            return image(fingerprint, update_source=source, uploaded_at=uploaded, **more)
+
+        old, new = (
+            came(A, "2024-01-01T00:00:00Z", aliases=["mine"]),
+            came(B, "2024-02-01T00:00:00Z"),
+        )
+        held = Contents((old, new, came("c" * 64, "2024-03-01T00:00:00Z", cached=True)))
+
+        def any_name(origin, image):
+            return True
+
+        assert held.by_origin("https://a", "lxd", any_name) is new
+        assert held.by_origin("https://a", "lxd", any_name, "mine") is old
+        assert held.by_origin("https://b", "lxd", any_name) is None
