@@ -293,10 +293,10 @@ class Task:
     def _require_file_options(self, path: str) -> None:
         """Have Ansible say now what it could not do with owner, group and mode, and not when all has been fetched."""
         module = self._module
-        desired, module.check_mode = module.check_mode, True
+        check_mode, module.check_mode = module.check_mode, True
         desired = module.load_file_common_arguments(self.params, path=path)
         module.set_fs_attributes_if_different(desired, False)
-        module.check_mode = desired
+        module.check_mode = check_mode
 
     @property
     def check_mode(self) -> bool:
