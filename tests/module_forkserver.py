@@ -5,8 +5,9 @@
 """Processes for modules, in no time: one that has imported all they need, and forks for each of them.
 
 Run as a program it is that process. It takes its orders over the socket which is its standard input: a module's name,
-options and environment, with the file that its output is to go to. A module finds itself in a process of its own, as
-it does on a managed host; it only did not have to be compiled for that. (The integration targets send them in full.)
+options, environment and limit of address space, with two files: for its output, and for what it used (peak memory).
+A module finds itself in a process of its own, as it does on a managed host; it only did not have to be compiled for
+that. (The integration targets send them in full.)
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from functools import cache
@@ -42,10 +45,23 @@ class ModuleForkServer:
             )
         atexit.register(self.close)
 
-    def start(self, module: str, params: Mapping[str, Any], output: int) -> int:
-        """Start a module; its process id. Output and errors go to the file with that descriptor."""
-        order = json.dumps([module, {"ANSIBLE_MODULE_ARGS": params}, dict(os.environ)]).encode()
-        socket.send_fds(self._socket, [order], [output])
+    def start(
+        self,
+        module: str,
+        params: Mapping[str, Any],
+        output: int,
+        usage: int,
+        address_space: int | None = None,
+    ) -> int:
+        """Start a module; its process id.
+
+        Output and errors go to the file with the descriptor ``output``. When the module has ended by itself, the
+        largest resident memory that it or one of its own processes had, in bytes, is written to ``usage``.
+        ``address_space`` is RLIMIT_AS in bytes, which its own processes inherit.
+        """
+        arguments = {"ANSIBLE_MODULE_ARGS": params}
+        order = json.dumps([module, arguments, dict(os.environ), address_space]).encode()
+        socket.send_fds(self._socket, [order], [output, usage])
         return int(self._socket.recv(32))
 
     def close(self) -> None:
@@ -65,13 +81,14 @@ def _serve(orders: socket.socket) -> None:
     # Nobody waits for the children: whoever reads their output knows when they are done.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        order, files, _flags, _address = socket.recv_fds(orders, LARGEST_ORDER, 1)
+        order, files, _flags, _address = socket.recv_fds(orders, LARGEST_ORDER, 2)
         if not order:
             return
         pid = os.fork()
         if pid == 0:
-            _be_module(json.loads(order), files[0])
-        os.close(files[0])
+            _be_module(json.loads(order), *files)
+        for file in files:
+            os.close(file)
         orders.send(str(pid).encode())
 
 
@@ -84,8 +101,10 @@ def _import_everything() -> None:
             importlib.import_module(found.name)
 
 
-def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -> NoReturn:
-    name, arguments, environment = order
+def _be_module(
+    order: tuple[str, dict[str, Any], dict[str, str], int | None], output: int, usage: int
+) -> NoReturn:
+    name, arguments, environment, address_space = order
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(environment)
@@ -96,6 +115,8 @@ def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -
     os.close(writing)
     for number, file in enumerate((reading, output, output)):
         os.dup2(file, number)
+    if address_space is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     try:
         sys.modules[name].main()
     except SystemExit:
@@ -103,8 +124,13 @@ def _be_module(order: tuple[str, dict[str, Any], dict[str, str]], output: int) -
         pass
     except BaseException:
         traceback.print_exc()
+    # As any Python program does, it ends no earlier than its threads.
+    threading._shutdown()  # type: ignore[attr-defined]
     sys.stdout.flush()
     sys.stderr.flush()
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(user).ru_maxrss for user in users) << 10
+    os.write(usage, str(peak).encode())
     os._exit(0)
 
 

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,28 @@ from lab import Image, KeyPair, LabError, Server
 MODULES = f"{PLUGINS}.modules"
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a module process may use, and what is asserted when it has ended.
+
+    ``address_space`` is set as RLIMIT_AS. ``memory`` is the peak of resident memory (which starts at some 50 MiB, the
+    Python interpreter with all libraries), ``seconds`` the time from start to end.
+    """
+
+    address_space: int = 512 << 20
+    memory: int = 150 << 20
+    seconds: float | None = None
+
+
 class Outcome(dict[str, Any]):
-    """What a module returned."""
+    """What a module returned, and what it took.
+
+    ``peak_memory`` is in bytes, of the module's process or the largest of those that it started. ``seconds`` is the
+    time from its start to its end.
+    """
+
+    peak_memory: int
+    seconds: float
 
     @property
     def failed(self) -> bool:
@@ -38,19 +59,29 @@ class Outcome(dict[str, Any]):
 class Run:
     """A module at work, in a process of its own. ``wait`` returns what it says in the end."""
 
-    def __init__(self, name: str, params: dict[str, Any]) -> None:
-        reading, writing = os.pipe()
-        self._output = os.fdopen(reading, "rb")
+    def __init__(self, name: str, params: dict[str, Any], limits: Limits | None = None) -> None:
+        self._limits = limits
+        output, output_writer = os.pipe()
+        usage, usage_writer = os.pipe()
+        self._output, self._usage = os.fdopen(output, "rb"), os.fdopen(usage, "rb")
+        self._started = time.monotonic()
         try:
-            self.pid = module_forkserver().start(f"{MODULES}.{name}", params, writing)
+            self.pid = module_forkserver().start(
+                f"{MODULES}.{name}",
+                params,
+                output_writer,
+                usage_writer,
+                limits.address_space if limits else None,
+            )
         finally:
-            os.close(writing)
+            os.close(output_writer)
+            os.close(usage_writer)
 
     def wait(self, seconds: float = 120) -> Outcome:
         """All that it said, when it has ended."""
         said = b""
         end = time.monotonic() + seconds
-        with self._output:
+        with self._output, self._usage:
             while select.select([self._output], [], [], max(0, end - time.monotonic()))[0]:
                 part = os.read(self._output.fileno(), 1 << 16)
                 said += part
@@ -59,12 +90,18 @@ class Run:
             else:
                 os.kill(self.pid, signal.SIGKILL)
                 raise AssertionError(f"the module still runs after {seconds} seconds")
+            took = time.monotonic() - self._started
+            peak_memory = int(self._usage.read() or 0)
         text = said.decode()
         # Nothing that a user, a file or a server can cause may end in a traceback.
         assert "Traceback" not in text, text
         # The answer is the last line; what libraries print besides is nobody's business.
         assert text.strip(), "the module said nothing"
-        return Outcome(json.loads(text.strip().splitlines()[-1]))
+        outcome = Outcome(json.loads(text.strip().splitlines()[-1]))
+        outcome.peak_memory, outcome.seconds = peak_memory, took
+        if self._limits:
+            _assert_within(self._limits, outcome)
+        return outcome
 
     def kill(self) -> None:
         """Kill it, as if its host had crashed. It may have come to its end before."""
@@ -72,6 +109,16 @@ class Run:
             os.kill(self.pid, signal.SIGKILL)
         self._output.read()
         self._output.close()
+        self._usage.close()
+
+
+def _assert_within(limits: Limits, outcome: Outcome) -> None:
+    assert 0 < outcome.peak_memory <= limits.memory, (
+        f"the module used {outcome.peak_memory >> 20} MiB of memory, not up to {limits.memory >> 20}: {outcome}"
+    )
+    assert limits.seconds is None or outcome.seconds <= limits.seconds, (
+        f"the module took {outcome.seconds:.1f} seconds, not up to {limits.seconds}: {outcome}"
+    )
 
 
 class Modules:
@@ -79,21 +126,39 @@ class Modules:
 
     def __init__(self, **defaults: Any) -> None:
         self.defaults = defaults
+        self.limits: Limits | None = None
+
+    def with_options(self, **defaults: Any) -> Modules:
+        """The same with other defaults, within the same limits."""
+        modules = Modules(**{**self.defaults, **defaults})
+        modules.limits = self.limits
+        return modules
+
+    def limited(self, **limits: Any) -> Modules:
+        """The same, each in a process with an address space of 512 MiB, which asserts that it took no more than …
+
+        The fields of ``Limits`` are the arguments. For hostile input::
+
+            message = modules.limited(seconds=10).import_fails(image, timeout=5)
+        """
+        modules = self.with_options()
+        modules.limits = Limits(**limits)
+        return modules
 
     def at(self, server: Server) -> Modules:
         """The same, for the Unix socket of this server."""
-        return Modules(**{**self.defaults, "server": f"unix://{server.socket}"})
+        return self.with_options(server=f"unix://{server.socket}")
 
     def over_tls(self, server: Server, pair: KeyPair) -> Modules:
         """The same, over TLS as the client with this certificate, who knows the server's."""
         identity = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
         reach = {"server": server.url, "server_cert": str(server.certificate)}
-        return Modules(**{**self.defaults, **reach, **identity})
+        return self.with_options(**reach, **identity)
 
     def start(self, module: str, /, check: bool = False, **params: Any) -> Run:
         """Start a module, in diff mode so that its diff is part of every answer."""
         mode = {"_ansible_check_mode": check, "_ansible_diff": True}
-        return Run(module, {**self.defaults, **params, **mode})
+        return Run(module, {**self.defaults, **params, **mode}, self.limits)
 
     def run(self, module: str, /, check: bool = False, **params: Any) -> Outcome:
         """Run a module to its end, however it ends."""
