@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 from urllib.parse import quote, urljoin, urlsplit
 
+from .deadline import Deadline
 from .errors import ApiError, ConnectionFailed, ImageStoreError
-from .transport import STALL_SECONDS, Deadline, Transport, Verification, announced_length
+from .transport import STALL_SECONDS, Transport, Verification, announced_length
 
 if TYPE_CHECKING:
     import requests

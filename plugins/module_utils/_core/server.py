@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
+from .deadline import Deadline
 from .dialect import Dialect
 from .errors import (
     ApiError,
@@ -22,7 +23,7 @@ from .errors import (
     OperationFailed,
     TimedOut,
 )
-from .transport import Body, Deadline, Stream, Transport
+from .transport import Body, Stream, Transport
 
 if TYPE_CHECKING:
     import requests

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ..convergence import Progress, Result
+    from ..deadline import Deadline
     from ..images import Contents, Image
     from ..planning import Plan
     from ..sources import Source
     from ..sources.controller_file import ControllerFile
     from ..store import Store
-    from ..transport import Deadline
     from .connection import Connections
 
 
@@ -125,7 +125,7 @@ class Task:
     @cached_property
     def deadline(self) -> Deadline:
         """The end of the task's time."""
-        from ..transport import Deadline
+        from ..deadline import Deadline
 
         if self.params["timeout"] <= 0:
             raise OptionError(

@@ -15,7 +15,7 @@ from ..images import is_fingerprint
 from ..transport import STALL_SECONDS, ClientCertificate, Transport, Verification, first_open
 
 if TYPE_CHECKING:
-    from ..transport import Deadline
+    from ..deadline import Deadline
 
 
 class ConnectionOptionNames:

@@ -16,11 +16,11 @@ import warnings
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
+from ..deadline import Deadline
 from ..errors import ConnectionFailed, ImageStoreError, MissingLibrary
 from .body import BLOCK, Body, Segment, Stream, UnixSocketBody
 from .causes import error_text, root_cause
 from .connections import CONNECT_SECONDS, adapter_for, first_open
-from .deadline import Deadline
 from .verification import (
     ClientCertificate,
     Verification,
@@ -44,7 +44,6 @@ __all__ = [
     "BLOCK",
     "Body",
     "ClientCertificate",
-    "Deadline",
     "Segment",
     "Stream",
     "Transport",

@@ -18,8 +18,8 @@ from .verification import certificate_matches
 if TYPE_CHECKING:
     import ssl
 
+    from ..deadline import Deadline
     from . import Transport
-    from .deadline import Deadline
 
 CONNECT_SECONDS = 20
 

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core import transport
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ConnectionFailed,
     FileError,
@@ -17,7 +18,6 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import (
     BLOCK,
     Body,
-    Deadline,
     Segment,
     Transport,
     Verification,

@@ -12,7 +12,7 @@ import time
 import weakref
 from typing import Callable
 
-from ..errors import TimedOut
+from .errors import TimedOut
 
 
 class Deadline:
