@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import Answer, Hostile
 
-from lab import DOWN, Image, Proxy, Server, build_large
+from lab import DOWN, Authority, Image, Proxy, Server, build_large
 from runner import Modules, Outcome, Run, until
 
 Build = Callable[..., Image]
@@ -257,3 +260,125 @@ def test_what_cannot_be_is_an_error(
     for check in (True, False):
         assert said in modules.fails("lxd_image_export", check, **wish)
     assert list(dest.iterdir()) == []
+
+
+METADATA, ROOTFS = b"metadata", b"root file system"
+SPLIT = hashlib.sha256(METADATA + ROOTFS).hexdigest()
+
+
+def disposition(name: str) -> str:
+    return f"form-data; name=x; filename={name}"
+
+
+def form(*parts: tuple[str, bytes]) -> bytes:
+    """The body of an export in two parts, each a file's name and content."""
+    sent = [
+        f"--edge\r\nContent-Disposition: {disposition(name)}\r\n\r\n".encode() + content
+        for name, content in parts
+    ]
+    return b"\r\n".join([*sent, b"--edge--\r\n"])
+
+
+@pytest.fixture
+def liar(authority: Authority) -> Iterator[Hostile]:
+    """A server with one image, whose export is for the test to say."""
+    with Hostile(authority.issue("liar", "127.0.0.1")) as server:
+        image = {"fingerprint": SPLIT, "size": len(METADATA + ROOTFS)}
+        image["aliases"] = [{"name": "web"}]  # type: ignore[assignment]
+        listed = json.dumps({"type": "sync", "metadata": [image]}).encode()
+        server.answers["/1.0/images"] = Answer(body=listed)
+        yield server
+
+
+MULTIPART = "multipart/form-data; boundary=edge"
+UNIFIED = "application/octet-stream"
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize(
+    ("content_type", "name", "body", "said"),
+    [
+        (UNIFIED, "authorized_keys", METADATA + ROOTFS, "names a file 'authorized_keys'"),
+        (UNIFIED, f"meta-{SPLIT}.tar.gz", METADATA + ROOTFS, "expected"),
+        (UNIFIED, f"{SPLIT}/../x", METADATA + ROOTFS, "expected"),
+        (UNIFIED, "", METADATA + ROOTFS, "names a file ''"),
+        (
+            MULTIPART,
+            "",
+            form((f"{SPLIT}.tar.gz", METADATA), (f"{SPLIT}.tar.gz", ROOTFS)),
+            f"expected meta-{SPLIT}",
+        ),
+        (
+            MULTIPART,
+            "",
+            form((f"meta-{SPLIT}.tar.gz", METADATA), (f"meta-{SPLIT}.tar.gz", ROOTFS)),
+            "expected",
+        ),
+        (MULTIPART, "", b"--edge\r\n" + b"x" * (20 << 10), "a header of more than 16384 bytes"),
+        (MULTIPART, "", b"x" * MIB, "more than the image has"),
+        (
+            MULTIPART,
+            "",
+            form((f"meta-{SPLIT}.tar.gz", b"x" * MIB), (f"{SPLIT}.squashfs", ROOTFS)),
+            "more than the image has",
+        ),
+    ],
+    ids=[
+        "another file",
+        "metadata of a unified image",
+        "a path",
+        "no name",
+        "one name twice",
+        "two metadata files",
+        "a header without an end",
+        "no form",
+        "too long a metadata file",
+    ],
+)
+def test_what_a_server_makes_up_is_refused_and_touches_no_file(
+    liar: Hostile,
+    authority: Authority,
+    dest: Path,
+    content_type: str,
+    name: str,
+    body: bytes,
+    said: str,
+    check: bool,
+) -> None:
+    (dest / "authorized_keys").write_text("mine")
+    headers = (("Content-Type", content_type), ("Content-Disposition", disposition(name)))
+    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(headers=headers, body=body)
+    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    outcome = target.run("lxd_image_export", check, name="web", dest=str(dest))
+    assert said in outcome["msg"]
+    assert contents(dest) == {"authorized_keys": b"mine"}
+
+
+@pytest.mark.parametrize("content_type", [UNIFIED, MULTIPART])
+def test_an_export_without_an_end_is_cut_off_at_the_size_of_the_image(
+    liar: Hostile, authority: Authority, dest: Path, content_type: str
+) -> None:
+    endless = b"x" * (64 * MIB)
+    name = f"{SPLIT}.tar.gz"
+    body = form((f"meta-{name}", METADATA), (name, endless))
+    headers = (("Content-Type", content_type), ("Content-Disposition", disposition(name)))
+    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
+        headers=headers, body=endless if content_type == UNIFIED else body, length=-1
+    )
+    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    msg = target.fails("lxd_image_export", name="web", dest=str(dest))
+    assert "more than the image has by its own account" in msg
+    assert list(dest.iterdir()) == []
+
+
+def test_a_form_that_is_right_is_written_even_if_it_is_made_by_another_server(
+    liar: Hostile, authority: Authority, dest: Path
+) -> None:
+    names = f"meta-{SPLIT}.tar.gz", f"{SPLIT}.squashfs"
+    body = form(*zip(names, (METADATA, ROOTFS), strict=True))
+    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
+        headers=(("Content-Type", MULTIPART),), body=body
+    )
+    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    export(target, "web", dest)
+    assert contents(dest) == dict(zip(names, (METADATA, ROOTFS), strict=True))

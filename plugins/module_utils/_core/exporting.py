@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An image of the store as files: under the names that the reference client gives them, and whole or not at all."""
+"""Exports an image of the store to files: under the names that the reference client uses, and complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, Any, Iterator, Mapping, NamedTuple
+from typing import IO, Any, Iterable, Iterator, Mapping, NamedTuple
 
 from .archives.files import ImageFiles
 from .convergence import Progress
 from .downloads import Download, OpenResponse, Retries
-from .errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError, OptionError
+from .errors import ConnectionFailed, FileError, ImageNotFound, OptionError
 from .images import Image
+from .sources.export_form import MAX_HEAD_BYTES, ExportForm, file_name, is_form
 from .store import Store
 
 RETRIES = 3
@@ -78,7 +79,7 @@ def export(
     retries = Retries(RETRIES, store.server.transport.deadline)
     while True:
         try:
-            files = _fetched(store, image, dest, retries, check_mode)
+            files = _fetch(store, image, dest, retries, check_mode)
             break
         except ConnectionFailed as error:
             retries.use(error)
@@ -110,7 +111,7 @@ def _matching_files(dest: str, image: Image) -> dict[str, str]:
     return {}
 
 
-def _fetched(
+def _fetch(
     store: Store, image: Image, dest: str, retries: Retries, check_mode: bool
 ) -> dict[str, str]:
     """Fetch the files; their paths. In check mode only so much as tells their names."""
@@ -123,13 +124,13 @@ def _fetched(
     response = download.opened.response
     try:
         if check_mode:
-            return {key: _path(dest, name) for key, name, _blocks in _parts(download)}
-        return _written(_parts(download), image, dest)
+            return {key: _path(dest, name) for key, name, _blocks in _parts(download, image)}
+        return _write(_parts(download, image), image, dest)
     finally:
         response.close()
 
 
-def _written(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, str]:
+def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, str]:
     """Write the parts under temporary names, and rename them once they are known to be the image."""
     digest = sha256()
     paths: dict[str, str] = {}
@@ -207,77 +208,47 @@ def _umask() -> int:
     return mask
 
 
-def _parts(download: Download) -> Iterator[ExportPart]:
-    """The files in an export, each to be read before the next.
+def _parts(download: Download, image: Image) -> Iterator[ExportPart]:
+    """The files in an export, each to be read before the next. Raises FileError as soon as they exceed the image.
 
     A unified image is the body itself, a split one a form with two parts (``client/lxd_images.go``, GetImageFile).
     """
     headers = download.opened.response.headers
     content_type = headers.get("Content-Type", "")
-    if not content_type.startswith("multipart/"):
-        yield ExportPart("src", _name(headers.get("Content-Disposition", "")), iter(download))
+    disposition = headers.get("Content-Disposition", "")
+    # A form adds two headers and three boundaries to the files.
+    blocks = _bounded(download, image.size + (3 * MAX_HEAD_BYTES if is_form(content_type) else 0))
+    if not is_form(content_type):
+        yield ExportPart("src", _checked_name(disposition, "", image), blocks)
         return
-    boundary = re.search(r'boundary="?([^";]+)', content_type)
-    if not boundary:
-        raise ImageStoreError("the server sent a form without a boundary")
-    form = _FormReader(iter(download), boundary[1].encode())
-    for key in ("metadata", "rootfs"):
-        yield ExportPart(key, _name(form.next_part()), form.content())
+    form = ExportForm(content_type, blocks)
+    for key, prefix in (("metadata", "meta-"), ("rootfs", "")):
+        yield ExportPart(key, _checked_name(form.next_part(), prefix, image), form.content())
 
 
-def _name(disposition: str) -> str:
-    """The name that a server gives a file. It is not to lead anywhere else."""
-    found = re.search(r'filename="?([^";]+)', disposition)
-    name = os.path.basename(found[1].strip()) if found else ""
-    if not name or name.startswith("."):
-        raise ImageStoreError(f"the server names a file {disposition!r}, which is no name for one")
+def _bounded(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The blocks, as long as they are no more than ``limit`` bytes in all. Raises FileError."""
+    seen = 0
+    for block in blocks:
+        seen += len(block)
+        if seen > limit:
+            raise FileError(
+                "the server sends more than the image has by its own account",
+                "Nothing was written.",
+            )
+        yield block
+
+
+def _checked_name(disposition: str, prefix: str, image: Image) -> str:
+    """The name that a server gives a file. Raises FileError if it is not the one that the image's file always has.
+
+    Anything else could replace whatever else is in the directory (``lxd/images.go``, imageExport, has the pattern).
+    """
+    name = file_name(disposition)
+    stem = f"{prefix}{image.fingerprint}"
+    if not re.match(re.escape(stem) + r"(\.[A-Za-z0-9]{1,16}){0,3}\Z", name):
+        raise FileError(
+            f"the server names a file {name[:120]!r}; expected {stem} with the extension of its format",
+            "Nothing was written.",
+        )
     return name
-
-
-class _FormReader:
-    """A form with files in it, read as it comes."""
-
-    def __init__(self, blocks: Iterator[bytes], boundary: bytes) -> None:
-        self._blocks = blocks
-        self._mark = b"\r\n--" + boundary
-        # So that the first boundary looks as all others do.
-        self._buffer = b"\r\n"
-
-    def next_part(self) -> str:
-        """Go to the next part; what its head says of it (Content-Disposition)."""
-        for _block in self.content():
-            # Passed over, if nobody has read it.
-            pass
-        self._read_to(self._mark)
-        head = self._read_to(b"\r\n\r\n").decode("utf-8", "replace")
-        for line in head.splitlines():
-            name, _colon, value = line.partition(":")
-            if name.lower() == "content-disposition":
-                return value.strip()
-        raise ImageStoreError("the server sent a form in which a file is missing")
-
-    def content(self) -> Iterator[bytes]:
-        """The content of this part, in blocks."""
-        kept = len(self._mark) - 1
-        while True:
-            end = self._buffer.find(self._mark)
-            if end >= 0:
-                yield self._buffer[:end]
-                self._buffer = self._buffer[end:]
-                return
-            if len(self._buffer) > kept:
-                yield self._buffer[:-kept]
-                self._buffer = self._buffer[-kept:]
-            self._fill()
-
-    def _read_to(self, mark: bytes) -> bytes:
-        while mark not in self._buffer:
-            self._fill()
-        before, _mark, self._buffer = self._buffer.partition(mark)
-        return before
-
-    def _fill(self) -> None:
-        block = next(self._blocks, b"")
-        if not block:
-            raise ConnectionFailed("the export broke off in the middle of its form")
-        self._buffer += block
