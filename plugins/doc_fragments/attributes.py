@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all modules can and cannot do. Ansible finds fragments on attributes in this one file only."""
+"""Attributes of the modules. Ansible looks for attribute fragments in a file of this name only."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ options: {}
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and say what would change, without a writing request to any server.
+    description: Can run in check mode and report what would change, without sending a writing request to any server.
   diff_mode:
     support: full
-    description: Says in diff mode what has changed, or in check mode would.
+    description: Returns in diff mode what has changed, or in check mode would change.
   idempotent:
     support: full
-    description: Run again with the same options while nothing else changes, it changes nothing.
+    description: Running the task again makes no changes.
   async:
     support: full
-    description: Can run with C(async).
+    description: Can be run with C(async).
   platform:
     platforms: posix
     support: full
-    description: Target systems on which it can run. It needs no LXD there, only a way to a server.
+    description: Platforms of the managed host. LXD or Incus need not be installed there, if a server can be reached.
 """
 
     ACTION_GROUP = r"""
 options: {}
 attributes:
   action_group:
-    description: Options can be set for all modules of the group at once, in C(module_defaults).
+    description: Use C(group/imagestore.lxd.lxd) in C(module_defaults) to set options for all modules of the group.
     support: full
     membership:
       - imagestore.lxd.lxd
@@ -46,18 +46,18 @@ options: {}
 attributes:
   check_mode:
     support: full
-    description: Never changes anything.
+    description: This module makes no changes.
   diff_mode:
     support: N/A
-    description: Says in diff mode what has changed, or in check mode would.
+    description: Returns in diff mode what has changed, or in check mode would change.
   idempotent:
     support: full
-    description: Never changes anything.
+    description: This module makes no changes.
   async:
     support: full
-    description: Can run with C(async).
+    description: Can be run with C(async).
   platform:
     platforms: posix
     support: full
-    description: Target systems on which it can run. It needs no LXD there, only a way to a server.
+    description: Platforms of the managed host. LXD or Incus need not be installed there, if a server can be reached.
 """

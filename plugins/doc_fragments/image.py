@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wanted of an image; the twin of ``image()`` in ``_core/options.py``."""
+"""Options for the aliases and attributes of an image. Declared by ``image()`` in ``_core/options.py``."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ class ModuleDocFragment:
 options:
   aliases:
     description:
-      - Aliases that are to exist and point to the image. Others stay, unless O(purge_aliases=true).
-      - A lone empty string is the empty list, for ad-hoc commands.
+      - Aliases that point to the image. Other aliases are kept, unless O(purge_aliases=true).
+      - A single empty string means an empty list, for use on the command line.
     type: list
     elements: str
     aliases: [alias]
   purge_aliases:
     description:
-      - Whether the image is to lose all aliases but those in O(aliases).
+      - Whether to remove all aliases of the image that are not in O(aliases).
     type: bool
     default: false
   alias_conflict:
     description:
-      - What to do about one of O(aliases) that points to another image.
-      - V(move) points it here, in one step, so that no one finds it missing in between.
+      - What to do if one of O(aliases) points to another image.
+      - V(move) moves the alias in a single request, so that it exists at any time.
       - V(fail) fails before anything is transferred.
-      - An alias is never moved between the image of a container and that of a virtual machine. That is an error.
+      - The task always fails if the alias would move between a container image and a virtual machine image.
     type: str
     choices: [move, fail]
     default: move
   delete_replaced:
     description:
-      - Whether to delete an image that loses its last alias to this task, once the new image is in place.
-        Needs O(aliases).
+      - Whether to delete an image that loses its last alias to this task, after the new image has been added. Requires
+        O(aliases).
     type: bool
     default: false
   properties:
     description:
-      - Properties to set on the image. Others stay, unless O(purge_properties=true). An empty value removes the
+      - Properties to set. Other properties are kept, unless O(purge_properties=true). An empty value removes the
         property.
-      - Booleans become V(true) or V(false). Numbers other than whole ones are an error, since YAML takes V(3.20) for
-        V(3.2). Quote them.
+      - Booleans become V(true) or V(false). Quote numbers with a decimal point, since YAML reads V(3.20) as V(3.2). They
+        are an error without quotes.
     type: dict
   purge_properties:
     description:
-      - Whether the image is to lose all properties but those in O(properties).
+      - Whether to remove all properties of the image that are not in O(properties).
     type: bool
     default: false
   public:
@@ -57,12 +57,12 @@ options:
     type: bool
   profiles:
     description:
-      - The profiles that an instance made of this image gets by default. Just these, V([]) for none.
+      - The profiles that a new instance gets by default. They replace the existing ones; V([]) means none.
     type: list
     elements: str
   expires_at:
     description:
-      - When the image expires, in ISO 8601 (a date alone is midnight UTC), or V(never).
-      - LXD only deletes images by this date that it fetched itself. To all others it is a note.
+      - The expiry date of the image in ISO 8601, or V(never). A date without a time means midnight UTC.
+      - The date is informational. Servers store and show it, but do not delete an image that has expired.
     type: str
 """

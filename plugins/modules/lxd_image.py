@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lxd_image
-short_description: Keep or remove an image of LXD or Incus
+short_description: Manage or delete an image of LXD or Incus
 version_added: 0.1.0
 description:
-  - Gives an image that is in the store already the aliases and attributes that the task names, or removes it.
-  - What the task does not name stays as it is.
+  - Sets aliases and attributes of an image that is already in the image store, or deletes the image.
+  - Options that are omitted leave existing values unchanged.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -21,26 +21,27 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The image by one of its aliases, or by its fingerprint, of which twelve digits will do.
+      - An alias of the image, or its fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
     required: true
   state:
     description:
-      - With V(present) it is an error if there is no such image. Get one with M(imagestore.lxd.lxd_image_copy) or
-        M(imagestore.lxd.lxd_image_import).
-      - With V(absent) the image is removed, and all its aliases with it. Instances that were made of it stay.
+      - With V(present), the task fails if there is no such image. Use M(imagestore.lxd.lxd_image_copy) or
+        M(imagestore.lxd.lxd_image_import) to add one.
+      - With V(absent), the image is deleted together with all its aliases. Instances that were created from it are not
+        affected.
     type: str
     choices: [present, absent]
     default: present
   auto_update:
     description:
-      - Whether the server replaces the image by itself when its source has a newer one under its alias.
-      - V(true) works only for an image that the server pulled by an alias, from a public source. Elsewhere it is an
-        error.
+      - Whether the server replaces the image when the alias it was pulled by points to a newer one at the source.
+      - V(true) requires an image that the server pulled by alias from a public source. The task fails for any other
+        image.
     type: bool
 notes:
-  - An image that the server merely caches, because an instance was made of it, is an error for O(state=present). The
-    server removes it by itself some day. Copy or import it, and it stays.
+  - O(state=present) fails for an image that the server merely caches because an instance was created from it. The
+    server deletes such images when they have not been used for some days. Copy or import the image to keep it.
 seealso:
   - module: imagestore.lxd.lxd_image_alias
   - module: imagestore.lxd.lxd_image_copy
@@ -48,13 +49,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Say when an image expires, and let everybody see it
+- name: Make an image public
+  imagestore.lxd.lxd_image:
+    name: busybox
+    public: true
+
+- name: Set an expiry date and a default profile
   imagestore.lxd.lxd_image:
     name: busybox
     expires_at: 2030-12-31
-    public: true
+    profiles:
+      - default
 
-- name: Leave an image with just these aliases and properties
+- name: Set the aliases and properties of an image and remove all others
   imagestore.lxd.lxd_image:
     name: busybox
     aliases:
@@ -66,7 +73,7 @@ EXAMPLES = r"""
       release: "1.35"
     purge_properties: true
 
-- name: Remove an image
+- name: Delete an image
   imagestore.lxd.lxd_image:
     name: busybox-old
     state: absent
@@ -81,29 +88,90 @@ fingerprint:
 image:
   description:
     - The image as the server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
-    - In check mode the image as it is now. For O(state=absent) the image as it was, or null.
+    - In check mode, the image before the change. With O(state=absent), the image before it was deleted, or null if
+      there was none.
   returned: success
   type: dict
-  sample:
-    fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-    type: container
-    architecture: x86_64
-    size: 1031037
-    aliases: [{name: busybox, description: ""}]
-    properties: {os: busybox}
-    public: false
-    profiles: [default]
+  contains:
+    fingerprint:
+      description: The SHA-256 that identifies the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The kind of instances that can be created from it, V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
+    aliases:
+      description: The aliases that point to the image, each with C(name) and C(description).
+      type: list
+      elements: dict
+      sample: [{name: busybox, description: ""}]
+    properties:
+      description: The properties of the image. All values are strings.
+      type: dict
+      sample: {os: busybox, release: "1.35"}
+    public:
+      description: Whether clients that the server does not trust can see and copy the image.
+      type: bool
+      sample: false
+    auto_update:
+      description: Whether the server replaces the image when its source has a newer one.
+      type: bool
+      sample: false
+    cached:
+      description: Whether the server keeps the image only as a cache for new instances.
+      type: bool
+      sample: false
+    profiles:
+      description: The profiles that a new instance gets by default.
+      type: list
+      elements: str
+      sample: [default]
+    filename:
+      description: The file name that the server has recorded. It can be empty.
+      type: str
+      sample: busybox.tar.xz
+    created_at:
+      description: When the image was built, in ISO 8601 as all dates here.
+      type: str
+      sample: "2026-11-24T07:30:00Z"
+    uploaded_at:
+      description: When the image was added to the store.
+      type: str
+      sample: "2026-11-24T08:00:00Z"
+    last_used_at:
+      description: When an instance was last created from the image. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    expires_at:
+      description: When the image expires. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    update_source:
+      description:
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+      returned: if the server recorded it
+      type: dict
 actions:
   description:
-    - What was done, or in check mode would be, in order.
-    - These are V(trust this client), and V(set), V(add alias), V(move alias), V(remove alias) or V(delete image)
-      followed by what.
+    - What was done, or in check mode would be done, in order.
+    - Possible values are V(trust this client), and V(set), V(add alias), V(move alias), V(remove alias) or
+      V(delete image) followed by a name.
   returned: always
   type: list
   elements: str
   sample: [set public, add alias busybox]
 transferred:
-  description: Always 0. (Other modules return here how many bytes of image data they sent.)
+  description: Always 0; this module transfers no image data.
   returned: always
   type: int
   sample: 0

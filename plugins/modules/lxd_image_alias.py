@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lxd_image_alias
-short_description: Keep an alias of an image of LXD or Incus
+short_description: Manage an image alias of LXD or Incus
 version_added: 0.1.0
 description:
-  - Makes, moves, describes, renames or removes one alias.
-  - An alias moves in one step. No one finds it missing in between.
+  - Creates, moves, describes, renames or deletes one alias.
+  - An alias is moved in a single request, so that it exists at any time.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -20,52 +20,58 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The alias.
+      - The name of the alias.
     type: str
     required: true
   target:
     description:
-      - The image that it points to, by another alias, or by its fingerprint, of which twelve digits will do.
-      - An alias that does not exist needs one. Otherwise it stays where it is.
-      - This module moves an alias from the image of a container to that of a virtual machine, too, which others
-        refuse.
+      - The image that the alias points to, given by another alias or by its fingerprint. The first twelve digits of
+        the fingerprint are enough.
+      - Required to create an alias. If omitted, an existing alias keeps its target.
+      - Unlike the other modules, this one also moves an alias from a container image to a virtual machine image or
+        back.
     type: str
   description:
     description:
-      - What the alias is for. Without it, it stays as it is.
+      - The description of the alias. If omitted, an existing description is unchanged.
     type: str
   new_name:
     description:
-      - Another name for the alias. If it has that name already, and O(name) is no alias any more, it is renamed.
-      - An alias of that name that points to another image is an error. If it points to the same image, it keeps its
-        description, and O(name) is removed.
+      - A new name for the alias. If O(name) does not exist and O(new_name) does, the alias counts as renamed.
+      - The task fails if O(new_name) exists and points to another image. If it points to the same image, it keeps its
+        description, and O(name) is deleted.
     type: str
   state:
     description:
-      - Whether there is to be such an alias. The image stays in either case.
+      - Whether the alias exists. The image itself is kept in either case.
     type: str
     choices: [present, absent]
     default: present
 notes:
-  - An image that the server merely caches, because an instance was made of it, is an error for O(state=present). The
-    server removes it by itself some day, and its aliases with it. Copy or import it, and it stays.
+  - O(state=present) fails for an image that the server merely caches because an instance was created from it. The
+    server deletes such images, with their aliases, when they have not been used for some days. Copy or import the image
+    to keep it.
 seealso:
   - module: imagestore.lxd.lxd_image
 """
 
 EXAMPLES = r"""
-- name: Point an alias to the image of another
+- name: Create an alias, or move it to the image of another alias
   imagestore.lxd.lxd_image_alias:
     name: production
     target: busybox
-    description: What the web servers are made of
 
-- name: Keep the old image under another alias
+- name: Describe an alias
+  imagestore.lxd.lxd_image_alias:
+    name: production
+    description: Base image of the web servers
+
+- name: Rename an alias
   imagestore.lxd.lxd_image_alias:
     name: production
     new_name: previous
 
-- name: Remove an alias, and keep the image
+- name: Delete an alias and keep the image
   imagestore.lxd.lxd_image_alias:
     name: testing
     state: absent
@@ -74,20 +80,32 @@ EXAMPLES = r"""
 RETURN = r"""
 alias:
   description:
-    - The alias as the server describes it, or null if there is none.
-    - In check mode the alias as it is now.
+    - The alias as the server describes it, or null if it does not exist.
+    - In check mode, the alias before the change.
   returned: success
   type: dict
-  sample:
-    name: production
-    description: What the web servers are made of
-    target: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-    type: container
+  contains:
+    name:
+      description: The name of the alias.
+      type: str
+      sample: production
+    description:
+      description: The description of the alias.
+      type: str
+      sample: Base image of the web servers
+    target:
+      description: The fingerprint of the image that the alias points to.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The type of that image, V(container) or V(virtual-machine).
+      type: str
+      sample: container
 actions:
   description:
-    - What was done, or in check mode would be, in order.
-    - These are V(trust this client), and V(add alias), V(move alias), V(set description of alias), V(rename alias) or
-      V(remove alias) followed by what.
+    - What was done, or in check mode would be done, in order.
+    - Possible values are V(trust this client), and V(add alias), V(move alias), V(set description of alias),
+      V(rename alias) or V(remove alias) followed by a name.
   returned: always
   type: list
   elements: str

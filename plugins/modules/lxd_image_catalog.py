@@ -9,44 +9,45 @@ module: lxd_image_catalog
 short_description: Publish images of LXD and Incus on a web server
 version_added: 0.1.0
 description:
-  - Turns image files into a static tree that any web server can serve. Clients find images in it by simplestreams
-    (C(lxc remote add), M(imagestore.lxd.lxd_image_copy)), people by a page, and with O(header_map) LXD and Incus find
-    unified images by a plain address (C(lxc image import https://…), M(imagestore.lxd.lxd_image_import)).
-  - Whoever reads meanwhile finds the old catalogue with its files, or the new one with its files. A run that is killed
-    leaves a tree that is right, and the next one completes it.
-  - The role P(imagestore.lxd.image_server#role) uses it, and sets up nginx.
+  - Publishes image files in a directory that any web server can serve as static files. Clients find the images by
+    simplestreams (C(lxc remote add), M(imagestore.lxd.lxd_image_copy)), and people on a web page. With O(header_map),
+    LXD and Incus can also import unified images by URL (C(lxc image import https://…),
+    M(imagestore.lxd.lxd_image_import)).
+  - Publishing is atomic. A client sees either the old index with its files or the new index with its files. If the task
+    is killed, the directory remains valid, and the next run completes the rest.
+  - The role P(imagestore.lxd.image_server#role) uses this module and sets up nginx.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes
 requirements:
-  - PyYAML, to read the images' metadata
-  - C(unsquashfs) (package squashfs-tools, 4.5 or later) for metadata in a squashfs, C(zstd) for archives of that kind
+  - PyYAML, to read the metadata of images
+  - C(unsquashfs) (package squashfs-tools, 4.5 or later) for metadata in a squashfs, C(zstd) for zstd archives
 attributes:
   async:
     details:
-      - Files of the controller are read and sent first, in the foreground.
+      - Files of the controller are read and sent before the task goes to the background.
 options:
   root:
     description:
-      - The directory that the web server serves. It is made if it is missing.
-      - Its folder C(.catalog) is for this module alone, and need not be served.
+      - The document root of the web server. It is created if it does not exist.
+      - Its subdirectory C(.catalog) is private to this module and need not be served.
     type: path
     required: true
   base_url:
     description:
-      - The address under which clients find O(root), as in V(https://images.example.com).
+      - The URL under which clients access O(root), for example V(https://images.example.com).
     type: str
     required: true
   header_map:
     description:
-      - A file to write for nginx, outside O(root), which its C(http) block includes. From the name in
-        C(/images/NAME) and the client's architectures it finds the values of C(LXD-Image-Hash) and C(LXD-Image-URL),
-        and of the same headers of Incus. nginx has to be reloaded when it has changed.
+      - A file to write for nginx, outside of O(root), to be included in its C(http) block. It maps the name in
+        C(/images/NAME) and the architectures of the client to the values of C(LXD-Image-Hash) and C(LXD-Image-URL), and
+        of the equivalent headers of Incus. Reload nginx when the file has changed.
     type: path
   images:
     description:
-      - The images to publish, or to withdraw. What it does not name stays as it is, unless O(purge=true). An empty
+      - The images to publish or to withdraw. Images that are not listed remain published, unless O(purge=true). An empty
         list changes nothing.
     type: list
     elements: dict
@@ -54,8 +55,9 @@ options:
     suboptions:
       name:
         description:
-          - What clients call it. Letters and digits of ASCII, and C(. _ + - /) between them.
-          - One name can stand for images of several architectures, and for a container and a virtual machine.
+          - The name under which clients find the image. It consists of ASCII letters and digits, with C(. _ + - /)
+            between them.
+          - Images of several architectures can have the same name, and so can a container and a virtual machine image.
         type: str
         required: true
       src:
@@ -64,96 +66,97 @@ options:
         type: path
       metadata:
         description:
-          - The metadata file of a split image, together with O(images[].rootfs).
+          - The metadata file of a split image. Requires O(images[].rootfs).
         type: path
       rootfs:
         description:
-          - The root file system of a split image. A qcow2 disk makes it a virtual machine's.
+          - The root file system of a split image. A qcow2 disk makes a virtual machine image.
         type: path
       version:
         description:
-          - Which version it is, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are the latter, since YAML drops the
-            underscore. If left out, it is the image's creation date.
-          - A version that is published keeps its content. The same version with other content is an error.
-          - With O(images[].state=absent) the version to withdraw. If left out, all of them.
+          - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops the
+            underscore of an unquoted number. Defaults to the creation date of the image.
+          - The content of a published version never changes. The task fails if the same version has other content.
+          - With O(images[].state=absent), the version to withdraw. If omitted, all versions are withdrawn.
         type: str
       architecture:
         description:
-          - The architecture, by any name that LXD knows. If left out, it is read from the image, or with
-            O(images[].state=absent) all are meant. If given, it has to be that of the image.
+          - The architecture, by any name known to LXD. It must be the one that the image has, which is also the default.
+          - With O(images[].state=absent), the architecture to withdraw. If omitted, all architectures are withdrawn.
         type: str
       image_type:
         description:
-          - The type of image. If left out, it is read from the image, or with O(images[].state=absent) both are meant.
-            If given, it has to be that of the image.
+          - The image type. It must be the one that the image has, which is also the default.
+          - With O(images[].state=absent), the type to withdraw. If omitted, both types are withdrawn.
         type: str
         choices: [container, virtual-machine]
       os:
         description:
-          - The name of the operating system. If left out, it is the property of the image.
+          - The name of the operating system. Defaults to the property of the image.
         type: str
       release:
         description:
-          - Its release. If left out, it is the property of the image.
+          - The release of the operating system. Defaults to the property of the image.
         type: str
       variant:
         description:
-          - Its variant. If left out, it is the property of the image.
+          - The variant of the image. Defaults to the property of the image.
         type: str
       aliases:
         description:
-          - Further names. One that another image has is an error. If left out, those that are published stay.
+          - Additional names. The task fails if another image has one of them. If omitted, published aliases are
+            unchanged.
         type: list
         elements: str
       requirements:
         description:
-          - What instances need, as in C(secureboot) V(false). If left out, what is published stays.
+          - Requirements for instances, such as C(secureboot) V(false). If omitted, published requirements are unchanged.
         type: dict
       state:
         description:
-          - Whether to publish it or to withdraw it.
+          - Whether to publish or to withdraw the image.
         type: str
         choices: [present, absent]
         default: present
   remote_src:
     description:
       - Whether the files are on the managed host.
-      - Otherwise they are on the controller, sought where M(ansible.builtin.copy) seeks them. A file is sent only if
-        the tree lacks it, and removed from where it was sent to.
+      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. A file is sent only if it
+        is not published yet, and the sent copy is removed afterwards.
     type: bool
     default: false
   keep:
     description:
-      - How many versions of each name, type and architecture are kept. Older ones are withdrawn.
+      - How many versions of each name, type and architecture to keep. Older versions are withdrawn.
     type: int
     default: 2
   grace:
     description:
-      - How many seconds the files of withdrawn versions stay. Servers cache an index for an hour.
+      - How many seconds the files of withdrawn versions remain available. Servers cache an index for an hour.
     type: int
     default: 7200
   purge:
     description:
-      - Whether to withdraw all names that O(images) does not have. With an empty list that is all of them.
+      - Whether to withdraw all names that are not in O(images). An empty list withdraws everything.
     type: bool
     default: false
   verify:
     description:
-      - Whether to read all published files, and look for any whose content is not what it was. It is replaced if the
-        task has it; otherwise the task fails.
-      - Without it only missing files and wrong sizes are found.
+      - Whether to verify the content of all published files. A damaged file is replaced if it is among O(images);
+        otherwise the task fails.
+      - If V(false), only missing files and wrong sizes are detected.
     type: bool
     default: false
 seealso:
   - module: imagestore.lxd.lxd_image_copy
   - module: imagestore.lxd.lxd_image_import
   - name: Image server
-    description: What simplestreams is to LXD.
+    description: How LXD uses simplestreams.
     link: https://documentation.ubuntu.com/lxd/latest/reference/remote_image_servers/
 """
 
 EXAMPLES = r"""
-- name: Publish an image that a build has left on the web server
+- name: Publish an image from a file on the web server
   imagestore.lxd.lxd_image_catalog:
     root: /srv/lxd-images
     base_url: https://images.example.com
@@ -161,9 +164,8 @@ EXAMPLES = r"""
     images:
       - name: web
         src: /srv/images/web.tar.xz
-        aliases: [web/stable]
 
-- name: Publish images that are on the controller, of several kinds
+- name: Publish a unified and a split image from files on the controller
   imagestore.lxd.lxd_image_catalog:
     root: /srv/lxd-images
     base_url: https://images.example.com
@@ -174,13 +176,14 @@ EXAMPLES = r"""
         version: 20261124_0730
         os: BusyBox
         release: "1.35"
+        aliases: [busybox/stable]
       - name: disk
         metadata: disk-meta.tar.gz
         rootfs: disk.qcow2
         requirements:
           secureboot: false
 
-- name: Withdraw a version that was a mistake, and a name that is no longer in use
+- name: Withdraw one version of an image, and all versions of another image
   imagestore.lxd.lxd_image_catalog:
     root: /srv/lxd-images
     base_url: https://images.example.com
@@ -195,26 +198,44 @@ EXAMPLES = r"""
 RETURN = r"""
 actions:
   description:
-    - What was done, or in check mode would be, in order.
-    - These are V(publish), V(update) and V(withdraw), followed by what; V(replace file) for one that was damaged or
-      missing, V(remove file) for one whose time is over, V(abandon file) for one that a killed run has left and that
-      will be removed; and V(write) for documents, where nothing else changes.
+    - What was done, or in check mode would be done, in order.
+    - Possible values are V(publish), V(update) and V(withdraw) followed by an image, V(replace file) for a damaged or
+      missing file, V(remove file) for a withdrawn file after O(grace), V(abandon file) for a file left by a killed task,
+      which is removed after O(grace), and V(write) for documents if nothing else changes.
   returned: always
   type: list
   elements: str
   sample: [publish web (container, x86_64) 20261124_0730, withdraw web (container, x86_64) 20261110_0730]
 versions:
-  description: All versions that are published then, or in check mode would be.
+  description: All published versions after the task. In check mode, those that would be published.
   returned: success
   type: list
   elements: dict
-  sample:
-    - name: web
-      image_type: container
-      architecture: x86_64
-      version: 20261124_0730
-      fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-      size: 1031037
+  contains:
+    name:
+      description: The name of the image.
+      type: str
+      sample: web
+    image_type:
+      description: V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    version:
+      description: The version.
+      type: str
+      sample: "20261124_0730"
+    fingerprint:
+      description: The fingerprint of the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -9,10 +9,9 @@ module: lxd_image_copy
 short_description: Copy an image to LXD or Incus from another server
 version_added: 0.1.0
 description:
-  - Makes an image store hold an image that another server has, with the aliases and attributes that the task names.
-  - The other server may be a LXD or Incus, an image server (simplestreams), or the managed server itself with another
-    project.
-  - What the task does not name stays as it is.
+  - Copies an image into an image store, and sets its aliases and attributes.
+  - The source is another LXD or Incus server, an image server (simplestreams), or another project of the target server.
+  - Options that are omitted leave existing values unchanged.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -24,65 +23,66 @@ extends_documentation_fragment:
 options:
   image:
     description:
-      - The image by the alias that it has at the source, or by its fingerprint, of which twelve digits will do.
+      - The alias of the image at the source, or its fingerprint. The first twelve digits of the fingerprint are
+        enough.
     type: str
     required: true
   image_type:
     description:
-      - Which image an alias stands for, if the source has one for containers and one for virtual machines. Without
-        it that for containers.
-      - An image of another type is an error.
+      - The image type to choose if an alias of the source stands for both a container and a virtual machine image. If
+        omitted, the container image is copied.
+      - The task fails if the image has another type.
     type: str
     choices: [container, virtual-machine]
   architecture:
     description:
-      - The architecture of the image, if the source is an image server (simplestreams), by any name that LXD knows
-        for it. V(amd64) is V(x86_64).
-      - Without it that of the managed server.
+      - The architecture of the image, if the source is an image server (simplestreams). Any name known to LXD is
+        accepted; V(amd64) is the same as V(x86_64).
+      - Defaults to the architecture of the target server.
     type: str
   mode:
     description:
-      - Who moves the image. With V(pull) the managed server fetches it, with V(push) the source sends it, with
-        V(relay) this task streams it through the host that it runs on, without storing it there.
-      - V(auto) pulls where the managed server can, and relays where it is known not to, because the source is reached
-        through a Unix socket or does not listen on the network, or because the managed server takes images from its
-        registries only. It also relays for O(state=latest) if an image server has changed within the hour, since a
-        server may not see that yet.
-      - The choice is made before anything moves. A route that fails is not followed by another.
+      - How the image is transferred. With V(pull), the target server downloads it. With V(push), the source server
+        sends it. With V(relay), this task streams it through the host it runs on, without storing it there.
+      - V(auto) relays if a pull is known not to work, because the source is used through a Unix socket or does not
+        listen on the network, or because the target server downloads only from its image registries. It also relays
+        for O(state=latest) if an image server has changed within the last hour, since the target server may not see
+        the change yet. Otherwise V(auto) pulls.
+      - The mode is chosen before the transfer. If the transfer fails, no other mode is tried.
     type: str
     choices: [auto, pull, push, relay]
     default: auto
   retries:
     description:
-      - How often a relay takes up a broken transfer, where it broke if the source can, else from the start.
+      - How often V(relay) retries an interrupted transfer. It resumes where the transfer was interrupted if the source
+        supports that, and starts again otherwise.
     type: int
     default: 3
   copy_aliases:
     description:
-      - Whether the image is to have the aliases, too, that it has at the source. The source is then asked on every
-        run.
+      - Whether to add the aliases that the image has at the source. The source is then contacted on every run.
     type: bool
     default: false
   auto_update:
     description:
-      - Whether the server replaces the image by itself when the source has a newer one under its alias.
-      - This works only for an image that the server pulled by an alias, from a public source, and from its project
-        V(default). Elsewhere V(true) is an error.
+      - Whether the server replaces the image when the alias points to a newer one at the source.
+      - V(true) requires that the server pulls the image by alias from a public source and from its project
+        V(default). The task fails in any other case.
     type: bool
   state:
     description:
-      - V(present) is satisfied with an image that was once copied from there under that alias. The source is asked
-        only where the store cannot tell.
-      - V(latest) asks the source on every run, and has the image that it names now.
+      - V(present) accepts any image that was copied from this alias of the source before. The source is contacted only
+        if the store alone does not tell.
+      - V(latest) contacts the source on every run and copies the image that the alias points to now.
     type: str
     choices: [present, latest]
     default: present
 notes:
-  - A server records where it pulled a public image from, and under which alias. It records neither for a private
-    image, nor for one that came by push or relay, and it never records a project. For such images the source is asked
-    on every run; with a whole fingerprint as O(image) only while the store lacks it.
-  - A server caches the index of an image server for an hour. When O(state=latest) finds a newer image by O(mode=pull)
-    than the server can see, the task fails and says so.
+  - A server records from where it pulled a public image, and by which alias. It records nothing for private images,
+    push and relay, and never a project. For such images, the source is contacted on every run. If O(image) is a full
+    fingerprint, it is contacted only while the store lacks the image.
+  - A server caches the index of an image server for an hour. If O(state=latest) finds a newer image than the server
+    sees with O(mode=pull), the task fails and says so.
 seealso:
   - module: imagestore.lxd.lxd_image_import
   - module: imagestore.lxd.lxd_image_info
@@ -91,12 +91,10 @@ seealso:
 EXAMPLES = r"""
 - name: Copy an image from the public image server
   imagestore.lxd.lxd_image_copy:
-    image: alpine/3.20
+    image: alpine/3.23
     source_remote: images
-    aliases:
-      - alpine
 
-- name: Copy an image for virtual machines, and let the server keep it up to date
+- name: Copy a virtual machine image and let the server keep it up to date
   imagestore.lxd.lxd_image_copy:
     image: debian/12
     image_type: virtual-machine
@@ -105,7 +103,7 @@ EXAMPLES = r"""
       - debian-vm
     auto_update: true
 
-- name: Follow the image that the build server calls web
+- name: Copy the image that the alias web of the build server points to now
   imagestore.lxd.lxd_image_copy:
     image: web
     state: latest
@@ -115,7 +113,7 @@ EXAMPLES = r"""
       - web
     delete_replaced: true
 
-- name: Copy a private image through this host, since the servers cannot see each other
+- name: Copy a private image through this host, if the two servers cannot connect to each other
   imagestore.lxd.lxd_image_copy:
     image: web
     mode: relay
@@ -144,29 +142,89 @@ fingerprint:
 image:
   description:
     - The image as the server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
-    - In check mode the image as it is now, or null.
+    - In check mode, the image before the change, or null if there is none.
   returned: success
   type: dict
-  sample:
-    fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-    type: container
-    architecture: x86_64
-    size: 1031037
-    aliases: [{name: busybox, description: ""}]
-    properties: {os: busybox}
-    public: false
-    profiles: [default]
+  contains:
+    fingerprint:
+      description: The SHA-256 that identifies the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The kind of instances that can be created from it, V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
+    aliases:
+      description: The aliases that point to the image, each with C(name) and C(description).
+      type: list
+      elements: dict
+      sample: [{name: busybox, description: ""}]
+    properties:
+      description: The properties of the image. All values are strings.
+      type: dict
+      sample: {os: busybox, release: "1.35"}
+    public:
+      description: Whether clients that the server does not trust can see and copy the image.
+      type: bool
+      sample: false
+    auto_update:
+      description: Whether the server replaces the image when its source has a newer one.
+      type: bool
+      sample: false
+    cached:
+      description: Whether the server keeps the image only as a cache for new instances.
+      type: bool
+      sample: false
+    profiles:
+      description: The profiles that a new instance gets by default.
+      type: list
+      elements: str
+      sample: [default]
+    filename:
+      description: The file name that the server has recorded. It can be empty.
+      type: str
+      sample: busybox.tar.xz
+    created_at:
+      description: When the image was built, in ISO 8601 as all dates here.
+      type: str
+      sample: "2026-11-24T07:30:00Z"
+    uploaded_at:
+      description: When the image was added to the store.
+      type: str
+      sample: "2026-11-24T08:00:00Z"
+    last_used_at:
+      description: When an instance was last created from the image. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    expires_at:
+      description: When the image expires. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    update_source:
+      description:
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+      returned: if the server recorded it
+      type: dict
 actions:
   description:
-    - What was done, or in check mode would be, in order.
-    - These are V(pull), V(push) or V(relay), V(replace cached image), V(trust this client), and V(set), V(add alias),
-      V(move alias), V(remove alias) or V(delete image) followed by what.
+    - What was done, or in check mode would be done, in order.
+    - Possible values are V(pull), V(push), V(relay), V(replace cached image), V(trust this client), and V(set),
+      V(add alias), V(move alias), V(remove alias) or V(delete image) followed by a name.
   returned: always
   type: list
   elements: str
   sample: [pull, set public, add alias busybox]
 transferred:
-  description: How many bytes of image data this task sent, or had a server fetch.
+  description: The bytes of image data that this task sent or had a server download. 0 in check mode.
   returned: always
   type: int
   sample: 1031037

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lxd_image_export
-short_description: Write an image of LXD or Incus to files
+short_description: Export an image of LXD or Incus to files
 version_added: 0.1.0
 description:
-  - Has the file of an image (or the two files of a split image) in a directory of the managed host, under the names
-    that C(lxc image export) gives them. M(imagestore.lxd.lxd_image_import) makes the same image of them again.
-  - Files whose content is right already are not written again. Others are written under temporary names, and get
-    their own when all of it has arrived and is known to be the image.
-  - A task that was killed can leave hidden files behind whose names begin with C(.lxd_image_export-). The next task
-    that writes to the directory removes them.
+  - Writes the file of a unified image, or the two files of a split image, to a directory of the managed host. The
+    file names are those of C(lxc image export). M(imagestore.lxd.lxd_image_import) creates the same image from them.
+  - Files that already have the right content are not written again. Other files are written under temporary names, and
+    renamed when all data has been received and verified.
+  - A task that was killed can leave hidden files whose names begin with C(.lxd_image_export-). The next task that
+    exports to the directory removes them.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -25,12 +25,12 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - The image by one of its aliases, or by its fingerprint, of which twelve digits will do.
+      - An alias of the image, or its fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
     required: true
   dest:
     description:
-      - The directory for the files. It has to exist.
+      - The directory to write to. It must exist.
     type: path
     required: true
 seealso:
@@ -38,14 +38,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Write an image to files
+- name: Export an image
   imagestore.lxd.lxd_image_export:
     name: busybox
     dest: /srv/backup
     mode: "0644"
   register: exported
 
-- name: Make an image of them again, on another server
+- name: Import the files on another server
   imagestore.lxd.lxd_image_import:
     src: "{{ exported.files.src }}"
     remote_src: true
@@ -55,12 +55,23 @@ EXAMPLES = r"""
 RETURN = r"""
 files:
   description:
-    - The paths of the files, named as the options of M(imagestore.lxd.lxd_image_import) that take them. That is
-      C(src) for a unified image, C(metadata) and C(rootfs) for a split one.
+    - The paths of the files, by the options of M(imagestore.lxd.lxd_image_import) that accept them.
   returned: success
   type: dict
-  sample:
-    src: /srv/backup/3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061.tar.xz
+  contains:
+    src:
+      description: The file of a unified image.
+      returned: for a unified image
+      type: str
+      sample: /srv/backup/3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061.tar.xz
+    metadata:
+      description: The metadata file of a split image.
+      returned: for a split image
+      type: str
+    rootfs:
+      description: The root file system of a split image.
+      returned: for a split image
+      type: str
 fingerprint:
   description: The fingerprint of the image.
   returned: success
@@ -71,19 +82,83 @@ image:
     - The image as the server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
   returned: success
   type: dict
-  sample:
-    fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-    type: container
-    architecture: x86_64
-    size: 1031037
+  contains:
+    fingerprint:
+      description: The SHA-256 that identifies the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The kind of instances that can be created from it, V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
+    aliases:
+      description: The aliases that point to the image, each with C(name) and C(description).
+      type: list
+      elements: dict
+      sample: [{name: busybox, description: ""}]
+    properties:
+      description: The properties of the image. All values are strings.
+      type: dict
+      sample: {os: busybox, release: "1.35"}
+    public:
+      description: Whether clients that the server does not trust can see and copy the image.
+      type: bool
+      sample: false
+    auto_update:
+      description: Whether the server replaces the image when its source has a newer one.
+      type: bool
+      sample: false
+    cached:
+      description: Whether the server keeps the image only as a cache for new instances.
+      type: bool
+      sample: false
+    profiles:
+      description: The profiles that a new instance gets by default.
+      type: list
+      elements: str
+      sample: [default]
+    filename:
+      description: The file name that the server has recorded. It can be empty.
+      type: str
+      sample: busybox.tar.xz
+    created_at:
+      description: When the image was built, in ISO 8601 as all dates here.
+      type: str
+      sample: "2026-11-24T07:30:00Z"
+    uploaded_at:
+      description: When the image was added to the store.
+      type: str
+      sample: "2026-11-24T08:00:00Z"
+    last_used_at:
+      description: When an instance was last created from the image. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    expires_at:
+      description: When the image expires. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    update_source:
+      description:
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+      returned: if the server recorded it
+      type: dict
 actions:
-  description: What was done, or in check mode would be. V(export), or nothing.
+  description: V(export) if the files were written, or in check mode would be. Empty otherwise.
   returned: always
   type: list
   elements: str
   sample: [export]
 transferred:
-  description: How many bytes of image data were fetched.
+  description: The bytes of image data that this task received. 0 in check mode.
   returned: always
   type: int
   sample: 1031037

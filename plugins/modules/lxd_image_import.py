@@ -9,10 +9,11 @@ module: lxd_image_import
 short_description: Import an image into LXD or Incus from files or a web server
 version_added: 0.1.0
 description:
-  - Makes an image store hold the image that is in a file or directory (a unified image), in two files (a split image,
-    metadata and root file system), or on a web server, with the aliases and attributes that the task names.
-  - An image is known by its content. A file whose image the store has is not sent again, whatever its name.
-  - What the task does not name stays as it is.
+  - Imports an image into an image store, and sets its aliases and attributes. The image comes from one file or
+    directory (a unified image), from two files (a split image, metadata and root file system), or from a web server.
+  - Images are identified by their content. A file is not sent again if the store has its image, whatever the file is
+    called.
+  - Options that are omitted leave existing values unchanged.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -23,83 +24,86 @@ extends_documentation_fragment:
 attributes:
   async:
     details:
-      - Files of the controller are sent first, in the foreground.
+      - Files of the controller are sent before the task goes to the background.
 options:
   src:
     description:
-      - The file of a unified image, which is a tar archive, compressed or not, or a squashfs.
-      - Or a directory that holds C(metadata.yaml), C(rootfs/), and perhaps C(templates/). It is packed while it is
-        sent, and known again as long as nothing in it changes. Sockets in it are left out, with a warning.
+      - The file of a unified image, which is a squashfs or a tar archive, compressed or not.
+      - Or a directory with C(metadata.yaml), C(rootfs/), and optionally C(templates/). A directory of the managed host
+        is packed as it is sent. The image of a directory is recognized as long as nothing in the directory changes.
+        Sockets are left out with a warning.
     type: path
   metadata:
     description:
-      - The metadata file of a split image, together with O(rootfs).
+      - The metadata file of a split image. Requires O(rootfs).
     type: path
   rootfs:
     description:
-      - The root file system of a split image, together with O(metadata). A squashfs or tar archive makes the image of
-        a container, a qcow2 disk that of a virtual machine.
+      - The root file system of a split image. Requires O(metadata). A squashfs or tar archive makes a container image, a
+        qcow2 disk a virtual machine image.
     type: path
   url:
     description:
-      - The address of a unified image on a web server that answers with the headers C(LXD-Image-Hash) and
-        C(LXD-Image-URL), or C(Incus-Image-Hash) and C(Incus-Image-URL). The task asks for them as a server would, and
-        refuses an answer that is not fit.
-      - With O(fingerprint), any file of any web server will do, and plain http, too.
+      - The URL of a unified image on a web server that responds with the headers C(LXD-Image-Hash) and
+        C(LXD-Image-URL), or C(Incus-Image-Hash) and C(Incus-Image-URL). The task requests and validates them before
+        anything is transferred.
+      - With O(fingerprint), it can be the URL of the file on any web server, also with C(http).
     type: str
   metadata_url:
     description:
-      - The address of the metadata file of a split image, together with O(rootfs_url) and O(fingerprint). Always
+      - The URL of the metadata file of a split image. Requires O(rootfs_url) and O(fingerprint). Such an image is always
         relayed.
     type: str
   rootfs_url:
     description:
-      - The address of the root file system of a split image.
+      - The URL of the root file system of a split image. Requires O(metadata_url).
     type: str
   remote_src:
     description:
       - Whether the files are on the managed host.
-      - Otherwise they are on the controller, sought where M(ansible.builtin.copy) seeks them. They are sent only if
-        the store lacks the image, and removed from the managed host again. Unlike there, files that are encrypted with
-        Ansible Vault are refused.
+      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. They are sent only if the
+        store lacks the image, and removed from the managed host afterwards. Files encrypted with Ansible Vault are
+        rejected.
     type: bool
     default: false
   fingerprint:
     description:
-      - What the fingerprint of the image must be, all 64 digits of it. If the store has that image, no file is read
-        and no web server is asked.
-      - With another image the task fails, and nothing of it is kept.
+      - The expected fingerprint of the image, all 64 digits. If the store has this image, no file is read and no web
+        server is contacted.
+      - If the image turns out to be another, the task fails and the image is not kept.
     type: str
   compression:
     description:
-      - How a directory is compressed. V(zstd) and V(xz) need the program of that name on the host that has the
+      - How a directory is compressed. V(zstd) and V(xz) require the program of the same name on the host that has the
         directory.
     type: str
     choices: [gzip, zstd, xz, none]
     default: gzip
   mode:
     description:
-      - For O(url), who fetches the image. With V(pull) the managed server does, with V(relay) this task does, and
-        streams it on without storing it.
-      - V(auto) pulls where the server can. It relays where the server refuses (LXD 6.9 and later), where the web
-        server's certificate is checked against O(url_ca_path) or not at all, where headers or credentials are needed,
-        and where the web server sends none of the headers.
+      - How an image is transferred from O(url). With V(pull), the target server downloads it. With V(relay), this task
+        downloads it and streams it to the server, without storing it.
+      - V(auto) relays if the server cannot download the image, which is the case for LXD 6.9 and later, with
+        O(url_ca_path), O(url_validate_certs=false), headers or credentials, and if the web server sends no image
+        headers. Otherwise it pulls.
     type: str
     choices: [auto, pull, relay]
     default: auto
   retries:
     description:
-      - How often a relay takes up a broken download, where it broke if the web server can, else from the start.
+      - How often a relay retries an interrupted download. It resumes where the download was interrupted if the web
+        server supports that, and starts again otherwise.
     type: int
     default: 3
   url_headers:
     description:
-      - More headers for the server of O(url) or O(rootfs_url). They are sent to no other, and only by a relay.
-      - Their values are masked in what the task returns. Numbers with a point and booleans need quotes.
+      - Additional request headers for the server of O(url) or O(rootfs_url). They are not sent to any other server.
+        Images with headers are relayed.
+      - The values are masked in all output. Quote booleans and numbers with a decimal point.
     type: dict
   url_username:
     description:
-      - A user name for the server of O(url) or O(rootfs_url), together with O(url_password).
+      - The user name for the server of O(url) or O(rootfs_url). Requires O(url_password).
     type: str
   url_password:
     description:
@@ -107,31 +111,37 @@ options:
     type: str
   url_ca_path:
     description:
-      - A PEM file with the authority that has signed the web server's certificate.
+      - A PEM file with the certificate authority that signed the web server's certificate.
     type: path
     aliases: [ca_path]
   url_validate_certs:
     description:
-      - Whether the web server's certificate is checked at all.
+      - Whether to validate the web server's certificate.
     type: bool
     default: true
 seealso:
   - module: imagestore.lxd.lxd_image_copy
   - module: imagestore.lxd.lxd_image_info
   - name: Image format
-    description: What has to be in the files.
+    description: The required content of the files.
     link: https://documentation.ubuntu.com/lxd/latest/reference/image_format/
 """
 
 EXAMPLES = r"""
-- name: Import a unified image
+- name: Import an image from files/ of the role or playbook
+  imagestore.lxd.lxd_image_import:
+    src: busybox.tar.xz
+    aliases:
+      - busybox
+
+- name: Import an image from a file on the managed host
   imagestore.lxd.lxd_image_import:
     src: /srv/images/busybox.tar.xz
     remote_src: true
     aliases:
       - busybox
 
-- name: Import a split image for virtual machines, and say more about it
+- name: Import a split virtual machine image and set attributes
   imagestore.lxd.lxd_image_import:
     metadata: /srv/images/disk-meta.tar.gz
     rootfs: /srv/images/disk.qcow2
@@ -144,13 +154,7 @@ EXAMPLES = r"""
     public: true
     expires_at: 2030-12-31
 
-- name: Import an image that is on the controller, in files/ of the role or playbook
-  imagestore.lxd.lxd_image_import:
-    src: busybox.tar.xz
-    aliases:
-      - busybox
-
-- name: Import what a build has left in a directory
+- name: Import the output directory of a build
   imagestore.lxd.lxd_image_import:
     src: /srv/build/busybox
     remote_src: true
@@ -158,20 +162,20 @@ EXAMPLES = r"""
     aliases:
       - busybox-next
 
-- name: Import an image from a web server
+- name: Import an image from a web server that sends image headers
   imagestore.lxd.lxd_image_import:
     url: https://images.example.com/images/busybox
     aliases:
       - busybox
 
-- name: Import an image from any web server, since its fingerprint is known
+- name: Import an image with a known fingerprint from any web server
   imagestore.lxd.lxd_image_import:
     url: https://downloads.example.com/busybox.tar.xz
     fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
     aliases:
       - busybox
 
-- name: Put this week's build in the place of last week's
+- name: Replace last week's build with this week's
   imagestore.lxd.lxd_image_import:
     src: /srv/images/busybox-next.tar.xz
     remote_src: true
@@ -189,29 +193,89 @@ fingerprint:
 image:
   description:
     - The image as the server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
-    - In check mode the image as it is now, or null.
+    - In check mode, the image before the change, or null if there is none.
   returned: success
   type: dict
-  sample:
-    fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-    type: container
-    architecture: x86_64
-    size: 1031037
-    aliases: [{name: busybox, description: ""}]
-    properties: {os: busybox}
-    public: false
-    profiles: [default]
+  contains:
+    fingerprint:
+      description: The SHA-256 that identifies the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The kind of instances that can be created from it, V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
+    aliases:
+      description: The aliases that point to the image, each with C(name) and C(description).
+      type: list
+      elements: dict
+      sample: [{name: busybox, description: ""}]
+    properties:
+      description: The properties of the image. All values are strings.
+      type: dict
+      sample: {os: busybox, release: "1.35"}
+    public:
+      description: Whether clients that the server does not trust can see and copy the image.
+      type: bool
+      sample: false
+    auto_update:
+      description: Whether the server replaces the image when its source has a newer one.
+      type: bool
+      sample: false
+    cached:
+      description: Whether the server keeps the image only as a cache for new instances.
+      type: bool
+      sample: false
+    profiles:
+      description: The profiles that a new instance gets by default.
+      type: list
+      elements: str
+      sample: [default]
+    filename:
+      description: The file name that the server has recorded. It can be empty.
+      type: str
+      sample: busybox.tar.xz
+    created_at:
+      description: When the image was built, in ISO 8601 as all dates here.
+      type: str
+      sample: "2026-11-24T07:30:00Z"
+    uploaded_at:
+      description: When the image was added to the store.
+      type: str
+      sample: "2026-11-24T08:00:00Z"
+    last_used_at:
+      description: When an instance was last created from the image. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    expires_at:
+      description: When the image expires. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    update_source:
+      description:
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+      returned: if the server recorded it
+      type: dict
 actions:
   description:
-    - What was done, or in check mode would be, in order.
-    - These are V(upload), V(pull) or V(relay), V(replace cached image), V(trust this client), and V(set), V(add alias),
-      V(move alias), V(remove alias) or V(delete image) followed by what.
+    - What was done, or in check mode would be done, in order.
+    - Possible values are V(upload), V(pull), V(relay), V(replace cached image), V(trust this client), and V(set),
+      V(add alias), V(move alias), V(remove alias) or V(delete image) followed by a name.
   returned: always
   type: list
   elements: str
   sample: [upload, set public, add alias busybox]
 transferred:
-  description: How many bytes of image data this task sent, or had the server fetch.
+  description: The bytes of image data that this task sent or had a server download. 0 in check mode.
   returned: always
   type: int
   sample: 1031037

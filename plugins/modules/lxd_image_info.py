@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lxd_image_info
-short_description: Tell which images LXD or Incus has
+short_description: List images of LXD or Incus
 version_added: 0.1.0
 description:
-  - Lists the images of a store, or those of them that fit.
-  - With a source it lists instead what that offers. An image server (simplestreams) is asked directly, with no LXD
-    involved.
+  - Lists the images of an image store, all of them or those that match.
+  - With a O(source_remote), O(source_server), O(source_registry) or O(source_project), the images of that source are
+    listed instead. An image server (simplestreams) is queried directly; no LXD is needed for that.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -22,24 +22,24 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - Only the image with this alias or fingerprint. Twelve or more digits of a fingerprint will do.
+      - List only the image with this alias or fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
   properties:
     description:
-      - Only images that have all these properties with just these values.
+      - List only images that have all of these properties with these values.
     type: dict
   image_type:
     description:
-      - Only the images of containers, or of virtual machines.
+      - List only container images or only virtual machine images.
     type: str
     choices: [container, virtual-machine]
   architecture:
     description:
-      - Only images of this architecture, by any name that LXD knows for it. V(amd64) is V(x86_64).
+      - List only images of this architecture. Any name known to LXD is accepted; V(amd64) is the same as V(x86_64).
     type: str
   all_projects:
     description:
-      - List the images of all projects that this client may see, instead of one.
+      - List the images of all projects that the client has access to.
     type: bool
     default: false
 seealso:
@@ -48,51 +48,131 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See all images
+- name: Look up an image by its alias
+  imagestore.lxd.lxd_image_info:
+    name: busybox
+  register: busybox
+
+- name: Show its fingerprint
+  ansible.builtin.debug:
+    msg: "{{ busybox.images[0].fingerprint }}"
+
+- name: List all images
   imagestore.lxd.lxd_image_info:
   register: store
 
-- name: See whether there is an image of busybox for this architecture
-  imagestore.lxd.lxd_image_info:
-    name: busybox
-    architecture: "{{ ansible_facts['architecture'] }}"
-  register: busybox
+- name: Show the aliases that exist
+  ansible.builtin.debug:
+    msg: "{{ store.images | map(attribute='aliases') | flatten | map(attribute='name') }}"
 
-- name: See all virtual machine images of all projects
+- name: List the virtual machine images of all projects
   imagestore.lxd.lxd_image_info:
     image_type: virtual-machine
     all_projects: true
-  register: disks
+  register: machines
 
-- name: See what the public image server has of Alpine for containers
+- name: Show how much space they take
+  ansible.builtin.debug:
+    msg: "{{ machines.images | sum(attribute='size') | ansible.builtin.human_readable }}"
+
+- name: List the Alpine container images of the public image server
   imagestore.lxd.lxd_image_info:
     source_remote: images
     image_type: container
+    architecture: "{{ ansible_facts['architecture'] }}"
     properties:
       os: Alpine
-  register: alpines
+  register: alpine
+
+- name: Show which releases there are
+  ansible.builtin.debug:
+    msg: "{{ alpine.images | map(attribute='properties.release') | unique | sort }}"
 """
 
 RETURN = r"""
 images:
   description:
-    - The images, each as the server describes it, see
-      U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get). With O(all_projects=true) each has a
-      C(project) as well.
-    - Those of a store come in the order of their fingerprints, which is the same each time.
-    - An empty list if there are none, with a warning if this client may not see them.
+    - The images as the server describes them, see
+      U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
+    - The images of a store are sorted by fingerprint.
+    - The list is empty if no image matches. A warning says so if the client has no permission to see private images.
   returned: success
   type: list
   elements: dict
-  sample:
-    - fingerprint: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
-      type: container
-      architecture: x86_64
-      size: 1031037
-      aliases: [{name: busybox, description: ""}]
-      properties: {os: busybox}
-      public: false
-      profiles: [default]
+  contains:
+    fingerprint:
+      description: The SHA-256 that identifies the image.
+      type: str
+      sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
+    type:
+      description: The kind of instances that can be created from it, V(container) or V(virtual-machine).
+      type: str
+      sample: container
+    architecture:
+      description: The architecture, by its kernel name.
+      type: str
+      sample: x86_64
+    size:
+      description: The size of its files in bytes.
+      type: int
+      sample: 1031037
+    aliases:
+      description: The aliases that point to the image, each with C(name) and C(description).
+      type: list
+      elements: dict
+      sample: [{name: busybox, description: ""}]
+    properties:
+      description: The properties of the image. All values are strings.
+      type: dict
+      sample: {os: busybox, release: "1.35"}
+    public:
+      description: Whether clients that the server does not trust can see and copy the image.
+      type: bool
+      sample: false
+    auto_update:
+      description: Whether the server replaces the image when its source has a newer one.
+      type: bool
+      sample: false
+    cached:
+      description: Whether the server keeps the image only as a cache for new instances.
+      type: bool
+      sample: false
+    profiles:
+      description: The profiles that a new instance gets by default.
+      type: list
+      elements: str
+      sample: [default]
+    filename:
+      description: The file name that the server has recorded. It can be empty.
+      type: str
+      sample: busybox.tar.xz
+    created_at:
+      description: When the image was built, in ISO 8601 as all dates here.
+      type: str
+      sample: "2026-11-24T07:30:00Z"
+    uploaded_at:
+      description: When the image was added to the store.
+      type: str
+      sample: "2026-11-24T08:00:00Z"
+    last_used_at:
+      description: When an instance was last created from the image. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    expires_at:
+      description: When the image expires. A year before 1971 means never.
+      type: str
+      sample: "1970-01-01T00:00:00Z"
+    update_source:
+      description:
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+      returned: if the server recorded it
+      type: dict
+    project:
+      description: The project of the image.
+      returned: with O(all_projects=true)
+      type: str
+      sample: default
 """
 
 from typing import Any

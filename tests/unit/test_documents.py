@@ -179,6 +179,21 @@ def test_commands_fit_the_modules(where):
         assert faults(name, options) == [], line
 
 
+def test_all_modules_document_the_same_fields_of_an_image():
+    fields = {}
+    for name, path in MODULES_BY_NAME.items():
+        returned = yaml.safe_load(constant(path, "RETURN"))
+        for value in (returned.get("image"), returned.get("images")):
+            if value and "contains" in value:
+                fields[name] = value["contains"]
+    of_other_projects = fields["lxd_image_info"].pop("project")
+    assert of_other_projects["returned"] != "success"
+    assert list(fields) == [
+        name for name in MODULES_HERE if name not in ("lxd_image_alias", "lxd_image_catalog")
+    ]
+    assert all(own == fields["lxd_image"] for own in fields.values())
+
+
 def test_defaults_are_set_for_the_group_that_there_is():
     groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
     assert set(groups) == {GROUP.rpartition(".")[2]}
