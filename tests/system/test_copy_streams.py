@@ -214,7 +214,7 @@ def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
         ({"image": "bb"}, "has no image bb"),
         ({"image": "busybox", "image_type": "virtual-machine"}, "only for container x86_64"),
         ({"image": "busybox", "architecture": "riscv64"}, "only for container x86_64"),
-        ({"image": "0" * 12}, "no image with the fingerprint 000000000000"),
+        ({"image": "0" * 12}, "no image with the alias or fingerprint 000000000000"),
         ({"image": "busybox", "mode": "push"}, "an image server only answers"),
         ({"image": "busybox", "source_project": "x"}, "source_project is of no use"),
     ],
@@ -232,10 +232,10 @@ def test_what_cannot_be_had_is_a_clear_error(
 @pytest.mark.parametrize(
     ("path", "content", "said"),
     [
-        ("index.json", "<html>", "is no JSON"),
-        ("index.json", "[]", "is no simplestreams index"),
-        ("index.json", "[" * 100_000, "is no JSON"),
-        ("images.json", "{}", "is no list of simplestreams products"),
+        ("index.json", "<html>", "is not valid JSON"),
+        ("index.json", "[]", "is not a simplestreams index"),
+        ("index.json", "[" * 100_000, "is not valid JSON"),
+        ("images.json", "{}", "is not a list of simplestreams products"),
         (
             "images.json",
             '{"products": {"a": {"arch": "amd64", "versions": {"20240101": 7}}}}',

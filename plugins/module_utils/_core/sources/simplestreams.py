@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-import json
 from email.utils import parsedate_to_datetime
-from typing import Any, Mapping
+from typing import Mapping
 
 from ..downloads import Download, OpenResponse, Retries, WebClient
 from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
@@ -22,15 +21,13 @@ from ..images import (
     is_prefix,
     short_fingerprint,
 )
-from ..simplestreams import (
-    INDEX,
-    File,
-    Listing,
+from ..simplestreams import INDEX, File, Reader
+from ..simplestreams.listing import Listing
+from ..simplestreams.reading import (
+    MAX_DOCUMENT_BYTES,
+    ProductReader,
     PublishedImage,
-    Reader,
-    families_of,
-    product_paths,
-    published_images,
+    parse_index,
 )
 from ..store import Store
 from ..transport import Stream
@@ -43,8 +40,6 @@ from .upload_form import UploadForm
 INDEX_CACHE_SECONDS = 3600
 """How long a server keeps the index of another before it looks again (``lxd/daemon_images.go``, CacheExpiry)."""
 
-MAX_DOCUMENT_BYTES = 256 << 20
-
 
 class ImageServer:
     """A simplestreams server, as a task sees it at one moment."""
@@ -56,20 +51,26 @@ class ImageServer:
         """Seconds since the newest of its documents changed, by the server's own clock; None if it does not say."""
 
     def listing(self, reader: Reader, native: str) -> Listing:
-        """All its images that the reader can use. Raises FileError, ImageNotFound, Unreachable."""
-        found: list[PublishedImage] = []
-        others: set[str] = set()
-        for path in product_paths(self._document(INDEX), self.url(INDEX)):
-            products = self._document(path)
-            found += published_images(products, reader, self.address, self.url(path))
-            if not found:
-                others |= families_of(products)
-        if not found and others:
-            raise ImageNotFound(
-                f"{self.address} has images for {' and '.join(sorted(others))} only, none for {reader.family}",
-                "An image server for LXD is https://images.lxd.canonical.com (the built-in remote images).",
+        """All its images that the reader can use. Raises FileError, ImageNotFound, ConnectionFailed."""
+        products = ProductReader(reader, self.address)
+        for path in parse_index(self._document(INDEX), self.url(INDEX)):
+            products.read(self._document(path), self.url(path))
+        if not products.images and products.families:
+            raise self._no_images(reader.family, products.families)
+        return Listing(self.address, products.images, native)
+
+    def _no_images(self, family: str, offered: set[str]) -> ImageNotFound:
+        """Why there is no image for a family, although the server has entries for the families ``offered``."""
+        if family in offered:
+            return ImageNotFound(
+                f"{self.address} lists images for {family}, but none that can be used:"
+                " in each a file or the fingerprint is missing or invalid",
+                "Fix this on the image server.",
             )
-        return Listing(self.address, found, native)
+        return ImageNotFound(
+            f"{self.address} has images for {' and '.join(sorted(offered))} only, none for {family}",
+            "An image server for LXD is https://images.lxd.canonical.com (the built-in remote images).",
+        )
 
     def url(self, path: str) -> str:
         """The URL of one of its files."""
@@ -84,19 +85,20 @@ class ImageServer:
         """Ask for a file of an image."""
         return self._web.open(self.url(file.path), headers)
 
-    def _document(self, path: str) -> Any:
+    def _document(self, path: str) -> bytearray:
+        """The content of a document, which may be anything."""
         url = self.url(path)
         opened = self._web.open(url, {})
         content = bytearray()
         for block in opened.transport.blocks(opened.response):
             content += block
             if len(content) > MAX_DOCUMENT_BYTES:
-                raise FileError(f"{url} is too large for a list of images")
+                raise FileError(
+                    f"{url} is larger than {MAX_DOCUMENT_BYTES >> 20} MiB, too large for a list of images",
+                    "Is it the address of an image server?",
+                )
         self._note_age(opened)
-        try:
-            return json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise FileError(f"{url} is no JSON", "Is it the address of an image server?") from error
+        return content
 
     def _note_age(self, opened: OpenResponse) -> None:
         headers = opened.response.headers
@@ -105,7 +107,8 @@ class ImageServer:
                 parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified")
             )
             age = (now - changed).total_seconds()
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, OverflowError, TypeError, ValueError):
+            # A server that does not say it in a way that can be read does not say it.
             return
         self.age = age if self.age is None else min(age, self.age)
 
@@ -138,7 +141,7 @@ class SimplestreamsSource:
         found = listing.find(self._request.name, self._request.type)
         if self._request.copy_aliases:
             self.aliases = listing.aliases_of(found)
-        held = contents.by_fingerprint(found.image.fingerprint)
+        held = contents.by_fingerprint(found.fingerprint)
         return held if held and not held.cached else self._offer(found, held)
 
     def _list(self) -> Listing:
@@ -187,8 +190,8 @@ class SimplestreamsSource:
             == RELAY
         ):
             return Relay(
-                found.image.fingerprint,
-                found.image.type,
+                found.fingerprint,
+                found.type,
                 lambda retries: self._stream(found, retries),
                 held,
                 request.retries,
@@ -199,15 +202,13 @@ class SimplestreamsSource:
             "server": self._server.address,
             "protocol": "simplestreams",
             "certificate": self._server.certificate,
-            "image_type": found.image.type,
-            **({"alias": self._alias} if by_alias else {"fingerprint": found.image.fingerprint}),
+            "image_type": found.type,
+            **({"alias": self._alias} if by_alias else {"fingerprint": found.fingerprint}),
         }
-
-        newest = found.image
 
         def require_newest(image: Image | None) -> None:
             serial = image.properties.get("serial", "") if image else ""
-            if serial < newest.properties["serial"]:
+            if serial < found.serial:
                 older = (
                     f"the older image {short_fingerprint(image.fingerprint)}"
                     if image
@@ -215,13 +216,13 @@ class SimplestreamsSource:
                 )
                 raise ImageStoreError(
                     f"{self._target.server.address} still sees {older},"
-                    f" and not the newest, {short_fingerprint(newest.fingerprint)}",
+                    f" and not the newest, {short_fingerprint(found.fingerprint)}",
                     "A server caches the index of an image server for an hour. Until then use mode: relay.",
                 )
 
         return Pull(
-            found.image.fingerprint,
-            found.image.type,
+            found.fingerprint,
+            found.type,
             source,
             held,
             by_alias,
@@ -235,7 +236,7 @@ class SimplestreamsSource:
         own = self._target.server.info["environment"]["architectures"][0]
         if architecture or not self._architecture or self._architecture == own:
             return self._request.name
-        return f"{stem}/{self._list().find(self._request.name, self._request.type).arch}"
+        return f"{stem}/{self._list().find(self._request.name, self._request.type).product.arch}"
 
     def _why_no_pull(self) -> str:
         target = self._target.server
@@ -247,7 +248,7 @@ class SimplestreamsSource:
         downloads = [self._download(file, retries) for file in found.files]
         if len(downloads) == 1:
             return Stream(downloads[0], "application/octet-stream", found.image.size)
-        form = UploadForm(found.image.type, *(file.path.rpartition("/")[2] for file in found.files))
+        form = UploadForm(found.type, *(file.path.rpartition("/")[2] for file in found.files))
         return form.stream(downloads, found.image.size)
 
     def _download(self, file: File, retries: Retries) -> Download:
@@ -255,11 +256,14 @@ class SimplestreamsSource:
 
 
 def all_images(server: ImageServer, native: str) -> list[Image]:
-    """All images of a server as LXD sees them, or else as Incus does."""
+    """All images of a server that LXD can use, or, if there are none, those that Incus can use."""
     try:
         return server.listing(Reader(), native).images()
-    except ImageNotFound:
-        return server.listing(Reader("incus", "incus"), native).images()
+    except ImageNotFound as error:
+        try:
+            return server.listing(Reader("incus", "incus"), native).images()
+        except ImageNotFound:
+            raise error from None
 
 
 def _why_no_push() -> str:

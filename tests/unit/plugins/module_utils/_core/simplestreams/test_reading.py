@@ -4,18 +4,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import time
+import tracemalloc
+
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     FileError,
     ImageNotFound,
+    ImageStoreError,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import (
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
     Listing,
-    Reader,
-    families_of,
-    product_paths,
-    published_images,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.reading import (
+    MAX_ALIASES,
+    MAX_DOCUMENTS,
+    MAX_IMAGES,
+    MAX_VALUES,
+    ProductReader,
+    parse_index,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 SITE = "https://images.example.com"
 
@@ -31,11 +44,11 @@ def split(character, ftype="squashfs", family="lxd"):
         metadata: {
             "ftype": metadata,
             "path": "a/meta",
-            "sha256": "m",
+            "sha256": digest("1"),
             "size": 1,
             combined: digest(character),
         },
-        ftype: {"ftype": ftype, "path": "a/root", "sha256": "r", "size": 10},
+        ftype: {"ftype": ftype, "path": "a/root", "sha256": digest("2"), "size": 10},
     }
 
 
@@ -51,6 +64,12 @@ def sized(given):
     return items
 
 
+def placed(path):
+    items = split("b")
+    items["squashfs"]["path"] = path
+    return items
+
+
 def product(versions, aliases="web", arch="amd64", **more):
     return {
         "aliases": aliases,
@@ -63,9 +82,17 @@ def product(versions, aliases="web", arch="amd64", **more):
     }
 
 
+def read(document, reader=None, server=SITE):
+    """What a reader finds in a product list, given as a text or as what it stands for."""
+    text = document if isinstance(document, str) else json.dumps(document)
+    products = ProductReader(reader or Reader(), server)
+    products.read(text.encode("utf-8", "surrogatepass"), "https://x/images.json")
+    return products
+
+
 def listing(*products, reader=None, server=SITE, native="x86_64"):
     document = {"products": {str(number): one for number, one in enumerate(products)}}
-    return Listing(server, published_images(document, reader or Reader(), server, "x"), native)
+    return Listing(server, read(document, reader, server).images, native)
 
 
 class TestFinding:
@@ -110,8 +137,8 @@ class TestFinding:
             ("wab", None, "has no image wab"),
             ("web", "virtual-machine", "only for container aarch64"),
             ("web", None, "only for container aarch64"),
-            ("c" * 12, None, "no image with the fingerprint"),
-            ("b" * 12, "virtual-machine", "is a container's"),
+            ("c" * 12, None, "no image with the alias or fingerprint"),
+            ("b" * 12, "virtual-machine", "is of the type container"),
         ],
     )
     def test_what_is_not_there_is_told_with_what_is(self, name, image_type, said):
@@ -192,44 +219,189 @@ class TestDescribing:
         assert [file.path for file in found.files] == ["u"]
 
 
-class TestDocuments:
-    def test_the_index_names_the_files_with_images_in_them(self):
-        index = {
-            "index": {
-                "a": {"datatype": "image-downloads", "products": ["x"], "path": "a.json"},
-                "b": {"datatype": "image-ids", "products": ["x"], "path": "b.json"},
-                "c": {"datatype": "image-downloads", "products": [], "path": "c.json"},
-            }
-        }
-        assert product_paths(index, "x") == ["a.json"]
+def index(*entries):
+    return json.dumps({"index": dict(enumerate(entries))}).encode()
 
-    @pytest.mark.parametrize("index", [None, [], {}, {"index": []}])
-    def test_an_index_that_is_none_is_an_error(self, index):
-        with pytest.raises(FileError, match="is no simplestreams index"):
-            product_paths(index, "https://x/streams/v1/index.json")
 
+def entry(path, **more):
+    return {"datatype": "image-downloads", "products": ["x"], "path": path, **more}
+
+
+class TestAnIndex:
+    def test_names_the_product_lists_that_have_images(self):
+        found = parse_index(
+            index(
+                entry("a.json"),
+                entry("b.json", datatype="image-ids"),
+                entry("c.json", products=[]),
+                entry("a.json"),
+            ),
+            "x",
+        )
+        assert found == ["a.json"]
+
+    @pytest.mark.parametrize("content", [b"null", b"[]", b"{}", b'{"index": []}'])
+    def test_that_is_something_else_is_an_error(self, content):
+        with pytest.raises(FileError, match="is not a simplestreams index"):
+            parse_index(content, "https://x/streams/v1/index.json")
+
+    @pytest.mark.parametrize(
+        "path", ["\ud800", "a\nb", "../a", "a" * 600_000, ["a"], {"a": "b"}, 7, True]
+    )
+    def test_with_an_impossible_path_is_an_error(self, path):
+        with pytest.raises(FileError, match="names a product list with the invalid path") as caught:
+            parse_index(index(entry(path)), "https://x")
+        assert len(str(caught.value)) < 200
+
+    def test_with_too_many_product_lists_is_an_error(self):
+        entries = [entry(f"{number}.json") for number in range(MAX_DOCUMENTS + 1)]
+        with pytest.raises(FileError, match=r"names 101 product lists, more than 100"):
+            parse_index(index(*entries), "https://x")
+
+
+class TestProducts:
     @pytest.mark.parametrize(
         "broken",
         [
             7,
             {},
             {"arch": "amd64"},
+            {"arch": ["amd64"], "versions": {"20240101": {"items": split("b")}}},
             {"arch": "z80", "versions": {"20240101": {"items": split("b")}}},
+            {"arch": "amd64", "versions": [split("b")]},
+            {"arch": "amd64", "os": {}, "versions": {"20240101": {"items": split("b")}}},
+            {"arch": "amd64", "aliases": 5, "versions": {"20240101": {"items": split("b")}}},
+            {"arch": "amd64", "requirements": [1], "versions": {"20240101": {"items": split("b")}}},
             {"arch": "amd64", "versions": {"today": {"items": split("b")}}},
+            {"arch": "amd64", "versions": {"20240101" * 1000: {"items": split("b")}}},
             {"arch": "amd64", "versions": {"20241301": {"items": split("b")}}},
+            {"arch": "amd64", "versions": {"20240101": 7}},
+            {"arch": "amd64", "versions": {"20240101": {"label": 7, "items": split("b")}}},
             {"arch": "amd64", "versions": {"20240101": {"items": {"a": {"ftype": "lxd.tar.xz"}}}}},
             {"arch": "amd64", "versions": {"20240101": {"items": split("b", family="incus")}}},
             {"arch": "amd64", "versions": {"20240101": {"items": {"a": 1}}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": {"a": {"ftype": ["squashfs"]}}}}},
             {"arch": "amd64", "versions": {"20240101": {"items": hashed(5)}}},
             {"arch": "amd64", "versions": {"20240101": {"items": hashed("../" * 22)}}},
-            {"arch": "amd64", "versions": {"20240101": {"items": sized(float("inf"))}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": sized(-1)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": sized(1.5)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": sized(True)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": sized(10**40)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": placed("../../etc/passwd")}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": placed("a" * 600_000)}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": placed("\ud800")}}},
+            {"arch": "amd64", "versions": {"20240101": {"items": placed({})}}},
         ],
     )
-    def test_what_is_broken_or_for_others_is_passed_over(self, broken):
+    def test_that_are_invalid_or_for_others_are_skipped(self, broken):
         found = listing(broken, product({"20240101": split("a")}))
         assert [image.fingerprint for image in found.images()] == [digest("a")]
 
-    def test_for_whom_there_are_images_can_be_told(self):
-        assert families_of(
-            {"products": {"a": product({"20240101": split("a", family="incus")})}}
-        ) == {"incus"}
+    def test_with_a_size_beyond_all_numbers_are_skipped(self):
+        text = json.dumps({"products": {"a": product({"20240101": sized(77)})}})
+        assert read(text).images
+        assert read(text.replace('"size": 77', '"size": 1e400')).images == []
+
+    def test_keep_a_text_with_a_lone_surrogate_as_servers_do(self):
+        (found,) = read({"products": {"a": product({"20240101": split("a")}, os="\ud800")}}).images
+        assert found.image.properties["os"] == "\ufffd"
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("<html>", "is not valid JSON"),
+            ("[" * 100_000, "is not valid JSON: it is nested too deeply"),
+            ('{"products": {"a": NaN}}', "is not valid JSON: it contains NaN"),
+            ("\ud800", "is not valid JSON"),
+            ("[]", "is not a list of simplestreams products"),
+            ('{"products": []}', "is not a list of simplestreams products"),
+            (f"[{'0,' * MAX_VALUES}0]", f"has more than {MAX_VALUES} values"),
+        ],
+    )
+    def test_that_are_something_else_are_an_error(self, text, said):
+        with pytest.raises(FileError, match=f"https://x/images.json {said}"):
+            read(text)
+
+    def test_show_for_whom_they_have_images(self):
+        document = {"products": {"a": product({"20240101": split("a", family="incus")})}}
+        assert read(document).families == {"incus"}
+        document = {"products": {"a": product({"20240101": hashed(5)})}}
+        assert read(document).families == {"lxd"}
+
+    def test_with_more_images_than_the_limit_are_refused(self):
+        files = {"path": "a", "size": 1, "combined_squashfs_sha256": digest("a")}
+        items = {
+            f"{ftype}{number}": {"ftype": ftype, **files}
+            for number in range(700)
+            for ftype in ("lxd.tar.xz", "squashfs")
+        }
+        with pytest.raises(FileError, match=f"the limit is {MAX_IMAGES} images"):
+            read({"products": {"a": product({"20240101": items})}})
+
+    def test_with_more_aliases_than_the_limit_are_refused(self):
+        aliases = "a," * 2000
+        products = {str(number): product({}, aliases) for number in range(MAX_ALIASES // 2000 + 1)}
+        with pytest.raises(FileError, match=f"the limit is {MAX_ALIASES} aliases"):
+            read({"products": products})
+
+    def test_with_many_versions_and_aliases_do_not_multiply_them(self):
+        versions = {f"20240101_{number:04}": split("a") for number in range(5000)}
+        aliases = ",".join(f"alias-{number}" for number in range(400))
+        document = json.dumps({"products": {"a": product(versions, aliases)}})
+        started = time.process_time()
+        tracemalloc.start()
+        try:
+            found = Listing(SITE, read(document).images, "x86_64")
+            assert len(found.aliases_of(found.find("alias-7", None))) == 800
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 64 << 20
+        assert time.process_time() - started < 10
+
+
+# What documents are made of, and what else can stand in its place.
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 10**20),
+    st.floats(),
+    st.text(st.characters(), max_size=5),
+    st.sampled_from(["amd64", "20240101", "lxd.tar.xz", "squashfs", digest("a"), "a/b", "web"]),
+)
+NAMES = st.sampled_from(
+    ["products", "versions", "items", "ftype", "path", "size", "sha256", "arch", "aliases", "label",
+     "requirements", "os", "index", "datatype", "combined_squashfs_sha256", "20240101", "a", "b"]
+)  # fmt: skip
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6)
+)
+
+
+@st.composite
+def spoiled(draw):
+    """A valid document in which some values are replaced by others."""
+    document = {"products": {"a": product({"20240101": split("a")}), "b": product({})}}
+    for _ in range(draw(st.integers(0, 3))):
+        place = document
+        while True:
+            name = draw(st.sampled_from(sorted(place)))
+            if not isinstance(place[name], dict) or not place[name] or draw(st.booleans()):
+                break
+            place = place[name]
+        place[name] = draw(ANYTHING)
+    return document
+
+
+@given(st.one_of(ANYTHING, spoiled(), st.binary()))
+def test_whatever_comes_is_images_or_an_error_of_the_family(document):
+    is_bytes = isinstance(document, bytes)
+    content = document if is_bytes else json.dumps(document).encode("utf-8", "surrogatepass")
+    with contextlib.suppress(ImageStoreError):
+        parse_index(content, "https://x")
+    products = ProductReader(Reader(), SITE)
+    with contextlib.suppress(ImageStoreError):
+        products.read(content, "https://x")
+    for image in Listing(SITE, products.images, "x86_64").images():
+        json.dumps(image.raw, ensure_ascii=False).encode()
+        assert len(image.fingerprint) == 64

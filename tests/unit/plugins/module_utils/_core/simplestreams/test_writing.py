@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import (
     File,
-    Listing,
     Reader,
-    product_paths,
-    published_images,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
+    Listing,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.reading import (
+    ProductReader,
+    parse_index,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.writing import (
     PRODUCTS,
@@ -25,14 +27,16 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams
 SITE = "https://images.example.com"
 META = File("files/m.tar.gz", "a" * 64, 10)
 ROOTS = {
-    "squashfs": File("files/r.squashfs", "r", 100),
-    "root.tar.xz": File("files/r.tar.gz", "r", 100),
-    "disk-kvm.img": File("files/r.qcow2", "r", 100),
+    "squashfs": File("files/r.squashfs", "b" * 64, 100),
+    "root.tar.xz": File("files/r.tar.gz", "b" * 64, 100),
+    "disk-kvm.img": File("files/r.qcow2", "b" * 64, 100),
 }
 
 
 def read(products, reader):
-    return published_images(json.loads(products_text(products)), reader, SITE, "x")
+    found = ProductReader(reader, SITE)
+    found.read(products_text(products).encode(), "x")
+    return found.images
 
 
 def written(files, fingerprint="f" * 64, **more):
@@ -72,9 +76,8 @@ class TestEitherFamily:
 
 
 def test_the_index_leads_to_the_products():
-    index = json.loads(index_text(written([META])))
-    assert product_paths(index, "x") == [PRODUCTS]
+    assert parse_index(index_text(written([META])).encode(), "x") == [PRODUCTS]
 
 
 def test_an_index_without_products_leads_nowhere():
-    assert product_paths(json.loads(index_text({})), "x") == []
+    assert parse_index(index_text({}).encode(), "x") == []
