@@ -18,7 +18,10 @@ CORE = Path(__file__).parents[2] / "plugins/module_utils/_core"
 # later tuple may import those of the tuples before it, in their own layer too.
 LAYERS = {
     "errors": (("errors",),),
-    "ground": (("images", "deadline", "json_reader", "yaml_reader"), ("transport", "archives", "simplestreams")),
+    "ground": (
+        ("images", "deadline", "json_reader", "yaml_reader"),
+        ("transport", "archives", "simplestreams"),
+    ),
     "servers": (("client_config", "downloads", "dialect"), ("server",), ("store",)),
     "sources": (("sources",),),
     "decisions": (("planning",),),
