@@ -14,8 +14,8 @@ class ModuleDocFragment:
 options:
   server:
     description:
-      - The target server, whose images are managed, as V(https://host:8443) or V(unix:///path/to/unix.socket). The port
-        defaults to 8443.
+      - The target server, whose images are managed, as V(https://host:8443) or V(unix:///path/to/unix.socket). The
+        port defaults to 8443.
       - Defaults to the server of the host that the task runs on. The first socket that exists is used, of
         E(LXD_SOCKET), C($LXD_DIR/unix.socket), that of LXD's snap, that of its Debian package, and for Incus
         E(INCUS_SOCKET), C($INCUS_DIR/unix.socket), C(/run/incus/unix.socket) and C(/var/lib/incus/unix.socket).
@@ -59,8 +59,8 @@ options:
   validate_certs:
     description:
       - Whether to validate the server's certificate against the certificate authorities of the system, if neither
-        O(server_cert) nor O(server_cert_fingerprint) is set. With V(false), somebody between client and server can read
-        and change all data.
+        O(server_cert) nor O(server_cert_fingerprint) is set. With V(false), somebody between client and server can
+        read and change all data.
       - V(false) is an error together with either of them or with a Unix socket, where it has no meaning.
     type: bool
     default: true
@@ -80,9 +80,9 @@ options:
     type: int
     default: 1800
 notes:
-  - The environment variables E(https_proxy) and E(no_proxy) are respected, in lower or upper case. A proxy is never used
-    for Unix sockets, C(127.0.0.0/8), C(::1) and C(localhost). When a server downloads an image, the proxy configured on
-    that server counts (C(core.proxy_https)).
+  - The environment variables E(https_proxy) and E(no_proxy) are respected, in lower or upper case. A proxy is never
+    used for Unix sockets, C(127.0.0.0/8), C(::1) and C(localhost). When a server downloads an image, the proxy
+    configured on that server counts (C(core.proxy_https)).
 requirements:
   - requests >= 2.25
   - PyYAML, to read a client configuration

@@ -43,8 +43,8 @@ options:
     description:
       - Properties to set. Other properties are kept, unless O(purge_properties=true). An empty value removes the
         property.
-      - Booleans become V(true) or V(false). Quote numbers with a decimal point, since YAML reads V(3.20) as V(3.2). They
-        are an error without quotes.
+      - Booleans become V(true) or V(false). Quote numbers with a decimal point, since YAML reads V(3.20) as V(3.2).
+        They are an error without quotes.
     type: dict
   purge_properties:
     description:

@@ -49,8 +49,8 @@ options:
     default: present
 notes:
   - O(state=present) fails for an image that the server merely caches because an instance was created from it. The
-    server deletes such images, with their aliases, when they have not been used for some days. Copy or import the image
-    to keep it.
+    server deletes such images, with their aliases, when they have not been used for some days. Copy or import the
+    image to keep it.
 seealso:
   - module: imagestore.lxd.lxd_image
 """

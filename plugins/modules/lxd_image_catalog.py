@@ -13,8 +13,8 @@ description:
     simplestreams (C(lxc remote add), M(imagestore.lxd.lxd_image_copy)), and people on a web page. With O(header_map),
     LXD and Incus can also import unified images by URL (C(lxc image import https://…),
     M(imagestore.lxd.lxd_image_import)).
-  - Publishing is atomic. A client sees either the old index with its files or the new index with its files. If the task
-    is killed, the directory remains valid, and the next run completes the rest.
+  - Publishing is atomic. A client sees either the old index with its files or the new index with its files. If the
+    task is killed, the directory remains valid, and the next run completes the rest.
   - The role P(imagestore.lxd.image_server#role) uses this module and sets up nginx.
 author:
   - imagestore.lxd contributors (@imagestore)
@@ -42,13 +42,13 @@ options:
   header_map:
     description:
       - A file to write for nginx, outside of O(root), to be included in its C(http) block. It maps the name in
-        C(/images/NAME) and the architectures of the client to the values of C(LXD-Image-Hash) and C(LXD-Image-URL), and
-        of the equivalent headers of Incus. Reload nginx when the file has changed.
+        C(/images/NAME) and the architectures of the client to the values of C(LXD-Image-Hash) and C(LXD-Image-URL),
+        and of the equivalent headers of Incus. Reload nginx when the file has changed.
     type: path
   images:
     description:
-      - The images to publish or to withdraw. Images that are not listed remain published, unless O(purge=true). An empty
-        list changes nothing.
+      - The images to publish or to withdraw. Images that are not listed remain published, unless O(purge=true). An
+        empty list changes nothing.
     type: list
     elements: dict
     required: true
@@ -74,14 +74,15 @@ options:
         type: path
       version:
         description:
-          - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops the
-            underscore of an unquoted number. Defaults to the creation date of the image.
+          - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops
+            the underscore of an unquoted number. Defaults to the creation date of the image.
           - The content of a published version never changes. The task fails if the same version has other content.
           - With O(images[].state=absent), the version to withdraw. If omitted, all versions are withdrawn.
         type: str
       architecture:
         description:
-          - The architecture, by any name known to LXD. It must be the one that the image has, which is also the default.
+          - The architecture, by any name known to LXD. It must be the one that the image has, which is also the
+            default.
           - With O(images[].state=absent), the architecture to withdraw. If omitted, all architectures are withdrawn.
         type: str
       image_type:
@@ -110,7 +111,8 @@ options:
         elements: str
       requirements:
         description:
-          - Requirements for instances, such as C(secureboot) V(false). If omitted, published requirements are unchanged.
+          - Requirements for instances, such as C(secureboot) V(false). If omitted, published requirements are
+            unchanged.
         type: dict
       state:
         description:
@@ -121,8 +123,8 @@ options:
   remote_src:
     description:
       - Whether the files are on the managed host.
-      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. A file is sent only if it
-        is not published yet, and the sent copy is removed afterwards.
+      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. A file is sent only if
+        it is not published yet, and the sent copy is removed afterwards.
     type: bool
     default: false
   keep:
@@ -200,8 +202,8 @@ actions:
   description:
     - What was done, or in check mode would be done, in order.
     - Possible values are V(publish), V(update) and V(withdraw) followed by an image, V(replace file) for a damaged or
-      missing file, V(remove file) for a withdrawn file after O(grace), V(abandon file) for a file left by a killed task,
-      which is removed after O(grace), and V(write) for documents if nothing else changes.
+      missing file, V(remove file) for a withdrawn file after O(grace), V(abandon file) for a file left by a killed
+      task, which is removed after O(grace), and V(write) for documents if nothing else changes.
   returned: always
   type: list
   elements: str

@@ -10,7 +10,8 @@ short_description: Copy an image to LXD or Incus from another server
 version_added: 0.1.0
 description:
   - Copies an image into an image store, and sets its aliases and attributes.
-  - The source is another LXD or Incus server, an image server (simplestreams), or another project of the target server.
+  - The source is another LXD or Incus server, an image server (simplestreams), or another project of the target
+    server.
   - Options that are omitted leave existing values unchanged.
 author:
   - imagestore.lxd contributors (@imagestore)
@@ -210,7 +211,8 @@ image:
       sample: "1970-01-01T00:00:00Z"
     update_source:
       description:
-        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and
+          C(certificate).
         - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
       returned: if the server recorded it
       type: dict

@@ -39,8 +39,8 @@ options:
     type: path
   rootfs:
     description:
-      - The root file system of a split image. Requires O(metadata). A squashfs or tar archive makes a container image, a
-        qcow2 disk a virtual machine image.
+      - The root file system of a split image. Requires O(metadata). A squashfs or tar archive makes a container
+        image, a qcow2 disk a virtual machine image.
     type: path
   url:
     description:
@@ -51,8 +51,8 @@ options:
     type: str
   metadata_url:
     description:
-      - The URL of the metadata file of a split image. Requires O(rootfs_url) and O(fingerprint). Such an image is always
-        relayed.
+      - The URL of the metadata file of a split image. Requires O(rootfs_url) and O(fingerprint). Such an image is
+        always relayed.
     type: str
   rootfs_url:
     description:
@@ -61,9 +61,9 @@ options:
   remote_src:
     description:
       - Whether the files are on the managed host.
-      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. They are sent only if the
-        store lacks the image, and removed from the managed host afterwards. Files encrypted with Ansible Vault are
-        rejected.
+      - If V(false), they are searched for on the controller, as M(ansible.builtin.copy) does. They are sent only if
+        the store lacks the image, and removed from the managed host afterwards. Files encrypted with Ansible Vault
+        are rejected.
     type: bool
     default: false
   fingerprint:
@@ -261,7 +261,8 @@ image:
       sample: "1970-01-01T00:00:00Z"
     update_source:
       description:
-        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and
+          C(certificate).
         - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
       returned: if the server recorded it
       type: dict

@@ -164,7 +164,8 @@ images:
       sample: "1970-01-01T00:00:00Z"
     update_source:
       description:
-        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and C(certificate).
+        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and
+          C(certificate).
         - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
       returned: if the server recorded it
       type: dict

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Exports an image of the store to files: under the names that the reference client uses, and complete or not at all."""
+"""Exports an image to files: under the names that the reference client gives them, complete or not at all."""
 
 from __future__ import annotations
 
