@@ -22,7 +22,7 @@ from .errors import FileError, MissingLibrary
 MAX_BYTES = 1 << 20
 """Of a document, and of all its scalars together once aliases are followed."""
 
-MAX_DEPTH = 20
+MAX_DEPTH = 100
 MAX_VALUES = 10_000
 """Scalars, sequences and mappings of a document, once aliases are followed."""
 
@@ -31,20 +31,24 @@ class Scalar(str):
     """A scalar's text as it is written, without quotes. Compares and hashes as that text.
 
     ``tag`` is the type that it has in YAML 1.1: ``str``, ``int``, ``float``, ``bool``, ``null`` or ``timestamp``.
-    Scalars with tags of other origin are ``str``.
+    Scalars with tags of other origin are ``str``. ``valid`` tells whether the text is one of its tag, which
+    ``!!int x`` is not: servers refuse such a scalar where they use it, and only there.
     """
 
     tag: str
+    valid: bool
 
-    def __new__(cls, text: str, tag: str = "str") -> Scalar:
+    def __new__(cls, text: str, tag: str = "str", valid: bool = True) -> Scalar:
         """Make one."""
         scalar = super().__new__(cls, text)
-        scalar.tag = tag
+        scalar.tag, scalar.valid = tag, valid
         return scalar
 
     @property
     def value(self) -> str | int | float | bool | None:
-        """What it stands for; strings and timestamps are their text."""
+        """What it stands for; strings, timestamps and what is not valid are their text."""
+        if not self.valid:
+            return str(self)
         if self.tag in ("null", "bool", "float") and str(self) in _WORDS:
             return _WORDS[str(self)][1]
         return _number(str(self)) if self.tag in ("int", "float") else str(self)
@@ -67,7 +71,7 @@ def read_yaml(content: bytes, name: str) -> Node:
         raise _exceeded(name, f"{MAX_BYTES >> 20} MiB")
     builder = _Builder(name)
     try:
-        for event in yaml.parse(content, Loader=yaml.SafeLoader):
+        for event in yaml.parse(content, Loader=_loader(yaml)):
             builder.add(event)
             if builder.document is not None:
                 return builder.document
@@ -79,6 +83,11 @@ def read_yaml(content: bytes, name: str) -> Node:
         # Characters that no text may have, as they are or by their numbers.
         raise _invalid(name, str(error)) from error
     return Scalar("", "null")
+
+
+def _loader(yaml: Any) -> Any:
+    # libyaml is what the servers' reader was made of; it knows of tabs that PyYAML's own scanner refuses.
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def plain_values(node: Node) -> Any:
@@ -186,15 +195,13 @@ class _Builder:
     def _scalar(self, text: str, tag: str | None, plain: bool) -> Scalar:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise _invalid(self._name, "it has half of a surrogate pair")
-        if tag in (None, "!"):
+        if tag is None:
             return Scalar(text, _implicit_tag(text) if plain else "str")
-        own = str(tag)[len(_YAML_TAGS) :] if str(tag).startswith(_YAML_TAGS) else ""
+        own = tag[len(_YAML_TAGS) :] if tag.startswith(_YAML_TAGS) else ""
         if own not in ("int", "float", "bool", "null", "timestamp"):
             return Scalar(text)
         found = "timestamp" if _is_timestamp(text) else _implicit_tag(text)
-        if own != found and (own, found) != ("float", "int"):
-            raise _invalid(self._name, f"{text[:40]!r} is tagged !!{own}, but is not one")
-        return Scalar(text, own)
+        return Scalar(text, own, own == found or (own, found) == ("float", "int"))
 
 
 _YAML_TAGS = "tag:yaml.org,2002:"

