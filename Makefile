@@ -4,10 +4,11 @@
 
 # Each target sets up all that it needs: Debian packages, .venv, and the environments of nox below .nox.
 
-.PHONY: help test demo bench docs format dev setup clean
+.PHONY: help check test demo bench docs format dev setup clean
 
 help:
 	@echo 'make demo    import an image into a scratch LXD server and start a container from it (root)'
+	@echo 'make check   format, lint, types and unit tests on one Python, in seconds: for the time while you write'
 	@echo 'make test    all checks and tests (root); some of them: make test ONLY="sanity-2.21 units-3.8"'
 	@echo 'make bench   speed and memory, measured against the lxc client (root)'
 	@echo 'make docs    the documentation as a site: .cache/docs/build/html'
@@ -19,7 +20,7 @@ help:
 test: setup
 	@.venv/bin/python tests/tools/steps.py $(ONLY)
 
-demo bench docs dev: setup
+check demo bench docs dev: setup
 	@.venv/bin/python tests/tools/steps.py --show $@
 
 format: setup

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "bench": ("integration/requirements",),
     "changelog": (),
+    "check": ("requirements/check",),
     "demo": ("integration/requirements",),
     "dev": ("requirements/dev", "requirements/system", "unit/requirements"),
     "docs": ("requirements/docs",),

@@ -21,7 +21,17 @@ from pathlib import Path
 VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 #: ansible-core → the Pythons that its controller runs on here, the one to choose first at the front.
-CORES = {"2.19": ("3.11", "3.12", "3.13"), "2.21": ("3.13", "3.12")}
+CORES = {
+    "2.16": ("3.10", "3.11", "3.12"),
+    "2.18": ("3.11", "3.12", "3.13"),
+    "2.19": ("3.11", "3.12", "3.13"),
+    "2.20": ("3.12", "3.13"),
+    "2.21": ("3.13", "3.12"),
+}
+
+#: Family of servers → the ansible-core whose integration targets meet it. So every target meets each family, and every
+#: line of ansible-core named here; not each with each, which would tell nothing more.
+CORE_OF_FAMILY = {"lxd": "2.16", "incus6": "2.18", "incus7": "2.21"}
 
 # An environment can be made with it, and it is the version that its name says. pyenv's shims for instance answer to
 # the names of versions that they then cannot run; sys.executable is what a shim or a link leads to.

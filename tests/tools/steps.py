@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".cache/logs"
 KEYS = ROOT / ".cache/environments"
 WORKERS = 2 * (os.cpu_count() or 1)  # steps with servers wait for them about half of their time
-FAMILIES = ("lxd", "incus6", "incus7")  # of servers, as the lab calls them
+FAMILIES = tuple(pythons.CORE_OF_FAMILY)  # of servers, as the lab calls them
 LIMIT = 1800  # seconds for one step
 SHOWN = 400  # lines of a failed step; all of them are in its log
 
@@ -81,10 +81,9 @@ def steps() -> list[Step]:
         Step("system", "tests/system", FAMILIES[0], part=part, words=words)
         for part, words in _parts().items()
     ]
-    # Every target meets each family, and each line of ansible-core; not each with each, which would tell nothing more.
     found += [
-        _with_core("integration", cores[number % len(cores)], targets, family)
-        for number, family in enumerate(FAMILIES)
+        _with_core("integration", core, targets, family)
+        for family, core in pythons.CORE_OF_FAMILY.items()
     ]
     found += [_with_core("sanity", line) for line in cores]
     found += [Step(name) for name in ("ansible-lint", "build-import-check", "typing")]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils import basic
 from ansible.module_utils.common.parameters import PASS_VARS
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.downloads import mask_credentials
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import MaskingModule
@@ -40,7 +39,9 @@ def test_a_url_is_shown_without_its_credentials(url, shown):
 
 def test_neither_result_nor_log_has_the_secrets(monkeypatch, capsys):
     logged = []
-    monkeypatch.setattr(AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(msg))
+    monkeypatch.setattr(
+        basic.AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(msg)
+    )
     url = "https://token-of-mine@a/b"
     given: dict[str, object] = {
         "url": url,
@@ -48,11 +49,13 @@ def test_neither_result_nor_log_has_the_secrets(monkeypatch, capsys):
     }
     if "inject_invocation" in PASS_VARS:  # before, the options were always returned
         given["_ansible_inject_invocation"] = True
-    with patch_module_args(given):
-        module = MaskingModule(**options.image_import())
-        assert module.params["url"] == url, "it is still to be used"
-        with pytest.raises(SystemExit):
-            module.exit_json(msg="opensesame at token-of-mine, 1 time")
+    # What ansible.module_utils.testing does, which ansible-core has since 2.17.
+    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
+    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+    module = MaskingModule(**options.image_import())
+    assert module.params["url"] == url, "it is still to be used"
+    with pytest.raises(SystemExit):
+        module.exit_json(msg="opensesame at token-of-mine, 1 time")
     said = json.loads(capsys.readouterr().out)
     assert said["msg"] == "******** at ********, 1 time"
     assert said["invocation"]["module_args"]["url"] == "https://***@a/b"

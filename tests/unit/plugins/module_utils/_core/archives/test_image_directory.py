@@ -167,7 +167,7 @@ def still(path):
 
 
 class TestAnArchive:
-    @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
     @given(tree=folders(NODES), locale=st.sampled_from(["C", "C.UTF-8"]))
     def test_of_any_tree_is_stable_and_unpacks_to_the_same_tree(
         self, tmp_path_factory, tree, locale
@@ -440,7 +440,8 @@ class TestCompression:
         program = {"none": "cat"}.get(kind, kind)
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
-        blocks = [os.urandom(1 << 20) for _number in range(9)]
+        # More than the pipes to and from the program hold.
+        blocks = [os.urandom(1 << 17) for _number in range(9)]
         packed = b"".join(compressed(iter(blocks), kind))
         options = [] if kind == "none" else ["-dc"]
         unpacked = subprocess.run(
