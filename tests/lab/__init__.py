@@ -24,6 +24,7 @@ from .bad import BAD, build_bad
 from .certificates import Authority, KeyPair, client_certificate
 from .clients import ClientConfig, client_config
 from .clusters import cluster, up_cluster
+from .connect_proxy import ConnectProxy
 from .content import STANDARD
 from .errors import ApiError, LabError
 from .families import FAMILIES, FAMILY, Family
@@ -48,6 +49,7 @@ __all__ = [
     "ApiError",
     "Authority",
     "ClientConfig",
+    "ConnectProxy",
     "Family",
     "Image",
     "KeyPair",

@@ -151,11 +151,11 @@ def test_a_member_that_is_down_is_a_clear_error(
     three: list[Server], image: Image, pair: KeyPair, by: str
 ) -> None:
     if by == "socket":
-        modules, said = Modules().at(three[1]), "cannot open the socket"
+        modules, said = Modules().at(three[1]), "cannot connect to the socket"
     else:
         if pair.fingerprint not in three[0].trusted():
             three[0].trust(pair.certificate)
-        modules, said = Modules().over_tls(three[1], pair), f"cannot talk to {three[1].url}"
+        modules, said = Modules().over_tls(three[1], pair), f"cannot connect to {three[1].url}"
     three[1].kill()
     msg = modules.import_fails(image)
     assert said in msg
@@ -188,7 +188,7 @@ def test_a_member_killed_in_mid_pull_leaves_a_cluster_that_the_next_run_serves(
         run = copies.modules.start("lxd_image_copy", image="web", mode="pull", **copies.source)
         until(lambda: proxy.passed[DOWN] >= 8 * MIB)
         three[2].kill()
-        assert "cannot talk to" in run.wait()["msg"]
+        assert "the connection to" in run.wait()["msg"]
     three[2].start()
     assert three[1].images() == {}
     assert copies_into(three[2], other)("web", mode="pull", aliases=["web"])["changed"]
@@ -205,7 +205,7 @@ def test_a_member_killed_in_mid_import_leaves_a_cluster_that_the_next_run_serves
         until(lambda: proxy.passed[UP] >= 8 * MIB)
         three[2].kill()
         proxy.drop()
-        assert "cannot talk to" in run.wait()["msg"]
+        assert "the connection to" in run.wait()["msg"]
     three[2].start()
     assert three[1].images() == {}
     assert Modules().at(three[2]).import_image(image, aliases=["web"])["changed"]

@@ -19,11 +19,13 @@ from pathlib import Path
 
 import pytest
 from copies import Copies, offered
+from hostile import Answer, Hostile
 
 from lab import (
     DOWN,
     UP,
     Authority,
+    ConnectProxy,
     Image,
     KeyPair,
     Proxy,
@@ -143,13 +145,140 @@ class TestAnAuthority:
             own.done("lxd_image_info")
 
 
+class TestBehindAProxy:
+    """Pins and authorities hold for the server, whatever the proxy is called, and this host is reached directly."""
+
+    @pytest.fixture
+    def proxy(self, lxd: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectProxy]:
+        for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        with ConnectProxy({"lxd.example": lxd.url.removeprefix("https://")}) as proxy:
+            monkeypatch.setenv("https_proxy", proxy.url)
+            yield proxy
+
+    def test_a_server_is_pinned_by_its_certificate_or_its_fingerprint(
+        self, lxd: Server, tls: Modules, proxy: ConnectProxy
+    ) -> None:
+        there = without(tls, server="https://lxd.example")
+        there.done("lxd_image_info")
+        pin = lxd.certificate_fingerprint
+        without(there, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
+        assert set(proxy.asked) == {"lxd.example:8443"}
+
+    def test_a_wrong_pin_is_noticed(
+        self, lxd: Server, other: Server, tls: Modules, proxy: ConnectProxy
+    ) -> None:
+        there = without(tls, server="https://lxd.example", server_cert=str(other.certificate))
+        assert "does not vouch for" in there.fails("lxd_image_info")
+        wrong = without(there, "server_cert", server_cert_fingerprint="0" * 64)
+        assert f"shows the certificate {lxd.certificate_fingerprint}, not" in wrong.fails(
+            "lxd_image_info"
+        )
+
+    def test_an_authority_vouches_for_the_servers_name_and_not_the_proxys(
+        self, authority: Authority, pair: KeyPair, proxy: ConnectProxy
+    ) -> None:
+        given = {
+            "server_cert": str(authority.certificate),
+            "client_cert": str(pair.certificate),
+            "client_key": str(pair.key),
+        }
+        signed = authority.issue("proxied", "signed.example")
+        with Hostile(signed) as site:
+            for name in ("signed.example", "other.example"):
+                proxy.hosts[name] = site.url.removeprefix("https://")
+            fits = Modules(server="https://signed.example", **given).fails("lxd_image_info")
+            differs = Modules(server="https://other.example", **given).fails("lxd_image_info")
+        # It got as far as the answer, which is not LXD's.
+        assert "which is not LXD's API" in fits
+        assert "it is for another host name" in differs
+        assert len(site.requests) == 1
+
+    def test_a_web_server_is_verified_by_url_ca_path(
+        self, modules: Modules, authority: Authority, image: Image, proxy: ConnectProxy
+    ) -> None:
+        signed = authority.issue("site", "images.example")
+        with Hostile(signed) as site:
+            proxy.hosts["images.example"] = site.url.removeprefix("https://")
+            site.answers["/web"] = Answer(body=image.metadata.read_bytes())
+            source = {"url": "https://images.example/web", "fingerprint": image.fingerprint}
+            ca = {"url_ca_path": str(authority.certificate)}
+            assert modules.done("lxd_image_import", **source, **ca).actions == ["relay"]
+
+    @pytest.mark.parametrize(
+        ("variables", "uses_it"),
+        [
+            ({"HTTPS_PROXY": "{}"}, True),
+            ({"https_proxy": "{}", "no_proxy": "lxd.example"}, False),
+            ({"https_proxy": "{}", "NO_PROXY": ".example"}, False),
+        ],
+    )
+    def test_the_variables_count_in_either_case(
+        self,
+        tls: Modules,
+        proxy: ConnectProxy,
+        monkeypatch: pytest.MonkeyPatch,
+        variables: dict[str, str],
+        uses_it: bool,
+    ) -> None:
+        monkeypatch.delenv("https_proxy")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value.format(proxy.url))
+        there = without(tls, server="https://lxd.example", timeout=5)
+        assert there.run("lxd_image_info").failed is not uses_it
+        assert bool(proxy.asked) is uses_it
+
+    def test_this_host_is_reached_directly(
+        self, lxd: Server, tls: Modules, modules: Modules, proxy: ConnectProxy
+    ) -> None:
+        tls.done("lxd_image_info")
+        modules.done("lxd_image_info")
+        for host in ("localhost", "[::1]"):
+            msg = without(tls, server=f"https://{host}:9").fails("lxd_image_info")
+            assert f"cannot connect to https://{host}:9" in msg
+        assert proxy.asked == []
+
+    def test_a_proxy_that_does_not_work_is_named_without_its_password(
+        self, tls: Modules, proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        msg = without(tls, server="https://unknown.example").fails("lxd_image_info")
+        assert (
+            f"the connection to https://unknown.example:8443 through the proxy {proxy.url}" in msg
+        )
+        assert "502" in msg
+        monkeypatch.setenv("https_proxy", "http://me:hunter2@127.0.0.1:9")
+        msg = without(tls, server="https://lxd.example").fails("lxd_image_info")
+        assert (
+            "cannot connect to the proxy http://127.0.0.1:9 (for https://lxd.example:8443)" in msg
+        )
+        assert "https_proxy" in msg
+        assert "hunter2" not in msg
+
+
 class TestAClientThatIsNotTrusted:
     def test_is_told_so_and_what_would_help(self, lxd: Server, tls: Modules, image: Image) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         msg = tls.import_fails(image)
         assert "does not trust the client certificate" in msg
-        assert "give trust_token" in msg
+        assert "trust_token" in msg
         assert lxd.images() == {}
+
+    @pytest.mark.parametrize("module", ["lxd_image_import", "lxd_image_copy"])
+    def test_is_told_so_where_the_task_depends_on_the_servers_architecture(
+        self, lxd: Server, tls: Modules, module: str
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        source = {
+            "lxd_image_import": {"url": "https://images.invalid/web"},
+            "lxd_image_copy": {
+                "image": "web",
+                "source_server": "https://images.invalid",
+                "source_protocol": "simplestreams",
+            },
+        }[module]
+        msg = tls.fails(module, **source)
+        assert f"{lxd.url} does not trust the client certificate" in msg
+        assert "trust_token" in msg
 
     def test_without_a_certificate_is_told_to_bring_one(
         self, lxd: Server, tls: Modules, image: Image
@@ -372,7 +501,11 @@ class TestAFileThatIsNoCertificate:
             ("client_cert", "a key", "given as the client certificate, has no certificate in it"),
             ("client_cert", "DER", "given as the client certificate, is not in PEM form"),
             ("client_key", "a folder", "the key of the client certificate: Is a directory"),
-            ("client_key", "a certificate", "given as the key of the client certificate, is none"),
+            (
+                "client_key",
+                "a certificate",
+                "given as the key of the client certificate, is not a private key",
+            ),
             ("client_key", "another's key", "is not the key of the client certificate"),
             ("client_key", "encrypted", "is encrypted. Give a copy without a password"),
         ],
@@ -444,13 +577,16 @@ class TestThisHostsServer:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         msg = Modules(server=f"unix://{tmp_path}/unix.socket").fails("lxd_image_info")
-        assert f"cannot open the socket {tmp_path}/unix.socket: No such file or directory" in msg
+        assert (
+            f"cannot connect to the socket {tmp_path}/unix.socket: No such file or directory" in msg
+        )
 
     def test_that_was_stopped_is_a_clear_error(self, lxd: Server, modules: Modules) -> None:
         lxd.kill()
         try:
-            assert "Connection refused. A socket without a server" in modules.fails(
-                "lxd_image_info"
+            assert (
+                "Connection refused. The server behind this socket is not running"
+                in modules.fails("lxd_image_info")
             )
         finally:
             lxd.start()
@@ -475,15 +611,15 @@ class TestThisHostsServer:
 class TestAWrongAddress:
     def test_where_nobody_listens_is_a_clear_error(self, tls: Modules) -> None:
         msg = without(tls, server="https://127.0.0.1:9").fails("lxd_image_info")
-        assert "cannot talk to https://127.0.0.1:9: Connection refused" in msg
+        assert "cannot connect to https://127.0.0.1:9: Connection refused" in msg
 
     def test_that_does_not_exist_is_a_clear_error(self, tls: Modules) -> None:
         msg = without(tls, server="https://lxd.invalid").fails("lxd_image_info")
-        assert "cannot talk to https://lxd.invalid:8443: " in msg
+        assert "cannot connect to https://lxd.invalid:8443: " in msg
 
     def test_that_speaks_no_tls_is_a_clear_error(self, tls: Modules, website: str) -> None:
         msg = without(tls, server=website.replace("http:", "https:")).fails("lxd_image_info")
-        assert "cannot talk to https://127.0.0.1" in msg
+        assert "the connection to https://127.0.0.1" in msg
 
     def test_of_a_web_site_is_a_clear_error(self, tls: Modules, tmp_path: Path) -> None:
         certificate = client_certificate(tmp_path, "site")

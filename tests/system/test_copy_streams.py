@@ -85,7 +85,7 @@ def test_present_needs_no_image_server_once_the_image_has_come_from_it(
     site.stop()
     try:
         assert not copies("busybox", aliases=["mine"])["changed"]
-        assert "cannot talk to" in copies.fails("busybox", state="latest")
+        assert "cannot connect to" in copies.fails("busybox", state="latest")
         assert "With image=" in copies.fails("other")
     finally:
         site.start()

@@ -136,7 +136,7 @@ def test_a_server_killed_in_mid_upload_is_a_clear_error_and_keeps_nothing(
         proxy.drop()
         msg = run.wait()["msg"]
     lxd.start()
-    assert "cannot talk to" in msg
+    assert "the connection to" in msg
     assert lxd.images() == {}
     assert modules.import_image(image).actions == ["upload"]
 

@@ -120,7 +120,7 @@ class TestAWebServerWithTheHeaders:
         site.server.stop()
         try:
             assert not load(private, url, fingerprint=image.fingerprint)["changed"]
-            assert "cannot talk to" in private.fails("lxd_image_import", url=url)
+            assert "cannot connect to" in private.fails("lxd_image_import", url=url)
         finally:
             site.server.start()
 
@@ -629,8 +629,8 @@ class TestHostileAnswers:
         [
             ("https://[bad/x", "redirects to 'https://[bad/x', which is no address"),
             ("https://a:99999/", "redirects to 'https://a:99999/', which is no address"),
-            ("https://a..b/", "cannot talk to https://a..b"),
-            ("https://me:hunter2secret@127.0.0.1:1/x", "cannot talk to https://127.0.0.1:1"),
+            ("https://a..b/", "cannot connect to https://a..b"),
+            ("https://me:hunter2secret@127.0.0.1:1/x", "cannot connect to https://127.0.0.1:1"),
             ("http://me:hunter2secret@127.0.0.1:1/x", "redirects to http://***@127.0.0.1:1/x"),
         ],
     )
@@ -685,7 +685,7 @@ class TestHostileAnswers:
         ({"url": "https://[a/x"}, "which is no http or https address"),
         ({"url": "https://a:99999/x"}, "which is no http or https address"),
         ({"url": "https://a/\nb"}, "which is no http or https address"),
-        ({"url": "https://a..b/"}, "cannot talk to https://a..b"),
+        ({"url": "https://a..b/"}, "cannot connect to https://a..b"),
         ({"url": "https://a/b", "url_headers": {"a b": "c"}}, "is no name of a header"),
         ({"url": "https://a/b", "url_headers": {"a": "b\r\nc"}}, "that no header can have"),
         ({"url": "https://a/b", "url_headers": {"a": "10 €"}}, "that no header can have"),

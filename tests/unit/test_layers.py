@@ -19,7 +19,7 @@ CORE = Path(__file__).parents[2] / "plugins/module_utils/_core"
 LAYERS = {
     "errors": (("errors",),),
     "ground": (
-        ("images", "deadline", "json_reader", "yaml_reader"),
+        ("images", "deadline", "regular_files", "json_reader", "yaml_reader"),
         ("transport", "archives", "simplestreams"),
     ),
     "servers": (("client_config", "downloads", "dialect"), ("server",), ("store",)),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, Mapping, Tuple
 
 if TYPE_CHECKING:
     from .simplestreams import Reader
@@ -135,7 +135,7 @@ class Dialect:
             family=INCUS if environment.get("server", guess) == INCUS else LXD,
             version=tuple(
                 int(part)
-                for part in re.findall(r"\d+", environment.get("server_version") or "")[:3]
+                for part in re.findall(r"\d{1,6}", environment.get("server_version") or "")[:3]
             ),
             extensions=extensions,
         )
@@ -158,14 +158,16 @@ class Dialect:
         """The family's own form of a header: ``fingerprint`` is ``X-LXD-fingerprint`` (``doc/rest-api.yaml``)."""
         return f"X-{self.name}-{name}"
 
-    def identification_headers(self, environment: Mapping[str, Any]) -> dict[str, str]:
+    def identification_headers(
+        self, architectures: Iterable[str], environment: Mapping[str, Any]
+    ) -> dict[str, str]:
         """The headers with which such a server asks a web server for an image (``lxd/images.go``, imgPostURLInfo).
 
         ``environment`` is that of the answer to ``GET /1.0``.
         """
         return {
-            f"{self.name}-Server-Architectures": ", ".join(environment["architectures"]),
-            f"{self.name}-Server-Version": environment["server_version"],
+            f"{self.name}-Server-Architectures": ", ".join(architectures),
+            f"{self.name}-Server-Version": str(environment.get("server_version") or ""),
         }
 
     @property

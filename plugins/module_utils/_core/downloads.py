@@ -155,10 +155,10 @@ class WebClient:
         asked = url
         for _hop in range(MAX_REDIRECTS + 1):
             transport = self._transport(url)
-            plain = {"Accept-Encoding": "identity", **(headers or {})}
+            plain = dict(headers or {})
             if self.is_same_origin(url):
                 plain.update(self._private)
-            response = transport.send(method, _path(url), headers=plain, stream=True)
+            response = transport.send(method, _path(url), headers=plain)
             target = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not target:
                 return OpenResponse(transport, response)

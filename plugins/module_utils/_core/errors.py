@@ -12,17 +12,40 @@ from __future__ import annotations
 
 import traceback
 
+MAX_QUOTED_CHARACTERS = 300
+"""Characters of somebody else's text (a server's, a library's, a file's) that a message quotes."""
+
+MAX_MESSAGE_CHARACTERS = 4000
+"""Characters of a whole message, and of a whole hint."""
+
+
+def clean_text(text: str, limit: int = MAX_QUOTED_CHARACTERS) -> str:
+    """A text as one line that is safe to print: cut after ``limit`` characters, with control characters spelt out.
+
+    A server's error text can be megabytes long, and can carry escape sequences for the terminal of whoever reads it.
+    """
+    shown = text[:limit] + "…" if len(text) > limit else text
+    if shown.isprintable():
+        return shown
+    return "".join(map(_printable, " ".join(shown.split())))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
 
 class ImageStoreError(Exception):
     """Root of the family.
 
     ``message`` is a clause without a full stop at its end; ``hint`` is a sentence saying what to do next, or empty.
-    ``str()`` joins both.
+    ``str()`` joins both. Whatever is quoted in them, both are safe to print and bounded in length.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message = clean_text(message, MAX_MESSAGE_CHARACTERS).rstrip(". ")
+        hint = clean_text(hint, MAX_MESSAGE_CHARACTERS)
         super().__init__(message, hint)
-        self.message = message.rstrip(". \n")
+        self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
@@ -42,11 +65,18 @@ class ImageNotFound(ImageStoreError):
 
 
 class ConnectionFailed(ImageStoreError):
-    """No connection, or one that broke, or one that was not secure enough to go on."""
+    """No connection, or one that broke, or one that was not secure enough to go on.
+
+    ``refused`` is whether the host answered that nothing listens there.
+    """
+
+    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+        super().__init__(message, hint)
+        self.refused = refused
 
 
 class AuthenticationError(ImageStoreError):
-    """The server does not trust this client."""
+    """The server does not trust this client, or not with what the task needs."""
 
 
 class TimedOut(ImageStoreError):
@@ -71,7 +101,7 @@ class OperationFailed(ImageStoreError):
 
 
 class ConflictError(ImageStoreError):
-    """The store changed between the look and the deed. Looking again settles it."""
+    """The store changed after it was read. Reading it again resolves this."""
 
 
 class NeedsFile(ImageStoreError):
@@ -85,6 +115,13 @@ class MissingLibrary(ImageStoreError):
     """
 
     def __init__(self, library: str) -> None:
-        super().__init__(f"the Python library {library} is missing")
+        package = _DEBIAN_PACKAGES.get(library, f"python3-{library.lower()}")
+        super().__init__(
+            f"the Python library {library} is missing",
+            f"On Debian and Ubuntu it is the package {package}: apt install {package}",
+        )
         self.library = library
         self.trace = traceback.format_exc()
+
+
+_DEBIAN_PACKAGES = {"PyYAML": "python3-yaml"}

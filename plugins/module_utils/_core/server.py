@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 30
 """How long one ``/wait`` may last: a proxy in between may not like longer silence."""
 
-CANCEL_SECONDS = 5
+CANCEL_SECONDS = 1.5
 """What a task takes beyond its deadline to cancel what it has started."""
+
+MAX_ANSWER_BYTES = 16 << 20
+"""Of an answer in JSON. A list of 5,000 images, more than LXD can list, has 8 MiB."""
 
 TRUST_ATTEMPTS = 20
 """How often a server is asked whether it has come to trust this client, ``TRUST_PAUSE`` seconds after each other."""
@@ -69,6 +73,50 @@ class Server:
         if not isinstance(info, dict):
             raise self._not_lxd("no description of itself")
         return info
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The server's ``environment`` (``shared/api/server.go``), which it shows to clients that it trusts.
+
+        Raises AuthenticationError, saying what would help, if it does not trust this one.
+        """
+        environment = self.info.get("environment")
+        if not environment:
+            self.require_trust()
+        if not isinstance(environment, dict):
+            raise self._not_lxd("no description of its environment")
+        return environment
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures that the server runs, its own first. Raises AuthenticationError."""
+        architectures = self._texts_of_environment("architectures")
+        if not architectures:
+            raise self._not_lxd("no list of its architectures")
+        return architectures
+
+    @property
+    def addresses(self) -> list[str]:
+        """``host:port`` where it listens on the network, the preferred one first. Raises AuthenticationError."""
+        return self._texts_of_environment("addresses")
+
+    @property
+    def certificate(self) -> str:
+        """Its own certificate as PEM; empty if it tells none. Raises AuthenticationError."""
+        certificate = self.environment.get("certificate") or ""
+        return certificate if isinstance(certificate, str) else ""
+
+    @property
+    def identification_headers(self) -> dict[str, str]:
+        """The headers with which it would ask a web server for an image. Raises AuthenticationError."""
+        return self.dialect.identification_headers(self.architectures, self.environment)
+
+    def _texts_of_environment(self, name: str) -> list[str]:
+        """A list of the environment; empty if it is missing or null."""
+        texts = self.environment.get(name) or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise self._not_lxd(f"no list of its {name}")
+        return texts
 
     @cached_property
     def dialect(self) -> Dialect:
@@ -164,7 +212,7 @@ class Server:
     def _envelope(self, response: requests.Response) -> Mapping[str, Any]:
         """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
         try:
-            envelope = response.json()
+            envelope = json.loads(self.transport.read(response, MAX_ANSWER_BYTES))
         except (ValueError, RecursionError):
             envelope = None
         if not isinstance(envelope, dict) or "type" not in envelope:
@@ -190,7 +238,7 @@ class Server:
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> requests.Response:
         """GET something that is no JSON; its body is left to be read. Raises ApiError."""
-        response = self.transport.send("GET", path, query, headers=headers, stream=True)
+        response = self.transport.send("GET", path, query, headers=headers)
         if response.status_code >= 400:
             envelope = self._envelope(response)
             reason = str(envelope.get("error") or response.reason)

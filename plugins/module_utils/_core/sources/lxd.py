@@ -230,7 +230,7 @@ def _https(store: Store) -> str:
     if not transport.is_local:
         return transport.address
     # Those of a server that listens on all of them begin with the one it would advertise.
-    addresses = store.server.info["environment"].get("addresses") or []
+    addresses = store.server.addresses
     return f"https://{addresses[0]}" if addresses else ""
 
 
@@ -238,8 +238,7 @@ def _certificate(store: Store) -> str:
     """The certificate by which another server can know this one; an empty text if an authority vouches for it."""
     transport = store.server.transport
     if transport.is_local:
-        certificate: str = store.server.info["environment"].get("certificate") or ""
-        return certificate
+        return store.server.certificate
     return transport.trust.certificate_for_peer(transport.peer_certificate) or ""
 
 

@@ -44,7 +44,7 @@ class RegistrySource:
 
     def _resolve(self) -> Image:
         name, wanted = self._request.name, self._request.type
-        own = architecture_name(self._target.server.info["environment"]["architectures"][0])
+        own = architecture_name(self._target.server.architectures[0])
         images = self._target.images_of_registry(self._name)
         for image_type in (wanted,) if wanted else (CONTAINER, VIRTUAL_MACHINE):
             fitting = [image for image in images if image.type == image_type]

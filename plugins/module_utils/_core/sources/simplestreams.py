@@ -156,7 +156,7 @@ class SimplestreamsSource:
         """The architecture that is wanted, by LXD's name."""
         if self._architecture:
             return self._architecture
-        return str(self._target.server.info["environment"]["architectures"][0])
+        return self._target.server.architectures[0]
 
     def _known(self, contents: Contents) -> Image | None:
         """What the target holds already, as far as it can tell by itself."""
@@ -233,7 +233,7 @@ class SimplestreamsSource:
     def _alias(self) -> str:
         """The name that stands for the wanted architecture at the target, too."""
         stem, architecture = _split(self._request.name)
-        own = self._target.server.info["environment"]["architectures"][0]
+        own = self._target.server.architectures[0]
         if architecture or not self._architecture or self._architecture == own:
             return self._request.name
         return f"{stem}/{self._list().find(self._request.name, self._request.type).product.arch}"

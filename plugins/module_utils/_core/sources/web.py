@@ -146,7 +146,7 @@ class UrlSource:
     def _ask(self) -> ImageHeaders:
         """What the web server says of the image."""
         dialect = self._target.server.dialect
-        headers = dialect.identification_headers(self._target.server.info["environment"])
+        headers = self._target.server.identification_headers
         opened = self._web.get(self._url, headers, "HEAD")
         if opened.response.status_code in _NO_HEAD:
             opened.response.close()

@@ -68,7 +68,9 @@ def conclude(
     try:
         values = work()
     except MissingLibrary as error:
-        module.fail_json(msg=missing_required_lib(error.library), exception=error.trace)
+        module.fail_json(
+            msg=f"{missing_required_lib(error.library)} {error.hint}", exception=error.trace
+        )
     except ImageStoreError as error:
         module.fail_json(
             msg=f"Cannot {attempt} ({task.place}): {error}{task.stored_note}", **task.changes_made

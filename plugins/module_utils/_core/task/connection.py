@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ..client_config import LOCAL, ClientConfig, Remote, local_socket, server_address
 from ..errors import OptionError
 from ..images import is_fingerprint
-from ..transport import STALL_SECONDS, ClientCertificate, Transport, Verification, first_open
+from ..transport import STALL_SECONDS, ClientCertificate, Transport, Verification, first_reachable
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
@@ -75,7 +75,7 @@ class Connections:
         stall = STALL_SECONDS if side is SOURCE else None
         address = remote.address
         if remote.others:
-            address = first_open((address, *remote.others), self._deadline)
+            address = first_reachable((address, *remote.others), self._deadline)
         return Transport(address, self._deadline, trust, identity, stall)
 
     def trust(self, remote: Remote, side: ConnectionOptionNames) -> Verification:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP over Unix sockets and TLS: who a server must prove to be, who we are, how long it may take, what is sent.
+"""HTTP over Unix sockets and TLS: how servers and clients prove who they are, time limits, and what is sent.
 
-A thin layer over requests. It knows nothing of LXD but that its API answers in JSON.
+A thin layer over requests. It knows nothing of LXD.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ import hashlib
 import socket
 import ssl
 import warnings
+from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..deadline import Deadline
 from ..errors import ConnectionFailed, ImageStoreError, MissingLibrary
 from .body import BLOCK, Body, Segment, Stream, UnixSocketBody
 from .causes import error_text, root_cause
-from .connections import CONNECT_SECONDS, adapter_for, first_open
+from .certificate_dates import why_not_valid_now
+from .connections import adapter_for
+from .proxies import proxy_for, shown_proxy
+from .sockets import CONNECT_SECONDS, first_reachable
 from .verification import (
     ClientCertificate,
     Verification,
@@ -34,11 +39,14 @@ from .verification import (
 if TYPE_CHECKING:
     import requests
 
+_DATE_ERRORS = (9, 10)
+"""OpenSSL's codes for a certificate that is not valid yet, and one that has expired."""
+
 STALL_SECONDS = 60
 """How long a source may keep silent before that counts as a break."""
 
 MAX_SOCKET_SECONDS = 1_000_000
-"""What a socket may be told to wait: some systems take no more than 24 days."""
+"""The longest timeout that a socket is given: some systems take no more than 24 days."""
 
 __all__ = [
     "BLOCK",
@@ -49,8 +57,10 @@ __all__ = [
     "Transport",
     "Verification",
     "announced_length",
-    "first_open",
+    "certificates",
+    "first_reachable",
     "url_path",
+    "why_not_valid_now",
 ]
 
 
@@ -59,11 +69,12 @@ def url_path(template: str, *names: str) -> str:
 
     Dots are quoted too: urllib3 would take a name ``..`` for a step up.
     """
-    return template.format(*(quote(name, safe="").replace(".", "%2E") for name in names))
+    quoted = (quote(name, safe="", errors="surrogatepass") for name in names)
+    return template.format(*(name.replace(".", "%2E") for name in quoted))
 
 
 def announced_length(response: requests.Response) -> int | None:
-    """Bytes that an answer says its body has; None if it does not say, or nothing that can be."""
+    """The length of a body in bytes, as the answer's header has it; None if there is no such header, or a wrong one."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
@@ -71,7 +82,7 @@ def announced_length(response: requests.Response) -> int | None:
 class Transport:
     """Requests to one server, at ``https://host:port``, ``http://host`` or ``unix:///path/of/socket``.
 
-    All that can go wrong on the way is raised as Unreachable or TimedOut; a status is for the caller to judge.
+    All that can go wrong on the way is raised as ConnectionFailed or TimedOut; a status is for the caller to judge.
     ``stall`` is how many seconds the server may keep silent before that counts as a fault; None leaves it to the
     deadline.
     """
@@ -90,13 +101,24 @@ class Transport:
         self.identity = identity
         self.stall = stall
         self.is_local = address.startswith("unix:")
+        self.is_tls = address.startswith("https:")
         self._base = "http://unix.socket" if self.is_local else self.address
         self._session: requests.Session | None = None
         self.peer_certificate: bytes | None = None
         """The certificate that the server has shown, as DER."""
 
+    @property
+    def host(self) -> str:
+        """The host of the address, without brackets."""
+        return urlsplit(self.address).hostname or ""
+
+    @cached_property
+    def proxy(self) -> str | None:
+        """The address of the proxy that leads to the server; None if it is reached directly."""
+        return None if self.is_local else proxy_for(self.address)
+
     def until(self, deadline: Deadline) -> Transport:
-        """The same way to the same server, with another deadline."""
+        """A connection of its own to the same server, with another deadline."""
         return Transport(self.address, deadline, self.trust, self.identity, self.stall)
 
     def send(
@@ -107,11 +129,11 @@ class Transport:
         json: Any = None,
         body: Body | Stream | None = None,
         headers: Mapping[str, str] | None = None,
-        stream: bool = False,
     ) -> requests.Response:
-        """Send one request. ``path`` is quoted already (see ``url_path``); ``stream`` leaves the answer's body unread.
+        """Send one request; the body of the answer is left to be read (``blocks``, ``read``).
 
-        Redirects are not followed. Raises Unreachable, TimedOut, and what reading a file of the body raises.
+        ``path`` is quoted already (see ``url_path``). Redirects are not followed. Raises ConnectionFailed, TimedOut,
+        and what reading a file of the body raises.
         """
         session = self._session = self._session or self._open()
         # Known to be there: the session came from it.
@@ -120,37 +142,49 @@ class Transport:
 
         left = self.deadline.left()
         data: Any = UnixSocketBody(body) if isinstance(body, Body) and self.is_local else body
-        request = requests.Request(
-            method, self._base + "/", headers=dict(headers or {}), json=json, data=data
-        )
+        # Nothing is decompressed: a small answer could become gigabytes.
+        given = {"Accept-Encoding": "identity", **(headers or {})}
+        request = requests.Request(method, self._base + "/", headers=given, json=json, data=data)
         try:
             prepared = session.prepare_request(request)
             if body:
                 prepared.headers["Content-Type"] = body.content_type
             # Only now: requests would unquote the dots and so fold a name ".." away.
-            prepared.url = self._base + path + (f"?{urlencode(query)}" if query else "")
-            settings = session.merge_environment_settings(
-                prepared.url, {}, stream, session.verify, session.cert
-            )
+            encoded = urlencode(query, errors="surrogatepass") if query else ""
+            prepared.url = self._base + path + (f"?{encoded}" if query else "")
             with warnings.catch_warnings():
-                # urllib3 does not see that a pin was checked, and who turns checks off read about it in the options.
+                # urllib3 does not see that a pin was checked, and the options document what turning checks off means.
                 warnings.simplefilter("ignore")
                 response = session.send(
                     prepared,
+                    stream=True,
+                    verify=session.verify,
+                    cert=session.cert,
+                    proxies={urlsplit(self._base).scheme: self.proxy} if self.proxy else {},
                     timeout=(min(left, CONNECT_SECONDS), min(left, self._patience)),
                     allow_redirects=False,
-                    **settings,
                 )
-        except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise self.explain(error) from error
         # A connection that was shut down in the middle of an answer looks like its end.
         self.deadline.left()
         return response
 
-    def blocks(self, response: requests.Response) -> Iterator[bytes]:
-        """The body of an answer that was asked for as a stream, a block at a time.
+    def read(self, response: requests.Response, limit: int) -> bytearray:
+        """The whole body of an answer, of at most ``limit`` bytes. Raises ConnectionFailed, TimedOut."""
+        content = bytearray()
+        for block in self.blocks(response):
+            content += block
+            if len(content) > limit:
+                raise ConnectionFailed(
+                    f"{self.address} answers with more than {limit >> 20} MiB, where much less is due"
+                )
+        return content
 
-        Raises Unreachable if it breaks off (requests 2.25 takes that for the end), TimedOut.
+    def blocks(self, response: requests.Response) -> Iterator[bytes]:
+        """The body of an answer, a block at a time.
+
+        Raises ConnectionFailed if it breaks off (requests 2.25 takes that for the end), TimedOut.
         """
         import requests
         from urllib3.exceptions import HTTPError, IncompleteRead
@@ -175,19 +209,23 @@ class Transport:
             raise ConnectionFailed(f"{self.address} broke off after {seen} of {announced} bytes")
 
     def explain(self, error: Exception) -> ImageStoreError:
-        """What a fault of the connection, or of a stream that came over it, means in our words."""
+        """What an error of the connection, or of a stream that came over it, means to the user."""
         import requests
 
         if self.deadline.passed:
             return self.deadline.error()
         root = root_cause(error)
         if isinstance(root, ssl.SSLCertVerificationError):
-            return self._unverified(root.verify_message)
+            dated = root.verify_code in _DATE_ERRORS
+            return (dated and self._not_current()) or self._unverified(root.verify_message)
         if isinstance(root, socket.timeout) and not isinstance(error, requests.ConnectTimeout):
             return ConnectionFailed(
                 f"{self.address} has kept silent for {self._patience:g} seconds"
             )
-        return ConnectionFailed(f"cannot talk to {self.address}: {error_text(root)}")
+        through = f" through the proxy {shown_proxy(self.proxy)}" if self.proxy else ""
+        return ConnectionFailed(
+            f"the connection to {self.address}{through} failed: {error_text(root)}"
+        )
 
     @property
     def _patience(self) -> float:
@@ -204,9 +242,9 @@ class Transport:
         session.auth = lambda request: request
         # Nobody follows redirects unseen. requests would still read where they lead, with errors of its own.
         session.get_redirect_target = lambda _response: None  # type: ignore[assignment,method-assign]
+        # Proxies are chosen here, and authorities, too.
+        session.trust_env = False
         if self.is_local:
-            # A proxy named in the environment is not for a socket of this machine.
-            session.trust_env = False
             session.mount("http://", adapter_for(self, None))
             return session
         if self.identity:
@@ -217,34 +255,69 @@ class Transport:
             require_certificates(self.trust.cert_file, f"certificate ({self.trust.option})")
             session.verify = self.trust.cert_file
             context = pinning_context()
-        elif self.trust.fingerprint or not self.trust.validate:
+        elif self.trust.pinned or not self.trust.validate:
             session.verify = False
         else:
             session.verify = system_authorities()
-        adapter = adapter_for(self, context)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        session.mount("https://", adapter_for(self, context))
+        session.mount("http://", adapter_for(self, None))
         return session
 
     def check_certificate(self, certificate: bytes, host_name_fits: Callable[[], bool]) -> None:
-        """Check the certificate (DER) that a server has just shown against the pin. Raises Unreachable.
+        """Check the certificate (DER) that a server has just shown against the pins. Raises ConnectionFailed.
 
-        With a ``cert_file``, TLS itself has checked that the file vouches for it.
+        With a ``cert_file``, TLS itself has checked that it is this one, or signed by it.
         """
         self.peer_certificate = certificate
+        trust = self.trust
         digest = hashlib.sha256(certificate).hexdigest()
-        if self.trust.fingerprint and digest != self.trust.fingerprint:
+        if trust.fingerprint and digest != trust.fingerprint:
             raise ConnectionFailed(
-                f"{self.address} shows the certificate {digest}, not {self.trust.fingerprint}",
-                f"If the server was set up anew, correct {self.trust.option}_fingerprint;"
+                f"{self.address} shows the certificate {digest}, not {trust.fingerprint}",
+                f"If the server was set up anew, correct {trust.option}_fingerprint;"
                 " otherwise somebody may stand in between.",
             )
         if (
-            self.trust.cert_file
-            and certificate not in certificates(self.trust.cert_file)
+            trust.cert_file
+            and certificate not in certificates(trust.cert_file)
             and not host_name_fits()
         ):
             raise self._unverified("it is for another host name")
+        if trust.token_fingerprint and digest != trust.token_fingerprint:
+            raise ConnectionFailed(
+                f"{self.address} shows the certificate {digest}, and trust_token was issued by the server with the"
+                f" certificate {trust.token_fingerprint}",
+                "Give a token of this server, or correct its address; otherwise somebody may stand in between.",
+            )
+        fault = why_not_valid_now(certificate) if trust.pinned else ""
+        if fault:
+            raise self._outdated(f"the certificate of {self.address}", fault)
+
+    def _not_current(self) -> ConnectionFailed | None:
+        """What to raise if the server's or the authority's dates are behind a failed verification; None if not."""
+        trust = self.trust
+        if trust.cert_file:
+            for certificate in certificates(trust.cert_file):
+                fault = why_not_valid_now(certificate)
+                if fault:
+                    return self._outdated(
+                        f"the certificate in {trust.cert_file} ({trust.option}), by which {self.address} is verified,",
+                        fault,
+                    )
+        # TLS does not hand out a certificate that it has refused, so the server is asked for it without verification.
+        unverified = Transport(self.address, self.deadline, Verification(validate=False))
+        with suppress(ImageStoreError):
+            unverified.send("HEAD", "/").close()
+        fault = why_not_valid_now(unverified.peer_certificate or b"")
+        return self._outdated(f"the certificate of {self.address}", fault) if fault else None
+
+    def _outdated(self, subject: str, fault: str) -> ConnectionFailed:
+        hint = "Is the clock of this host right?"
+        if "expired" in fault:
+            renewed = "Renew it on the server"
+            pin = f", and then {self.trust.option} here" if self.trust.pinned else ""
+            hint = f"{renewed}{pin}."
+        return ConnectionFailed(f"{subject} {fault}", hint)
 
     def _unverified(self, reason: str) -> ConnectionFailed:
         trust = self.trust

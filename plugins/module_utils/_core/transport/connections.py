@@ -2,77 +2,100 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connections below requests: under the deadline's guard, with their certificate looked at, or to a Unix socket."""
+"""The connections below requests: within the task's time, their certificate checked, or to a Unix socket."""
 
 from __future__ import annotations
 
+import http.client
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ..errors import ConnectionFailed
 from .body import Segment
 from .causes import error_text
+from .proxies import shown_proxy
+from .sockets import CONNECT_SECONDS, connect_tcp, connect_unix
 from .verification import certificate_matches
 
 if TYPE_CHECKING:
-    import ssl
-
-    from ..deadline import Deadline
     from . import Transport
 
-CONNECT_SECONDS = 20
 
+class StrictResponse(http.client.HTTPResponse):
+    """An answer whose chunks have sizes. Python would read all that comes for a chunk of -1 bytes."""
 
-def first_open(addresses: tuple[str, ...], deadline: Deadline) -> str:
-    """The first of these https addresses where somebody listens; if nobody does, the first of all."""
-    for address in addresses:
-        parts = urlsplit(address)
-        seconds = min(deadline.left(), CONNECT_SECONDS / len(addresses))
-        try:
-            socket.create_connection((parts.hostname, parts.port or 443), seconds).close()
-        except OSError:
-            # Whoever uses it hears what is wrong.
-            continue
-        return address
-    return addresses[0]
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            # http.client takes a size that is not a number for the end of a broken body.
+            raise ValueError(f"a chunk of {size} bytes")
+        return size
 
 
 def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
-    """A requests adapter whose connections are under the deadline's guard, check pins, and can be a Unix socket's."""
+    """A requests adapter whose connections end with the deadline, check the server, and can be a Unix socket's.
+
+    With ``context`` TLS itself takes any certificate of its authorities; what its name has to be is checked here.
+    """
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    guard = transport.deadline.guard
+    deadline = transport.deadline
+    tls_options: dict[str, Any] = (
+        {"ssl_context": context, "assert_hostname": False} if context else {}
+    )
 
     class Plain(HTTPConnection):
+        response_class = StrictResponse
+
+        def _new_conn(self) -> Any:
+            return _connect(transport, self._dns_host, self.port)
+
         def connect(self) -> None:
             super().connect()
-            guard(self.sock)
+            deadline.guard(self.sock)
 
     class Tls(HTTPSConnection):
+        response_class = StrictResponse
+        _handshake: socket.socket | None = None
+
+        def _new_conn(self) -> Any:
+            sock = _connect(transport, self._dns_host, self.port)
+            # TLS takes the socket over, so that the deadline could not shut it down while the handshake drips in.
+            self._handshake = sock.dup()
+            deadline.guard(self._handshake)
+            return sock
+
         def connect(self) -> None:
             try:
                 super().connect()
             except socket.timeout as error:
-                transport.deadline.left()
+                deadline.left()
                 raise ConnectionFailed(
                     f"{transport.address} takes the connection and then keeps silent",
                     "Does it speak TLS?",
                 ) from error
-            guard(self.sock)
-            tls: Any = self.sock
-            transport.check_certificate(
-                tls.getpeercert(True), lambda: certificate_matches(tls.getpeercert(), self.host)
-            )
+            finally:
+                if self._handshake:
+                    self._handshake.close()
+            sock: Any = self.sock
+            # TLS to a proxy, and within it TLS to the server: there the socket is inside an object of urllib3's.
+            deadline.guard(getattr(sock, "socket", sock))
+            if transport.is_tls:
+                transport.check_certificate(
+                    sock.getpeercert(True),
+                    lambda: certificate_matches(sock.getpeercert(), transport.host),
+                )
 
     class Local(HTTPConnection):
+        response_class = StrictResponse
+
         def connect(self) -> None:
-            self.sock = connected(
-                transport.address, min(transport.deadline.left(), CONNECT_SECONDS)
-            )
-            guard(self.sock)
+            path = "/" + transport.address[len("unix:") :].lstrip("/")
+            self.sock = connect_unix(path, min(deadline.left(), CONNECT_SECONDS))
+            deadline.guard(self.sock)
 
         def send(self, data: Any) -> None:
             if not isinstance(data, Segment):
@@ -90,39 +113,40 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **options: Any) -> None:
-            if context:
-                options.update(ssl_context=context, assert_hostname=False)
+            options.update(tls_options)
             super().init_poolmanager(*args, **options)
             self.poolmanager.pool_classes_by_scheme = pools
 
-        def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **options)
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            options.update(tls_options)
+            if proxy.lower().startswith("https:"):
+                # The proxy has to prove itself to the system's authorities; pins are the server's.
+                options["proxy_ssl_context"] = ssl.create_default_context()
+            manager = super().proxy_manager_for(proxy, **options)
             manager.pool_classes_by_scheme = pools
             return manager
 
     return Adapter()
 
 
-def connected(address: str, seconds: float) -> socket.socket:
-    """A connection to a Unix socket."""
-    path = "/" + address[len("unix:") :].lstrip("/")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(seconds)
+def _connect(transport: Transport, host: str, port: int) -> Any:
+    """A connection to the server, or to the proxy before it. Raises ConnectionFailed, TimedOut."""
     try:
-        sock.connect(path)
+        return connect_tcp(host, port, transport.deadline)
     except OSError as error:
-        sock.close()
-        if isinstance(error, FileNotFoundError):
-            hint = "Is the server installed and running, and is this the host it runs on?"
-        elif isinstance(error, PermissionError):
-            hint = "Run the task as root (become: true) or as a member of the server's group."
-        elif isinstance(error, ConnectionRefusedError):
-            hint = "A socket without a server behind it: start the server."
+        hint = ""
+        if isinstance(error, socket.timeout):
+            reason = f"no answer within {CONNECT_SECONDS:g} seconds"
+            hint = "Is the address right, and does no firewall stand in between?"
         else:
-            hint = ""
+            reason = error_text(error)
+        target, through = transport.address, ""
+        if transport.proxy:
+            target = f"the proxy {shown_proxy(transport.proxy)}"
+            through = f" (for {transport.address})"
+            hint = "It comes from the environment: https_proxy, http_proxy, no_proxy."
         raise ConnectionFailed(
-            f"cannot open the socket {path}: {error_text(error)}", hint
+            f"cannot connect to {target}{through}: {reason}",
+            hint,
+            refused=isinstance(error, ConnectionRefusedError) and not transport.proxy,
         ) from error
-    # From here on requests sets what a read may take.
-    sock.settimeout(None)
-    return sock

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is who over TLS: what a server must prove, who we are, and the PEM files that say so."""
+"""TLS certificates: what a server must prove, the client's own, and the PEM files that hold them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FileError
-from .causes import error_text
+from ..regular_files import read_regular_file
+
+MAX_PEM_BYTES = 4 << 20
+"""Of a file of certificates; a system's whole bundle of authorities has some 200 KiB."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,11 @@ class Verification:
 
     One of: ``cert_file``, a PEM file with the server's own certificate (then its name does not matter) or that of an
     authority which signed it; ``fingerprint``, the SHA-256 of the certificate in hex; or, with ``validate``, a
-    certificate that the system's authorities have signed. ``option`` is the beginning of the options that say so
-    (``server_cert``, ``source_cert``, …), for messages; with ``takes_pin`` there is one that ends in ``_fingerprint``.
+    certificate that the system's authorities have signed. With ``token_fingerprint``, that of the certificate for which
+    a trust token was issued, the certificate has to be this one, too, and nothing else is needed.
+
+    ``option`` is the beginning of the options that say so (``server_cert``, ``source_cert``, …), for messages; with
+    ``takes_pin`` there is one that ends in ``_fingerprint``.
     """
 
     cert_file: str | None = None
@@ -29,15 +35,26 @@ class Verification:
     validate: bool = True
     option: str = "server_cert"
     takes_pin: bool = True
+    token_fingerprint: str | None = None
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is a certain certificate, or a certain authority, that the server has to show."""
+        return bool(self.cert_file or self.fingerprint or self.token_fingerprint)
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it is known at all who the server is."""
+        return self.pinned or self.validate
 
     def certificate_for_peer(self, shown: bytes | None) -> str | None:
-        """The certificate, as PEM, by which another client of that server can know it; None if it needs none.
+        """The certificate, as PEM, by which another client of that server can verify it; None if it needs none.
 
-        ``shown`` is the one that the server has shown us, as DER.
+        ``shown`` is the one that the server has shown to this client, as DER.
         """
         if self.cert_file:
-            return _read(self.cert_file)
-        if shown and (self.fingerprint or not self.validate):
+            return _read(self.cert_file, f"certificate ({self.option})")
+        if shown and (self.pinned or not self.validate):
             return ssl.DER_cert_to_PEM_cert(shown)
         return None
 
@@ -51,7 +68,7 @@ class ClientCertificate:
 
 
 def pinning_context() -> ssl.SSLContext:
-    """A context that takes a server's own certificate, signed by whomever, for an authority."""
+    """A context that accepts a server's own certificate as its authority, whoever has signed it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     # ssl.VERIFY_X509_PARTIAL_CHAIN, which Python names from 3.10 on.
@@ -74,14 +91,14 @@ def certificate_matches(certificate: Any, host: str) -> bool:
 
 
 def system_authorities() -> str | bool:
-    """Where this system keeps the authorities it trusts; requests would take its own bundle."""
+    """Where this system keeps the authorities that it trusts; requests would use its own bundle."""
     paths = ssl.get_default_verify_paths()
     return paths.cafile or paths.capath or True
 
 
-def certificates(path: str) -> list[bytes]:
-    """The certificates of a PEM file, as DER; what is in them is not looked at. Raises FileError."""
-    blocks = _read(path).split("-----BEGIN CERTIFICATE-----")[1:]
+def certificates(path: str, role: str = "certificate") -> list[bytes]:
+    """The certificates of a PEM file, as DER, which is not parsed. Raises FileError."""
+    blocks = _read(path, role).split("-----BEGIN CERTIFICATE-----")[1:]
     end = "-----END CERTIFICATE-----"
     try:
         return [
@@ -104,7 +121,7 @@ def require_certificates(path: str, role: str) -> None:
 
 
 def require_pair(identity: ClientCertificate) -> None:
-    """Raises FileError unless these are a certificate and its key, which takes no password."""
+    """Raises FileError unless these are a certificate and its unencrypted key."""
     cert, key = identity.cert, identity.key
     require_certificates(cert, "client certificate")
     _require_pem(key, "key of the client certificate")
@@ -116,23 +133,20 @@ def require_pair(identity: ClientCertificate) -> None:
         )
 
     try:
-        # Python would have OpenSSL ask a person for it.
+        # Without this function OpenSSL would ask for the password on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, no_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise FileError(f"{key} is not the key of the client certificate {cert}") from error
-        raise FileError(f"{key}, given as the key of the client certificate, is none") from error
+        raise FileError(
+            f"{key}, given as the key of the client certificate, is not a private key"
+        ) from error
 
 
 def _require_pem(path: str, role: str) -> None:
-    try:
-        text = _read(path)
-    except OSError as error:
-        raise FileError(f"cannot read {path}, the {role}: {error_text(error)}") from error
-    if "-----BEGIN " not in text:
+    if "-----BEGIN " not in _read(path, role):
         raise FileError(f"{path}, given as the {role}, is not in PEM form")
 
 
-def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()
+def _read(path: str, role: str) -> str:
+    return read_regular_file(path, role, MAX_PEM_BYTES).decode("ascii", "replace")

@@ -87,12 +87,12 @@ def test_headers_are_named_after_the_family():
 
 
 def test_a_server_introduces_itself_to_a_web_server_under_the_name_of_its_family():
-    environment = {"architectures": ["x86_64", "i686"], "server_version": "6.0.4"}
-    assert told("incus", "6.0.4").identification_headers(environment) == {
+    architectures, environment = ["x86_64", "i686"], {"server_version": "6.0.4"}
+    assert told("incus", "6.0.4").identification_headers(architectures, environment) == {
         "Incus-Server-Architectures": "x86_64, i686",
         "Incus-Server-Version": "6.0.4",
     }
-    assert list(told("lxd", "5.0.2").identification_headers(environment)) == [
+    assert list(told("lxd", "5.0.2").identification_headers(architectures, environment)) == [
         "LXD-Server-Architectures",
         "LXD-Server-Version",
     ]

@@ -48,7 +48,7 @@ def silent():
 class TestAServerThatKeepsSilent:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch):
-        monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.1)
+        monkeypatch.setattr(transport.sockets, "CONNECT_SECONDS", 0.1)
 
     @pytest.mark.parametrize("seconds", [60, 10**12])
     def test_is_not_waited_for_until_the_deadline(self, silent, seconds):

@@ -33,9 +33,7 @@ OFFERED = [image("a", "aarch64"), image("b"), image("c", image_type="virtual-mac
 class Target:
     """A store that notes what it is told to fetch."""
 
-    server = SimpleNamespace(
-        info={"environment": {"architectures": ["x86_64", "i686"]}}, dialect=Dialect()
-    )
+    server = SimpleNamespace(architectures=["x86_64", "i686"], dialect=Dialect())
     asked = None
 
     def images_of_registry(self, registry):
