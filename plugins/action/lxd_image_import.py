@@ -44,13 +44,14 @@ class ActionModule(ControllerFileAction):
         first = self._run_module({"_file": {**known, "asks": in_background and not check_mode}})
         if first.get("failed"):
             return first
-        needed = "upload" in first.get("actions", ()) or first.get("needs_file")
+        needed = "file" in first.pop("needs", ())
         if given and needed:
             # Now its content matters, and it has to be what was announced.
             found = image.identify()
             if check_mode or found.get("fingerprint") not in (None, known["fingerprint"]):
                 known = {**found, "name": image.name}
                 first = self._run_module({"_file": known})
+                first.pop("needs", None)
                 if first.get("failed"):
                     return first
         if check_mode or not needed:

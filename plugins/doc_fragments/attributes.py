@@ -41,6 +41,17 @@ attributes:
       - imagestore.lxd.lxd
 """
 
+    ACTION_GROUP_SOURCE = r"""
+options: {}
+attributes:
+  action_group:
+    description: Options can be set for all modules of the group at once, in C(module_defaults).
+    support: full
+    membership:
+      - imagestore.lxd.lxd
+      - imagestore.lxd.source
+"""
+
     INFO = r"""
 options: {}
 attributes:

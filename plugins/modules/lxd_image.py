@@ -23,6 +23,7 @@ options:
     description:
       - An alias of the image, or its fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
+    aliases: [image]
     required: true
   state:
     description:
@@ -178,23 +179,18 @@ transferred:
   sample: 0
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-
-
-def keep(task: Task) -> dict[str, Any]:
-    """Give the image what is asked of it, or have it gone."""
-    return task.ensure_image_state()
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_state import (
+    ImageStateOptions,
+    image_state,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import manage_image
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_attributes())
-    verb = "remove" if module.params["state"] == "absent" else "keep"
-    run(module, f"{verb} the image {module.params['name']}", keep)
+    run(ImageModule(**image_state()), ImageStateOptions.from_params, manage_image)
 
 
 if __name__ == "__main__":

@@ -112,23 +112,18 @@ actions:
   sample: [move alias production]
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-
-
-def keep(task: Task) -> dict[str, Any]:
-    """Make the alias what is asked."""
-    return task.ensure_alias()
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_alias import (
+    AliasOptions,
+    image_alias,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import manage_alias
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_alias())
-    verb = "remove" if module.params["state"] == "absent" else "keep"
-    run(module, f"{verb} the alias {module.params['name']}", keep)
+    run(ImageModule(**image_alias()), AliasOptions.from_params, manage_alias)
 
 
 if __name__ == "__main__":

@@ -240,14 +240,16 @@ versions:
       sample: 1031037
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.catalog import (
+    image_catalog,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.catalog import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
 
 
 def main() -> None:
     """Run the module."""
-    run(AnsibleModule(**options.image_catalog()))
+    run(ImageModule(**image_catalog()))
 
 
 if __name__ == "__main__":

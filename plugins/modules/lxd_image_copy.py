@@ -17,6 +17,7 @@ author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes
+  - imagestore.lxd.attributes.action_group_source # the first one decides
   - imagestore.lxd.attributes.action_group
   - imagestore.lxd.connection
   - imagestore.lxd.source
@@ -26,6 +27,8 @@ options:
     description:
       - The alias of the image at the source, or its fingerprint. The first twelve digits of the fingerprint are
         enough.
+      - V(REMOTE:IMAGE) names the remote as well, as with C(lxc), if none of O(source_remote), O(source_server) and
+        O(source_registry) is set. Otherwise a colon belongs to the name.
     type: str
     required: true
   image_type:
@@ -232,23 +235,18 @@ transferred:
   sample: 1031037
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-
-
-def bring(task: Task) -> dict[str, Any]:
-    """Bring the image that the options name into the store."""
-    task.prefetch()
-    return task.ensure_image(task.copy_source())
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_copy import (
+    CopyOptions,
+    image_copy,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import copy_image
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_copy())
-    run(module, f"copy the image {module.params['image']}", bring)
+    run(ImageModule(**image_copy()), CopyOptions.from_params, copy_image)
 
 
 if __name__ == "__main__":

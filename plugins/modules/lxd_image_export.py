@@ -27,6 +27,7 @@ options:
     description:
       - An alias of the image, or its fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
+    aliases: [image]
     required: true
   dest:
     description:
@@ -165,22 +166,18 @@ transferred:
   sample: 1031037
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-
-
-def export(task: Task) -> dict[str, Any]:
-    """Have the files of the image in the directory."""
-    return task.export()
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_export import (
+    ExportOptions,
+    image_export,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import export_image
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(**options.image_export())
-    run(module, f"export the image {module.params['name']} to {module.params['dest']}", export)
+    run(ImageModule(**image_export()), ExportOptions.from_params, export_image)
 
 
 if __name__ == "__main__":

@@ -282,41 +282,18 @@ transferred:
   sample: 1031037
 """
 
-from typing import Any
-
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import MaskingModule
-
-
-def bring(task: Task) -> dict[str, Any]:
-    """Bring the image that the options name into the store."""
-    task.prefetch()
-    with task.import_source() as source:
-        return task.ensure_image(source)
-
-
-def name_of(params: dict[str, Any]) -> str:
-    """What to call the image in messages."""
-    from ansible_collections.imagestore.lxd.plugins.module_utils._core.downloads import (
-        mask_credentials,
-    )
-
-    on_the_controller = (params["_file"] or {}).get("name")
-    names = (
-        on_the_controller,
-        params["src"],
-        params["rootfs"],
-        params["url"],
-        params["rootfs_url"],
-    )
-    return mask_credentials(next(name for name in names if name))
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_import import (
+    ImportOptions,
+    image_import,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import import_image
 
 
 def main() -> None:
     """Run the module."""
-    module = MaskingModule(**options.image_import())
-    run(module, f"import {name_of(module.params)}", bring)
+    run(ImageModule(**image_import()), ImportOptions.from_params, import_image)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes.info
+  - imagestore.lxd.attributes.action_group_source # the first one decides
   - imagestore.lxd.attributes.action_group
   - imagestore.lxd.connection
   - imagestore.lxd.source
@@ -24,6 +25,7 @@ options:
     description:
       - List only the image with this alias or fingerprint. The first twelve digits of the fingerprint are enough.
     type: str
+    aliases: [image]
   properties:
     description:
       - List only images that have all of these properties with these values.
@@ -176,24 +178,18 @@ images:
       sample: default
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import Task, run
-
-
-def look(task: Task) -> dict[str, Any]:
-    """The images that fit the options."""
-    from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import ImageFilter
-
-    fits = ImageFilter.parse(task.params).matches
-    return {"images": [dict(image.raw) for image in task.images() if fits(image)]}
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_info import (
+    InfoOptions,
+    image_info,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task import run
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.work import list_images
 
 
 def main() -> None:
     """Run the module."""
-    run(AnsibleModule(**options.image_info()), "list the images", look, only_reads=True)
+    run(ImageModule(**image_info()), InfoOptions.from_params, list_images, only_reads=True)
 
 
 if __name__ == "__main__":

@@ -196,14 +196,23 @@ def test_all_modules_document_the_same_fields_of_an_image():
 
 def test_defaults_are_set_for_the_group_that_there_is():
     groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
-    assert set(groups) == {GROUP.rpartition(".")[2]}
+    assert set(groups) == {"lxd", "source"}
     used = {
         key
         for block in PLAYS_AND_TASKS.values()
         for item in yaml.safe_load(block.text)
         for key in item.get("module_defaults", {})
     }
-    assert used == {GROUP}
+    assert used <= {f"group/{COLLECTION}.{name}" for name in groups}
+    assert GROUP in used
+
+
+def test_the_second_group_has_the_modules_that_have_a_source():
+    groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
+    with_source = [
+        name for name in MODULES_HERE if "source_server" in arguments(name)["argument_spec"]
+    ]
+    assert groups["source"] == with_source
 
 
 def test_the_readme_has_all_modules():

@@ -27,7 +27,7 @@ LAYERS = {
     "decisions": (("planning",),),
     "loop": (("convergence",),),
     "use cases": (("exporting", "catalog"),),
-    "task": (("options", "task"),),
+    "task": (("options",), ("task",)),
 }
 PACKAGES_THAT_KNOW_ANSIBLE = {"options", "task"}
 

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
 from .images import Contents, Image
-from .planning import Plan
+from .planning import Plan, diff
 from .planning.desired_state import DesiredState
 from .planning.images import plan_absent, plan_present
 from .planning.steps import Step
@@ -43,6 +43,10 @@ class Result:
     transferred: int
     before: dict[str, Any]
     after: dict[str, Any]
+    arrives: bool = False
+    """Whether its image was, or would be, transferred."""
+    would_transfer: int | None = 0
+    """Bytes of image data that a prediction expects to move; None if that is not known."""
 
 
 def ensure_image(
@@ -99,15 +103,15 @@ def converge(
     Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
     said that there is no such image: a client without rights is shown public images only.
     """
-    first: Plan | None = None
-    overtaken: ConflictError | None = None
+    plans: list[Plan] = []
+    conflict: ConflictError | None = None
     for _round in range(MAX_ROUNDS):
         try:
             plan = plan_for(store.contents())
         except ImageNotFound:
             store.require_write_access()
             raise
-        first = first or plan
+        plans.append(plan)
         if plan.actions or plan.subject is None:
             store.require_write_access()
         if plan.actions:
@@ -115,21 +119,20 @@ def converge(
             if desired:
                 store.require_profiles_and_visibility(desired.profiles or (), bool(desired.public))
         if check_mode:
-            return _predict(plan)
+            return _predict(plans)
         try:
             if isinstance(plan.subject, Offer) and not _transfer(store, plan.subject, progress):
                 continue
             image = _apply(store, plan, progress)
         except ConflictError as error:
-            overtaken = error
+            conflict = error
             continue
         fingerprint = image.fingerprint if image else None
         raw = dict(image.raw) if image else None
-        return Result(
-            fingerprint, raw, progress.actions, progress.transferred, first.before, plan.after
-        )
+        before, after = diff(plans, fingerprint)
+        return Result(fingerprint, raw, progress.actions, progress.transferred, before, after)
     raise ImageStoreError(
-        f"the store changed {MAX_ROUNDS} times while this task was at work (the last time: {overtaken})",
+        f"the store changed {MAX_ROUNDS} times while this task was at work (the last time: {conflict})",
         "Run it again when fewer others work on the same image and aliases.",
     )
 
@@ -162,12 +165,15 @@ def _apply(store: Store, plan: Plan, progress: Progress) -> Image | None:
     return store.current_image(fingerprint) if fingerprint else None
 
 
-def _predict(plan: Plan) -> Result:
-    """What a plan would do, for check mode."""
+def _predict(plans: Sequence[Plan]) -> Result:
+    """What the last of these plans would do, for check mode."""
+    plan = plans[-1]
     subject = plan.subject
-    if subject is None or isinstance(subject, Image):
-        present, fingerprint = subject, subject.fingerprint if subject else None
+    arrives = isinstance(subject, Offer)
+    if isinstance(subject, Offer):
+        present, fingerprint, size = subject.replaces, subject.identify(), subject.size
     else:
-        present, fingerprint = subject.replaces, subject.identify()
+        present, fingerprint, size = subject, subject.fingerprint if subject else None, 0
+    before, after = diff(plans, fingerprint)
     image = dict(present.raw) if present else None
-    return Result(fingerprint, image, list(plan.actions), 0, plan.before, plan.after)
+    return Result(fingerprint, image, list(plan.actions), 0, before, after, arrives, size)

@@ -310,22 +310,6 @@ class ImageFilter:
     type: str | None = None
     architecture: str | None = None
 
-    @classmethod
-    def parse(cls, params: Mapping[str, Any]) -> ImageFilter:
-        """From the options of ``lxd_image_info``. Raises OptionError."""
-        architecture = params["architecture"]
-        if architecture and not architecture_name(architecture):
-            raise OptionError(
-                f"architecture is {architecture!r}, which LXD does not know",
-                "Write x86_64 or aarch64, for instance.",
-            )
-        return cls(
-            name=params["name"],
-            properties=parse_properties(params["properties"] or {}),
-            type=params["image_type"],
-            architecture=architecture_name(architecture) if architecture else None,
-        )
-
     def matches(self, image: Image) -> bool:
         """Whether this image is meant."""
         name = self.name
@@ -343,16 +327,17 @@ class ImageFilter:
         )
 
 
-def parse_properties(given: Mapping[str, Any]) -> dict[str, str]:
+def parse_properties(properties: Mapping[str, Any]) -> dict[str, str]:
     """Properties as LXD keeps them, which is as texts. Raises OptionError.
 
     A number such as 3.20 has lost a digit before it reaches us, so it is refused.
     """
     texts: dict[str, str] = {}
-    for name, value in given.items():
+    for name, value in properties.items():
         if isinstance(value, float):
             raise OptionError(
-                f"the property {name} is the number {value}", f'Quote it: {name}: "{value}".'
+                f"the property {name} is not a text but a number, which YAML has already shortened",
+                'Quote it as it should be, as in "3.20".',
             )
         if not isinstance(value, (str, int, type(None))):
             raise OptionError(

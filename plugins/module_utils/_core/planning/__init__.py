@@ -10,9 +10,9 @@ Check mode, diff and idempotency all come from here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Sequence
 
-from ..images import Image
+from ..images import Image, short_fingerprint
 
 if TYPE_CHECKING:
     from ..sources import Offer
@@ -24,14 +24,15 @@ class Plan:
     """The way from what is to what is wanted.
 
     ``subject`` is the image that it is about: the one that is there, the offer to bring it, or None if there is none
-    and none is wanted. ``before`` and ``after`` hold what the task manages, for people to compare. ``removes`` tells
-    that the image is gone afterwards.
+    and none is wanted. ``before`` and ``after`` hold what the task manages, for people to compare; ``deleted`` are the
+    images that are gone afterwards. ``removes`` tells that the subject is one of them.
     """
 
     subject: Image | Offer | None
     steps: tuple[Step, ...]
     before: dict[str, Any]
     after: dict[str, Any]
+    deleted: tuple[Image, ...] = ()
     removes: bool = False
 
     @property
@@ -46,3 +47,33 @@ class Plan:
             self.subject.actions if self.subject and not isinstance(self.subject, Image) else ()
         )
         return (*brought, *(said for step in self.steps for said in step.actions))
+
+
+NEW_IMAGE = "new image"
+"""What an image is called in a diff while its fingerprint is not known."""
+
+
+def diff(plans: Sequence[Plan], fingerprint: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a task manages, before and after the plans that it carried out or would carry out, in order.
+
+    ``images`` has in ``before`` those that go, and in ``after`` the one that comes, whose ``fingerprint`` is None as
+    long as it is not known. Sizes are bytes.
+    """
+    before, after = dict(plans[0].before), dict(plans[-1].after)
+    deleted = {image.fingerprint: image for plan in plans for image in plan.deleted}
+    if deleted:
+        before["images"] = {
+            short_fingerprint(image.fingerprint): {
+                "aliases": sorted(image.alias_names),
+                "size": image.size,
+            }
+            for image in deleted.values()
+        }
+    offers = [
+        plan.subject for plan in plans if plan.subject and not isinstance(plan.subject, Image)
+    ]
+    if offers:
+        name = short_fingerprint(fingerprint) if fingerprint else NEW_IMAGE
+        size = {} if offers[-1].size is None else {"size": offers[-1].size}
+        after["images"] = {name: {**size, "route": offers[-1].route}}
+    return before, after

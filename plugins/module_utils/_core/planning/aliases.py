@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from ..errors import ImageNotFound, OptionError
 from ..images import Contents, Image
@@ -24,20 +24,6 @@ class DesiredAlias:
     description: str | None = None
     new_name: str | None = None
     absent: bool = False
-
-    @classmethod
-    def parse(cls, params: Mapping[str, Any]) -> DesiredAlias:
-        """From the options of ``lxd_image_alias``. Raises OptionError."""
-        absent = params["state"] == "absent"
-        for name in ("target", "description", "new_name"):
-            if absent and params[name] is not None:
-                raise OptionError(f"{name} is of no use with state: absent", "Leave it out.")
-        for name in ("name", "new_name"):
-            if params[name] == "":
-                raise OptionError(f"{name} is empty", "Give the alias a name.")
-        return cls(
-            params["name"], params["target"], params["description"], params["new_name"], absent
-        )
 
     @property
     def final_name(self) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping
 
-from ..errors import OptionError
-from ..images import NEVER, Image, parse_properties, parse_time
+from ..images import Image
 
 RESERVED_PREFIX = "imagestore."
 """Image properties that begin so are this collection's own notes; no task manages them."""
@@ -36,38 +35,6 @@ class DesiredState:
     profiles: tuple[str, ...] | None = None
     expires_at: datetime | None = None
     auto_update: bool | None = None
-
-    @classmethod
-    def parse(cls, params: Mapping[str, Any]) -> DesiredState:
-        """From the options of the documentation fragment ``image``. Raises OptionError."""
-        aliases = _names("aliases", params["aliases"])
-        profiles = _names("profiles", params["profiles"])
-        if params["delete_replaced"] and not aliases:
-            raise OptionError(
-                "delete_replaced is set without aliases",
-                "It deletes the image that loses its last alias to this task, so name the aliases.",
-            )
-        if params["purge_aliases"] and aliases is None:
-            raise OptionError(
-                "purge_aliases is set without aliases", "An empty list removes all aliases."
-            )
-        if params["purge_properties"] and params["properties"] is None:
-            raise OptionError(
-                "purge_properties is set without properties",
-                "An empty dict removes all properties.",
-            )
-        return cls(
-            aliases=aliases,
-            purge_aliases=params["purge_aliases"],
-            fail_on_conflict=params["alias_conflict"] == "fail",
-            delete_replaced=params["delete_replaced"],
-            properties=_properties(params["properties"]),
-            purge_properties=params["purge_properties"],
-            public=params["public"],
-            profiles=None if profiles is None else tuple(sorted(profiles)),
-            expires_at=_expiry(params["expires_at"]),
-            auto_update=params.get("auto_update"),
-        )
 
     def changes_for(self, have: Image) -> dict[str, Any]:
         """The managed attributes as they should be, given the image as it is. Shapes as in ``Image.attributes``."""
@@ -125,41 +92,3 @@ class DesiredState:
 
 
 EMPTY_IMAGE = Image(fingerprint="", type="", architecture="", size=0)
-
-
-def _names(option: str, given: Sequence[str] | None) -> tuple[str, ...] | None:
-    """A list of names without repetitions. A lone empty one is what ``aliases=`` in an ad-hoc command gives."""
-    if given is None:
-        return None
-    if list(given) == [""]:
-        return ()
-    if "" in given:
-        raise OptionError(
-            f"{option} has an empty name in it", "A lone empty string stands for the empty list."
-        )
-    return tuple(dict.fromkeys(given))
-
-
-def _properties(given: Mapping[str, Any] | None) -> dict[str, str] | None:
-    if given is None:
-        return None
-    texts = parse_properties(given)
-    for name in texts:
-        if name.startswith(RESERVED_PREFIX):
-            raise OptionError(
-                f"the property {name} is this collection's own note", "Leave it out of properties."
-            )
-    return texts
-
-
-def _expiry(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    if given.strip().lower() == "never":
-        return NEVER
-    try:
-        return parse_time(given)
-    except ValueError as error:
-        raise OptionError(
-            f"expires_at: {error}", "Write 2030-12-31, 2030-12-31T23:59:59Z, or never."
-        ) from error

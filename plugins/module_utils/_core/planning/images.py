@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from ..errors import OptionError
-from ..images import NEVER, Alias, Contents, Image, format_time, short_fingerprint
-from . import Plan
+from ..images import NEVER, Contents, Image, format_time, short_fingerprint
+from . import NEW_IMAGE, Plan
 from .desired_state import EMPTY_IMAGE, RESERVED_PREFIX, DesiredState
 from .steps import (
     AddAlias,
@@ -43,20 +43,21 @@ def plan_present(
     full = desired
     if desired.auto_update:
         _require_origin(subject)
+    deleted: list[Image] = []
+    before, after = _alias_targets(contents, subject, desired)
     if isinstance(subject, Image):
         names = _changed_attributes(subject, desired)
         if subject.fingerprint == brought:
             said = {name for step in done if isinstance(step, SetAttributes) for name in step.names}
             names = tuple(name for name in desired.managed if name not in said)
-        before = _managed(subject, desired)
-        after = _managed(_with_desired(subject, desired), desired)
+        before.update(_managed(subject, desired))
+        after.update(_managed(_with_desired(subject, desired), desired))
     else:
         names = desired.managed
-        before = {}
-        after = {"fingerprint": subject.fingerprint} if subject.fingerprint else {}
         after.update(_managed(_with_desired(EMPTY_IMAGE, desired), desired))
         if subject.replaces:
             # It goes, and what it has with it: all that is not managed has to come back as it was.
+            deleted.append(subject.replaces)
             contents = contents.without(subject.replaces)
             full = desired.with_defaults_from(subject.replaces)
     steps: list[Step] = []
@@ -64,8 +65,25 @@ def plan_present(
         steps.append(SetAttributes(names, full))
     steps += _alias_steps(contents, subject, full)
     if desired.delete_replaced:
-        steps += _deletions(contents, subject, (*done, *steps))
-    return Plan(subject, tuple(steps), before, after)
+        replaced = _replaced(contents, subject, (*done, *steps))
+        steps += [DeleteReplaced(image.fingerprint) for image in replaced]
+        deleted += replaced
+    return Plan(subject, tuple(steps), before, after, tuple(deleted))
+
+
+def _alias_targets(
+    contents: Contents, subject: Image | Offer, desired: DesiredState
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """For each managed alias the image that it points to, before and after; empty if no aliases are managed."""
+    if desired.aliases is None:
+        return {}, {}
+    names = set(desired.aliases)
+    if desired.purge_aliases and isinstance(subject, Image):
+        names |= subject.alias_names
+    held = {name: contents.by_alias(name) for name in sorted(names)}
+    target = short_fingerprint(subject.fingerprint) if subject.fingerprint else NEW_IMAGE
+    before = {name: short_fingerprint(image.fingerprint) for name, image in held.items() if image}
+    return {"aliases": before}, {"aliases": dict.fromkeys(sorted(desired.aliases), target)}
 
 
 def _require_origin(subject: Image | Offer) -> None:
@@ -127,27 +145,24 @@ def _require_movable(
         )
 
 
-def _deletions(contents: Contents, subject: Image | Offer, steps: Sequence[Step]) -> list[Step]:
-    """Delete those images whose last alias these steps take away."""
+def _replaced(contents: Contents, subject: Image | Offer, steps: Sequence[Step]) -> list[Image]:
+    """The images whose last alias these steps take away."""
     moved = {step.name: step.holder for step in steps if isinstance(step, MoveAlias)}
     losers = (contents.by_fingerprint(holder) for holder in dict.fromkeys(moved.values()))
     return [
-        DeleteReplaced(loser.fingerprint)
+        loser
         for loser in losers
         if loser and loser.fingerprint != subject.fingerprint and loser.alias_names <= set(moved)
     ]
 
 
 def _with_desired(image: Image, desired: DesiredState) -> Image:
-    """The image as the plan will leave it."""
-    names = set(desired.aliases or ())
-    if not desired.purge_aliases:
-        names |= image.alias_names
-    return replace(image, aliases=tuple(map(Alias, sorted(names))), **desired.changes_for(image))
+    """The image with the attributes that the plan gives it."""
+    return replace(image, **desired.changes_for(image))
 
 
 def _managed(image: Image, desired: DesiredState) -> dict[str, Any]:
-    """What the task manages of an image, in plain values."""
+    """The managed attributes of an image, in plain values."""
     shown: dict[str, Any] = {name: image.attributes[name] for name in desired.managed}
     if "expires_at" in shown:
         shown["expires_at"] = (
@@ -162,10 +177,6 @@ def _managed(image: Image, desired: DesiredState) -> dict[str, Any]:
             if name in (desired.properties or {})
             or (desired.purge_properties and not name.startswith(RESERVED_PREFIX))
         }
-    if desired.aliases is not None:
-        shown["aliases"] = sorted(
-            image.alias_names if desired.purge_aliases else image.alias_names & set(desired.aliases)
-        )
     return shown
 
 
@@ -173,5 +184,4 @@ def plan_absent(image: Image | None) -> Plan:
     """The plan to have this image gone; None is: it is."""
     if image is None:
         return Plan(None, (), {}, {}, removes=True)
-    before = {"fingerprint": image.fingerprint, "aliases": sorted(image.alias_names)}
-    return Plan(image, (DeleteImage(image.fingerprint),), before, {}, removes=True)
+    return Plan(image, (DeleteImage(image.fingerprint),), {}, {}, (image,), removes=True)

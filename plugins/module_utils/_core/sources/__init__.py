@@ -37,6 +37,8 @@ class Offer(ABC):
     fingerprint: str | None = None
     type: str | None = None
     replaces: Image | None = None
+    size: int | None = None
+    """Bytes of image data that a transfer moves; None if that is not known before."""
     records_origin = False
     """Whether the server will know where the image came from, and so can keep it up to date."""
 

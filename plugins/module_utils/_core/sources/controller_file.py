@@ -19,14 +19,14 @@ from . import Offer, TransferResult, require_fingerprint
 class ControllerFile:
     """What the controller knows of a file: its ``name`` for messages, and what was found in it, if that was needed.
 
-    ``archive`` is the digest of a directory; ``sent`` that the file is on this host by now.
+    ``archive`` is the digest of a directory, ``size`` the bytes that an upload sends, if that is known.
     """
 
     name: str
     fingerprint: str | None = None
     type: str | None = None
     archive: str | None = None
-    sent: bool = False
+    size: int | None = None
     asks: bool = False
     """Whether the controller only asks if the file is needed, and nothing is to be changed."""
 

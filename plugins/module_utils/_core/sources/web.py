@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Mapping
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 from ..archives.file_kinds import ARCHIVES, WORDS, file_kind
 from ..downloads import Download, Retries, WebClient, mask_credentials
-from ..errors import ConflictError, FileError, OptionError
+from ..errors import ConflictError, FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE, Contents, Image
 from ..store import Store
 from ..transport import Stream
@@ -24,69 +22,6 @@ from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 from .upload_form import UploadForm
 
 HEAD_BYTES = 512
-
-
-def web_address(
-    url: str, option: str, checked_otherwise: bool
-) -> tuple[str, tuple[str, str] | None]:
-    """A URL without the credentials that may be in it, and those. Raises OptionError.
-
-    Over plain http anybody in between could say what the image is, so that takes ``checked_otherwise``: a
-    fingerprint of the task's own.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole or not url.strip().isprintable():
-        raise OptionError(
-            f"{option} is {mask_credentials(url)!r}, which is no http or https address",
-            "Write https://host/path.",
-        )
-    if parts.scheme == "http" and not checked_otherwise:
-        raise OptionError(
-            f"{option} is {mask_credentials(url)}, which anybody in between can answer",
-            "Use https, or give the image's fingerprint.",
-        )
-    user, at, host = parts.netloc.rpartition("@")
-    name, _colon, password = user.partition(":")
-    credentials = (unquote(name), unquote(password)) if at else None
-    return parts._replace(netloc=host).geturl(), credentials
-
-
-def web_headers(given: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that ``url_headers`` asks for. Raises OptionError if they cannot be sent so."""
-    headers: dict[str, str] = {}
-    for name, value in given.items():
-        if not _HEADER_NAME.match(str(name)):
-            raise OptionError(f"url_headers has {str(name)!r}, which is no name of a header")
-        if name.lower() in _OWN_HEADERS:
-            raise OptionError(
-                f"url_headers has {name}, which the download sets by itself", "Leave it out."
-            )
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise OptionError(f"url_headers: the value of {name} is no text", "Quote it.")
-        text = str(value)
-        if not _HEADER_VALUE.match(text):
-            raise OptionError(
-                f"url_headers: the value of {name} has characters that no header can have",
-                "It takes one line in Latin letters, without blanks at its ends.",
-            )
-        headers[str(name)] = text
-    return headers
-
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_HEADER_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?\Z")
-_OWN_HEADERS = {
-    "accept-encoding",
-    "connection",
-    "content-length",
-    "host",
-    "range",
-    "transfer-encoding",
-}
 
 
 class UrlSource:

@@ -2,58 +2,51 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who to talk to, and how: what the options say of the server to manage, and of a source."""
+"""Connections to the servers that the options name."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING
 
-from ..client_config import LOCAL, ClientConfig, Remote, local_socket, server_address
+from ..client_config import (
+    LOCAL,
+    SIMPLESTREAMS,
+    ClientConfig,
+    Remote,
+    image_server_address,
+    local_socket,
+    server_address,
+)
 from ..errors import OptionError
-from ..images import is_fingerprint
-from ..transport import STALL_SECONDS, ClientCertificate, Transport, Verification, first_reachable
+from ..transport import STALL_SECONDS, Transport, Verification, first_reachable
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
-
-
-class ConnectionOptionNames:
-    """The options that say how to reach one side of a task: its target, or its source."""
-
-    def __init__(self, prefix: str, cert: str, client: str) -> None:
-        self.servers = tuple(prefix + name for name in ("remote", "server", "registry"))
-        self.cert = cert
-        self.fingerprint = f"{cert}_fingerprint"
-        self.client_cert = f"{client}_cert"
-        self.client_key = f"{client}_key"
-        self.proofs = (cert, self.fingerprint, self.client_cert)
-        self.details = (f"{prefix}protocol", f"{prefix}project", *self.proofs)
-
-
-TARGET = ConnectionOptionNames("", "server_cert", "client")
-SOURCE = ConnectionOptionNames("source_", "source_cert", "source_client")
+    from ..options.connection import ConnectionOptions, SourceOptions, TlsOptions
+    from ..transport import ClientCertificate
 
 
 class Connections:
-    """Ways to servers, by the options of a task."""
+    """Connections to the managed server and to sources, within the deadline of one task."""
 
-    def __init__(self, params: Mapping[str, Any], deadline: Deadline) -> None:
-        self._params = params
+    def __init__(self, options: ConnectionOptions, deadline: Deadline) -> None:
+        self._options = options
         self._deadline = deadline
 
     @cached_property
     def config(self) -> ClientConfig:
         """The client configuration."""
-        return ClientConfig(self._params["config_dir"])
+        return ClientConfig(self._options.config_dir)
 
     @cached_property
     def target(self) -> Remote:
-        """The server that the task manages: by name, by address, or this host's."""
-        if not self._params["remote"]:
-            address = self._params["server"]
+        """The managed server: by name, by address, or this host's."""
+        options = self._options
+        if not options.remote:
+            address = options.server
             return Remote("", server_address(address, "server") if address else LOCAL)
-        remote = self.config.remote(self._params["remote"])
+        remote = self.config.remote(options.remote)
         if remote.serves_images_only:
             raise OptionError(
                 f"the remote {remote.name} is an image server ({remote.protocol})",
@@ -61,62 +54,43 @@ class Connections:
             )
         return remote
 
-    def transport(self, remote: Remote, side: ConnectionOptionNames) -> Transport:
-        """The way to a server. Raises OptionError if an option does not go with it."""
-        if remote.address.startswith("unix:"):
-            reject_options(self._params, "a Unix socket", *side.proofs)
-            if side is TARGET:
-                reject_options(self._params, "a Unix socket", "trust_token")
-                self._require_validation("a Unix socket")
-            return Transport(
-                local_socket() if remote.address == LOCAL else remote.address, self._deadline
-            )
-        trust, identity = self.trust(remote, side), self._identity(remote, side)
-        stall = STALL_SECONDS if side is SOURCE else None
+    def to_target(self) -> Transport:
+        """The connection to the managed server."""
+        return self._transport(self.target, self._options.tls)
+
+    def source(self, source: SourceOptions) -> Remote | None:
+        """The source server, by name or by address; None is the managed server itself."""
+        if source.remote:
+            return self.config.remote(source.remote, source.protocol)
+        if not source.server:
+            return None
+        is_image_server = source.protocol == SIMPLESTREAMS
+        read = image_server_address if is_image_server else server_address
+        return Remote("", read(source.server, "source_server"), source.protocol or "lxd")
+
+    def to_source(self, remote: Remote, source: SourceOptions) -> Transport:
+        """The connection to a source that is a LXD or Incus."""
+        return self._transport(remote, source.tls, STALL_SECONDS)
+
+    def verification(self, remote: Remote, tls: TlsOptions) -> Verification:
+        """What the server must prove: what the options say, else what the client configuration has for it."""
+        cert = tls.cert or (None if tls.fingerprint else remote.server_cert)
+        return Verification(cert, tls.fingerprint, tls.validate, tls.option)
+
+    def _transport(self, remote: Remote, tls: TlsOptions, stall: float | None = None) -> Transport:
         address = remote.address
+        if address.startswith("unix:"):
+            return Transport(local_socket() if address == LOCAL else address, self._deadline)
         if remote.others:
             address = first_reachable((address, *remote.others), self._deadline)
-        return Transport(address, self._deadline, trust, identity, stall)
-
-    def trust(self, remote: Remote, side: ConnectionOptionNames) -> Verification:
-        """What the server must prove: what the options say, else what the client configuration has for it."""
-        pin = self._params[side.fingerprint]
-        if pin:
-            # As openssl and browsers print it, too.
-            pin = pin.replace(":", "").lower()
-            if not is_fingerprint(pin):
-                raise OptionError(f"{side.fingerprint} is not a SHA-256 in hex: it takes 64 digits")
-        cert = self._params[side.cert] or (None if pin else remote.server_cert)
-        if side is not TARGET:
-            return Verification(cert, pin, True, side.cert)
-        if pin or self._params[side.cert]:
-            self._require_validation(side.fingerprint if pin else side.cert)
-        return Verification(cert, pin, self._params["validate_certs"], side.cert)
-
-    def _require_validation(self, what: str) -> None:
-        """Raises OptionError if checks are turned off that are not made with ``what``."""
-        if not self._params["validate_certs"]:
-            raise OptionError(f"validate_certs=false is of no use with {what}", "Leave it out.")
-
-    def _identity(self, remote: Remote, side: ConnectionOptionNames) -> ClientCertificate | None:
-        """Who we are there: what the options say, else what the client configuration has.
-
-        A source meets the client of the target where nothing else is said.
-        """
-        return (
-            self._given_identity(side)
-            or remote.identity
-            or self.config.identity()
-            or self._given_identity(TARGET)
+        verification = self.verification(remote, tls)
+        return Transport(
+            address, self._deadline, verification, self._client_certificate(remote, tls), stall
         )
 
-    def _given_identity(self, side: ConnectionOptionNames) -> ClientCertificate | None:
-        cert, key = self._params[side.client_cert], self._params[side.client_key]
-        return ClientCertificate(cert, key) if cert else None
+    def _client_certificate(self, remote: Remote, tls: TlsOptions) -> ClientCertificate | None:
+        """This client's certificate: that of the options, else that of the client configuration.
 
-
-def reject_options(params: Mapping[str, Any], what: str, *names: str) -> None:
-    """Raises OptionError if an option is given that cannot be used with ``what``."""
-    for name in names:
-        if params.get(name):
-            raise OptionError(f"{name} is of no use with {what}", "Leave it out.")
+        A source is shown the managed server's where nothing else is said.
+        """
+        return tls.client or remote.identity or self.config.identity() or self._options.tls.client

@@ -2,73 +2,151 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An Ansible module that says nothing of the credentials in addresses, whatever it says and whenever it ends."""
+"""The AnsibleModule of this collection: it masks secrets, and says more about options that do not fit."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Iterator, Mapping
 from urllib.parse import unquote
 
 from ansible.module_utils.basic import AnsibleModule
 
-MIN_SECRET_CHARACTERS = 6
-"""Characters from which on a text is masked wherever it turns up. A shorter one turns up in fingerprints, too."""
+MASK = "********"
+IN_INVOCATION = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+MIN_QUERY_VALUE = 6
+"""Characters from which on a single value of an address's query is masked, too; the whole query always is."""
 
 
-class MaskingModule(AnsibleModule):
-    """For options that name addresses of web servers, and headers for them."""
+class ImageModule(AnsibleModule):
+    """Masks ``no_log`` options, values of ``url_headers``, and user parts and queries of all addresses.
+
+    They are masked as whole words in all that the module returns and logs, so never inside a fingerprint. (Ansible
+    alone would replace a short secret in the middle of any text.) Further secrets go into ``no_log_values``.
+    """
+
+    _is_valid = False
 
     def __init__(self, **specification: Any) -> None:
         super().__init__(**specification)  # type: ignore[no-untyped-call]
-
-    def _log_invocation(self) -> None:
-        # In the system's log, which gets the options before anything else is done.
-        params, self.params = self.params, self._shown()
-        super()._log_invocation()  # type: ignore[no-untyped-call]
-        self.params = params
-
-    def exit_json(self, **values: Any) -> Any:
-        """End with a result."""
-        self._mask()
-        return super().exit_json(**values)
+        self._is_valid = True
 
     def fail_json(self, msg: str, **values: Any) -> Any:
         """End with an error; Ansible itself does so for options that do not fit together."""
-        self._mask()
+        if not self._is_valid:
+            msg = self._explain_options(msg)
         return super().fail_json(msg, **values)
 
-    def _mask(self) -> None:
-        headers = self.params.get("url_headers") or {}
-        if isinstance(headers, dict):
-            # Ansible masks the values of such an option, however short.
-            stored_note = {self.params.get(name) for name in ("url_password", "trust_token")}
-            texts = {str(value) for value in headers.values()}
-            self.no_log_values -= {
-                text for text in texts - stored_note if len(text) < MIN_SECRET_CHARACTERS
-            }
-        for text in self._addresses().values():
-            userinfo = text.partition("//")[2].rpartition("@")[0]
-            for part in (userinfo, userinfo.partition(":")[2] or userinfo):
-                self.no_log_values |= {
-                    word for word in (part, unquote(part)) if len(word) >= MIN_SECRET_CHARACTERS
-                }
-        self.params = self._shown()
+    def warn(self, warning: str, **options: Any) -> None:
+        """Add a warning to the result."""
+        super().warn(self._masked(warning, self._secrets()), **options)
 
-    def _addresses(self) -> dict[str, str]:
-        """The options that are addresses with something like credentials in them."""
-        names = ("url", "metadata_url", "rootfs_url")
-        texts = {name: self.params.get(name) for name in names}
-        return {name: text for name, text in texts.items() if isinstance(text, str) and "@" in text}
+    def _log_invocation(self) -> None:
+        # Before anything else is done, Ansible writes the options to the system's log.
+        params, self.params = self.params, self._shown_params()
+        super()._log_invocation()  # type: ignore[no-untyped-call]
+        self.params = params
 
-    def _shown(self) -> dict[str, Any]:
-        """The options as they may be shown."""
-        shown = dict(self.params)
-        addresses = self._addresses()
-        if addresses:
-            from ..downloads import mask_credentials
+    def _return_formatted(self, values: dict[str, Any]) -> None:
+        # The one way out of exit_json and fail_json.
+        masked = self._masked(values, self._secrets())
+        self.params = self._shown_params()
+        self.no_log_values = set()
+        super()._return_formatted(masked)  # type: ignore[no-untyped-call]
 
-            shown.update({name: mask_credentials(text) for name, text in addresses.items()})
+    def _secrets(self) -> list[str]:
+        """All texts to mask, the longest first, since one may contain another."""
+        found = {str(value) for value in self.no_log_values}
         headers = self.params.get("url_headers")
-        if isinstance(headers, dict):
-            shown["url_headers"] = dict.fromkeys(headers, "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
-        return shown
+        if isinstance(headers, Mapping):
+            found |= {str(value) for value in headers.values()}
+        for text in _texts(self.params):
+            found.update(_secrets_of(text))
+        return sorted(filter(None, found), key=len, reverse=True)
+
+    def _shown_params(self) -> dict[str, Any]:
+        """The options as they may be shown."""
+        from ..downloads import mask_credentials
+
+        def shown(value: Any) -> Any:
+            if isinstance(value, str):
+                return mask_credentials(value) if "://" in value else value
+            if isinstance(value, Mapping):
+                return {name: shown(one) for name, one in value.items()}
+            return [shown(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+        params = {name: shown(value) for name, value in self.params.items()}
+        for name, option in self.argument_spec.items():
+            if option.get("no_log") and params.get(name) is not None:
+                value = params[name]
+                hidden = isinstance(value, dict) and dict.fromkeys(value, IN_INVOCATION)
+                params[name] = hidden or IN_INVOCATION
+        return params
+
+    def _masked(self, value: Any, secrets: list[str]) -> Any:
+        """The value with all secrets masked in its texts."""
+        if isinstance(value, str):
+            for secret in secrets:
+                if secret in value:
+                    value = _as_word(secret).sub(MASK, value)
+            return value
+        if isinstance(value, Mapping):
+            return {name: self._masked(one, secrets) for name, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._masked(one, secrets) for one in value]
+        return value
+
+    def _explain_options(self, msg: str) -> str:
+        """What Ansible says of options that are wrong, without internal names and with the way out, if there is one."""
+        result = getattr(self, "validation_result", None)
+        unsupported = set(result.unsupported_parameters) if result else set()
+        if unsupported and all(isinstance(name, str) for name in unsupported):
+            known = ", ".join(sorted(name for name in self.argument_spec if name[0] != "_"))
+            listed = ", ".join(sorted(unsupported))
+            msg = f"{self._name} has no option {listed}. It has: {known}."
+            if any(name.startswith("source_") for name in unsupported):
+                msg += (
+                    " To set a source for several tasks, use module_defaults with group/imagestore.lxd.source: it"
+                    " contains only the modules that have a source."
+                )
+        choices = self.argument_spec.get("state", {}).get("choices", ())
+        if self.params.get("state") == "absent" and choices and "absent" not in choices:
+            msg += " To delete an image, use imagestore.lxd.lxd_image with state: absent."
+        return msg
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+
+
+def _secrets_of(text: str) -> Iterator[str]:
+    """User part, password, query and its longer values of an address; nothing of any other text."""
+    if "://" not in text:
+        return
+    from ..downloads import user_part
+
+    user = user_part(text)
+    if user:
+        for part in (user, user.partition(":")[2]):
+            yield from (part, unquote(part))
+    query = text.partition("?")[2].partition("#")[0]
+    yield query
+    for pair in query.split("&"):
+        value = pair.partition("=")[2]
+        if len(value) >= MIN_QUERY_VALUE:
+            yield from (value, unquote(value))
+
+
+def _as_word(secret: str) -> re.Pattern[str]:
+    """Matches a secret that does not stand inside a longer word."""
+    before = r"(?<![0-9A-Za-z])" if secret[0].isalnum() else ""
+    after = r"(?![0-9A-Za-z])" if secret[-1].isalnum() else ""
+    return re.compile(before + re.escape(secret) + after)

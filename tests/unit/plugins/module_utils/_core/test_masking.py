@@ -11,25 +11,32 @@ import json
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common.parameters import PASS_VARS
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import options
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.downloads import mask_credentials
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import MaskingModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_copy import (
+    image_copy,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_import import (
+    image_import,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("https://a/b", "https://a/b"),
-        ("https://a:8443/b@c", "https://a:8443/b@c"),
+        ("https://a/b@c", "https://a/b@c"),
         ("https://a:8443", "https://a:8443"),
         ("https://[::1]:8443/b@c", "https://[::1]:8443/b@c"),
-        ("https://a?b=c@d", "https://a?b=c@d"),
+        ("https://a?b=c@d", "https://a?***"),
         ("https://me:pw@a/b", "https://***@a/b"),
         ("https://token@a/b", "https://***@a/b"),
         ("https://me:p@w@a/b", "https://***@a/b"),
         ("https://me:p/w@a/b", "https://***@a/b"),
         ("https://me:p#w@a/b", "https://***@a/b"),
-        ("https://me:1/w?x", "https://me:1/w?x"),
+        ("https://me:7/8@a/b", "https://***@a/b"),
+        ("https://me:1/w?x", "https://me:1/w?***"),
+        ("https://a/b?sig=1#top", "https://a/b?***"),
         ("https://a/" + "x" * 1000, "https://a/" + "x" * 290 + "…"),
     ],
 )
@@ -37,29 +44,93 @@ def test_a_url_is_shown_without_its_credentials(url, shown):
     assert mask_credentials(url) == shown
 
 
-def test_neither_result_nor_log_has_the_secrets(monkeypatch, capsys):
+@pytest.fixture
+def module(monkeypatch):
+    """Makes a module with the given options, as Ansible would."""
+
+    def make(specification, **given):
+        if "inject_invocation" in PASS_VARS:  # before, the options were always returned
+            given["_ansible_inject_invocation"] = True
+        # What ansible.module_utils.testing does, which ansible-core has since 2.17.
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
+        monkeypatch.setattr(basic, "_ANSIBLE_ARGS", arguments)
+        monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
+        return ImageModule(**specification)
+
+    return make
+
+
+@pytest.fixture
+def said(module, monkeypatch, capsys):
+    """The result of a module that ends with a message, and what it has logged."""
     logged = []
     monkeypatch.setattr(
         basic.AnsibleModule, "log", lambda _self, msg, log_args=None: logged.append(msg)
     )
-    url = "https://token-of-mine@a/b"
-    given: dict[str, object] = {
-        "url": url,
-        "url_headers": {"X-Key": "opensesame", "DNT": "1"},
-    }
-    if "inject_invocation" in PASS_VARS:  # before, the options were always returned
-        given["_ansible_inject_invocation"] = True
-    # What ansible.module_utils.testing does, which ansible-core has since 2.17.
-    monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode())
-    monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-    module = MaskingModule(**options.image_import())
-    assert module.params["url"] == url, "it is still to be used"
-    with pytest.raises(SystemExit):
-        module.exit_json(msg="opensesame at token-of-mine, 1 time")
-    said = json.loads(capsys.readouterr().out)
-    assert said["msg"] == "******** at ********, 1 time"
-    assert said["invocation"]["module_args"]["url"] == "https://***@a/b"
-    assert len(logged) == 1
-    for secret in ("token-of-mine", "opensesame"):
-        assert secret not in str(said)
-        assert secret not in str(logged)
+
+    def say(specification, text, **given):
+        made = module(specification, **given)
+        with pytest.raises(SystemExit):
+            made.exit_json(msg=text)
+        assert len(logged) == 1
+        return json.loads(capsys.readouterr().out), logged[0]
+
+    return say
+
+
+def test_neither_result_nor_log_has_the_secrets(said):
+    result, log = said(
+        image_import(),
+        "opensesame at token-of-mine, 1 time, signed s3cr3t-signature",
+        url="https://token-of-mine@a/b?sig=s3cr3t-signature",
+        url_headers={"X-Key": "opensesame", "DNT": "1"},
+    )
+    assert result["msg"] == "******** at ********, ******** time, signed ********"
+    assert result["invocation"]["module_args"]["url"] == "https://***@a/b?***"
+    for secret in ("token-of-mine", "opensesame", "s3cr3t"):
+        assert secret not in str(result)
+        assert secret not in log
+
+
+def test_a_short_secret_is_masked_as_a_word_and_never_inside_a_fingerprint(said):
+    fingerprint = "3514a500ba85" + "a5" * 26
+    result, _log = said(
+        image_import(), f"a5 of {fingerprint}, (a5)", url="https://a/b",
+        url_headers={"X-Key": "a5"},
+    )  # fmt: skip
+    assert result["msg"] == f"******** of {fingerprint}, (********)"
+
+
+@pytest.mark.parametrize("option", ["server", "source_server"])
+def test_a_password_in_any_address_is_masked(said, option):
+    result, log = said(
+        image_copy(), "u:7/8 and 7/8", image="web",
+        **{option: "https://u:7/8@h/x"},
+    )  # fmt: skip
+    assert result["msg"] == "******** and ********"
+    assert result["invocation"]["module_args"][option] == "https://***@h/x"
+    assert "7/8" not in log
+
+
+@pytest.fixture
+def failure(module, capsys):
+    """What a module says of options that it cannot take."""
+
+    def fail(specification, **given):
+        with pytest.raises(SystemExit):
+            module(specification, **given)
+        return json.loads(capsys.readouterr().out)["msg"]
+
+    return fail
+
+
+def test_an_inherited_source_names_the_group_that_it_belongs_to(failure):
+    msg = failure(image_import(), src="/x", source_server="https://a")
+    assert "has no option source_server" in msg
+    assert "group/imagestore.lxd.source" in msg
+    assert "_file" not in msg
+
+
+def test_copying_with_state_absent_names_the_module_that_deletes(failure):
+    msg = failure(image_copy(), image="web", state="absent")
+    assert "use imagestore.lxd.lxd_image with state: absent" in msg

@@ -14,6 +14,8 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import
     Origin,
     parse_time,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options import image as options
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning import diff
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.desired_state import (
     DesiredState,
 )
@@ -26,6 +28,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.step
     MoveAlias,
     SetAttributes,
 )
+from parameters import parameters
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -46,13 +49,12 @@ class Upload:
         self.type = image_type
         self.replaces = replaces
         self.route = "upload"
+        self.size = 5
         self.records_origin = False
 
 
-def desired_state(**params):
-    unset = dict.fromkeys(("aliases", "properties", "public", "profiles", "expires_at"))
-    switches = dict.fromkeys(("purge_aliases", "delete_replaced", "purge_properties"), False)
-    return DesiredState.parse({**unset, **switches, "alias_conflict": "move", **params})
+def desired_state(**given):
+    return options.desired_state(parameters(options.image(), **given))
 
 
 def actions_for(subject, desired, *others, done=()):
@@ -104,7 +106,7 @@ class TestAnImageThatIsThere:
         desired = desired_state(properties={"os": "x"}, purge_properties=True)
         assert desired.changes_for(image(properties={"more": "y"}))["properties"] == {"os": "x"}
 
-    def test_keeps_this_collections_own_notes_even_then(self):
+    def test_keeps_the_reserved_properties_even_then(self):
         desired = desired_state(properties={}, purge_properties=True)
         have = image(properties={"imagestore.archive": "1"})
         assert actions_for(have, desired) == []
@@ -252,8 +254,11 @@ class TestTheDiff:
         plan = plan_present(
             Contents((have,)), have, desired_state(aliases=["web", "app"], properties={"os": "z"})
         )
-        assert plan.before == {"aliases": ["web"], "properties": {"os": "x"}}
-        assert plan.after == {"aliases": ["app", "web"], "properties": {"os": "z"}}
+        assert plan.before == {"aliases": {"web": A[:12]}, "properties": {"os": "x"}}
+        assert plan.after == {
+            "aliases": {"app": A[:12], "web": A[:12]},
+            "properties": {"os": "z"},
+        }
 
     def test_shows_everything_of_what_is_purged(self):
         have = image(aliases=["web"], properties={"os": "x", "imagestore.archive": "1"})
@@ -261,44 +266,45 @@ class TestTheDiff:
             aliases=[], purge_aliases=True, properties={}, purge_properties=True
         )
         plan = plan_present(Contents((have,)), have, desired)
-        assert plan.before == {"aliases": ["web"], "properties": {"os": "x"}}
-        assert plan.after == {"aliases": [], "properties": {}}
+        assert plan.before == {"aliases": {"web": A[:12]}, "properties": {"os": "x"}}
+        assert plan.after == {"aliases": {}, "properties": {}}
 
-    def test_shows_an_arrival(self):
+    def test_shows_the_image_that_comes_with_its_size_and_route(self):
         plan = plan_present(
             Contents(), Upload(), desired_state(aliases=["web"], expires_at="never")
         )
-        assert plan.before == {}
-        assert plan.after == {"fingerprint": A, "aliases": ["web"], "expires_at": "never"}
+        assert diff([plan], A) == (
+            {"aliases": {}},
+            {
+                "aliases": {"web": A[:12]},
+                "expires_at": "never",
+                "images": {A[:12]: {"size": 5, "route": "upload"}},
+            },
+        )
+
+    def test_calls_an_image_new_while_its_fingerprint_is_not_known(self):
+        plan = plan_present(Contents(), Upload(None), desired_state(aliases=["web"]))
+        _before, after = diff([plan], None)
+        assert after["aliases"] == {"web": "new image"}
+        assert list(after["images"]) == ["new image"]
+
+    def test_shows_the_images_that_go_with_their_aliases_and_sizes(self):
+        old = image(B, ["web", "www"])
+        desired = desired_state(aliases=["web", "www"], delete_replaced=True)
+        before, after = diff([plan_present(Contents((old,)), Upload(), desired)], A)
+        assert before == {
+            "aliases": {"web": B[:12], "www": B[:12]},
+            "images": {B[:12]: {"aliases": ["web", "www"], "size": 10}},
+        }
+        assert after["aliases"] == {"web": A[:12], "www": A[:12]}
 
     def test_shows_the_same_twice_when_nothing_changes(self):
         have = image(aliases=["web"], expires_at=parse_time("2030-01-01"))
         plan = plan_present(
             Contents((have,)), have, desired_state(aliases=["web"], expires_at="2030-01-01")
         )
-        assert (
-            plan.before
-            == plan.after
-            == {
-                "aliases": ["web"],
-                "expires_at": "2030-01-01T00:00:00Z",
-            }
-        )
-
-
-class TestOptions:
-    def test_an_expiry_that_is_no_time_is_an_error(self):
-        with pytest.raises(OptionError, match="expires_at: 'soon'"):
-            desired_state(expires_at="soon")
-
-    @pytest.mark.parametrize("what", ["aliases", "properties"])
-    def test_purging_needs_the_list_of_what_stays(self, what):
-        with pytest.raises(OptionError, match=f"purge_{what} is set without {what}"):
-            desired_state(**{f"purge_{what}": True})
-
-    def test_this_collections_own_notes_cannot_be_set(self):
-        with pytest.raises(OptionError, match=r"imagestore\.archive"):
-            desired_state(properties={"imagestore.archive": "1"})
+        unchanged = {"aliases": {"web": A[:12]}, "expires_at": "2030-01-01T00:00:00Z"}
+        assert diff([plan], A) == (unchanged, unchanged)
 
 
 class TestAutoUpdate:
@@ -333,5 +339,4 @@ class TestAbsence:
     def test_takes_the_image_and_its_aliases(self):
         plan = plan_absent(image(A, ["web"]))
         assert plan.actions == (f"delete image {A[:12]}",)
-        assert plan.before == {"fingerprint": A, "aliases": ["web"]}
-        assert plan.after == {}
+        assert diff([plan], A) == ({"images": {A[:12]: {"aliases": ["web"], "size": 10}}}, {})

@@ -1,0 +1,208 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How to reach the managed server, and a source: the twins of the documentation fragments connection and source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from ..errors import OptionError
+from ..images import is_fingerprint
+from ..transport import ClientCertificate
+from .specification import at_least, reject, require_not_blank
+
+
+def connection() -> dict[str, Any]:
+    """The specification of the options by which a task reaches the server that it manages."""
+    return {
+        "argument_spec": {
+            "server": {"type": "str"},
+            "remote": {"type": "str"},
+            "config_dir": {"type": "path"},
+            "project": {"type": "str"},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path"},
+            "server_cert": {"type": "path"},
+            "server_cert_fingerprint": {"type": "str"},
+            "validate_certs": {"type": "bool", "default": True},
+            "trust_token": {"type": "str", "no_log": True},
+            "timeout": {"type": "int", "default": 1800},
+        },
+        "mutually_exclusive": [("server", "remote"), ("server_cert", "server_cert_fingerprint")],
+        "required_together": [("client_cert", "client_key")],
+    }
+
+
+def source() -> dict[str, Any]:
+    """The specification of the options that name another server as the source of an image."""
+    return {
+        "argument_spec": {
+            "source_remote": {"type": "str"},
+            "source_server": {"type": "str"},
+            "source_registry": {"type": "str"},
+            "source_protocol": {"type": "str", "choices": ["lxd", "simplestreams", "incus"]},
+            "source_project": {"type": "str"},
+            "source_cert": {"type": "path"},
+            "source_cert_fingerprint": {"type": "str"},
+            "source_client_cert": {"type": "path"},
+            "source_client_key": {"type": "path"},
+        },
+        "mutually_exclusive": [
+            ("source_remote", "source_server", "source_registry"),
+            ("source_cert", "source_cert_fingerprint"),
+        ],
+        "required_together": [("source_client_cert", "source_client_key")],
+    }
+
+
+@dataclass(frozen=True)
+class TlsOptions:
+    """What a server has to prove, and who this client is. A Unix socket makes no use of it.
+
+    ``cert`` is a PEM file, ``fingerprint`` the SHA-256 of the server's certificate in hex. ``option`` is the name of
+    the option that ``cert`` comes from, for messages: that of ``fingerprint`` has ``_fingerprint`` at its end.
+    """
+
+    option: str
+    cert: str | None = None
+    fingerprint: str | None = None
+    validate: bool = True
+    client: ClientCertificate | None = None
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], option: str, client: str) -> TlsOptions:
+        """From the options ``option`` and ``option_fingerprint``, ``client_cert`` and ``client_key``."""
+        cert, key = params[f"{client}_cert"], params[f"{client}_key"]
+        return cls(
+            option=option,
+            cert=params[option],
+            fingerprint=_certificate_fingerprint(params, f"{option}_fingerprint"),
+            client=ClientCertificate(cert, key) if cert else None,
+        )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the options say which certificate the server must show."""
+        return bool(self.cert or self.fingerprint)
+
+
+@dataclass(frozen=True)
+class ConnectionOptions:
+    """The server and project that a task manages, and the time that it may take, in seconds.
+
+    At most one of ``server`` and ``remote`` is set; with neither it is this host's server. ``project`` None is that of
+    the remote, or ``default``.
+    """
+
+    server: str | None
+    remote: str | None
+    config_dir: str | None
+    project: str | None
+    tls: TlsOptions
+    trust_token: str | None
+    timeout: int
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> ConnectionOptions:
+        """From the options of the documentation fragment ``connection``. Raises OptionError."""
+        at_least("timeout", params["timeout"], 1)
+        require_not_blank(params, dict.fromkeys(("server", "remote", "project"), "Remove it."))
+        tls = TlsOptions.from_params(params, "server_cert", "client")
+        over_network = not str(params["server"] or params["remote"] or "unix:").startswith("unix:")
+        if over_network and tls.is_pinned and not params["validate_certs"]:
+            pin = "server_cert" if tls.cert else "server_cert_fingerprint"
+            raise OptionError(f"validate_certs=false cannot be used with {pin}", "Remove it.")
+        return cls(
+            server=params["server"],
+            remote=params["remote"],
+            config_dir=params["config_dir"],
+            project=params["project"],
+            tls=TlsOptions(
+                tls.option, tls.cert, tls.fingerprint, params["validate_certs"], tls.client
+            ),
+            trust_token=params["trust_token"],
+            timeout=params["timeout"],
+        )
+
+    @property
+    def place(self) -> str:
+        """The managed store, as its user named it."""
+        server = f"the remote {self.remote}" if self.remote else self.server or "this host's server"
+        return f"project {self.project} on {server}" if self.project else server
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Another server, or another project of the managed server.
+
+    At most one of ``remote``, ``server`` and ``registry`` is set. ``protocol`` None is that of the remote, or ``lxd``.
+    """
+
+    remote: str | None
+    server: str | None
+    registry: str | None
+    protocol: str | None
+    project: str | None
+    tls: TlsOptions
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> SourceOptions:
+        """From the options of the documentation fragment ``source``. Raises OptionError."""
+        names = ("source_remote", "source_server", "source_registry", "source_project")
+        require_not_blank(params, dict.fromkeys(names, "Remove it."))
+        details = ("source_protocol", "source_project", *_SOURCE_TLS)
+        if params["source_registry"]:
+            reject(params, "source_registry", *details)
+        return cls(
+            remote=params["source_remote"],
+            server=params["source_server"],
+            registry=params["source_registry"],
+            protocol=params["source_protocol"],
+            project=params["source_project"],
+            tls=TlsOptions.from_params(params, "source_cert", "source_client"),
+        )
+
+    @property
+    def names_server(self) -> bool:
+        """Whether another server is named, or a registry of the managed one."""
+        return bool(self.remote or self.server or self.registry)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a source is named at all."""
+        return self.names_server or bool(self.project)
+
+    @property
+    def place(self) -> str:
+        """What the source is, as its user named it; an empty text if none is named."""
+        return self.remote or self.server or self.registry or self.project or ""
+
+    def reject_without_server(self, context: str) -> None:
+        """Raises OptionError if options are set that only another server can use."""
+        for name, value in (
+            ("source_protocol", self.protocol),
+            ("source_cert", self.tls.cert),
+            ("source_cert_fingerprint", self.tls.fingerprint),
+            ("source_client_cert", self.tls.client),
+        ):
+            if value:
+                raise OptionError(f"{name} cannot be used with {context}", "Remove it.")
+
+
+_SOURCE_TLS = ("source_cert", "source_cert_fingerprint", "source_client_cert")
+
+
+def _certificate_fingerprint(params: Mapping[str, Any], option: str) -> str | None:
+    """A SHA-256 in lower-case hex; with the colons, too, that openssl and browsers print. Raises OptionError."""
+    value = params[option]
+    if not value:
+        return None
+    digits: str = value.replace(":", "").strip().lower()
+    if not is_fingerprint(digits):
+        raise OptionError(
+            f"{option} is not the SHA-256 of a certificate", "It consists of 64 hex digits."
+        )
+    return digits

@@ -1,0 +1,190 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of ``lxd_image_import``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Mapping
+
+from ..errors import OptionError
+from ..images import parse_fingerprint
+from ..planning.desired_state import DesiredState
+from ..sources.controller_file import ControllerFile
+from .connection import ConnectionOptions, connection
+from .image import desired_state, image
+from .specification import at_least, merged, reject, require_not_blank
+from .web import WebAddress, headers_of
+
+
+def image_import() -> dict[str, Any]:
+    """The specification of ``lxd_image_import``."""
+    own = {
+        "argument_spec": {
+            "src": {"type": "path"},
+            "metadata": {"type": "path"},
+            "rootfs": {"type": "path"},
+            "url": {"type": "str"},
+            "metadata_url": {"type": "str"},
+            "rootfs_url": {"type": "str"},
+            "remote_src": {"type": "bool", "default": False},
+            "fingerprint": {"type": "str"},
+            "compression": {
+                "type": "str",
+                "choices": ["gzip", "zstd", "xz", "none"],
+                "default": "gzip",
+            },
+            "mode": {"type": "str", "choices": ["auto", "pull", "relay"], "default": "auto"},
+            "retries": {"type": "int", "default": 3},
+            "url_headers": {"type": "dict", "no_log": True},
+            "url_username": {"type": "str"},
+            "url_password": {"type": "str", "no_log": True},
+            "url_ca_path": {"type": "path", "aliases": ["ca_path"]},
+            "url_validate_certs": {"type": "bool", "default": True},
+            # What the controller knows of a file that is there; see plugin_utils/controller_files.py.
+            "_file": {"type": "dict"},
+        },
+        "mutually_exclusive": list(combinations(("src", "metadata", "url", "metadata_url"), 2)),
+        "required_together": [
+            ("metadata", "rootfs"),
+            ("metadata_url", "rootfs_url"),
+            ("url_username", "url_password"),
+        ],
+        "required_one_of": [("src", "metadata", "url", "metadata_url")],
+        "required_by": {"metadata_url": "fingerprint"},
+        "supports_check_mode": True,
+    }
+    return merged(connection(), image(), own)
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """A unified image in one file or directory, or a split image in two files (metadata, then rootfs).
+
+    ``controller_file`` is what the controller says of files that are, or were, there.
+    """
+
+    paths: tuple[str, ...]
+    remote_src: bool
+    compression: str
+    controller_file: ControllerFile | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call the image in messages."""
+        return self.controller_file.name if self.controller_file else self.paths[-1]
+
+
+@dataclass(frozen=True)
+class WebImage:
+    """A unified image at one address, or a split image at two (metadata, then rootfs).
+
+    ``headers`` are sent to the server of the last address only; they include the credentials. ``secrets`` are texts to
+    mask besides the options.
+    """
+
+    addresses: tuple[str, ...]
+    mode: str
+    retries: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ca_path: str | None = None
+    validate: bool = True
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """What to call the image in messages."""
+        return self.addresses[-1]
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to import, what it must be (``fingerprint``, None: whatever it is), and what it should be like."""
+
+    connection: ConnectionOptions
+    form: LocalFiles | WebImage
+    fingerprint: str | None
+    desired: DesiredState
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> ImportOptions:
+        """From the options of the task. Raises OptionError."""
+        paths = ("src", "metadata", "rootfs")
+        require_not_blank(params, dict.fromkeys(paths, "Name a file."))
+        require_not_blank(
+            params, dict.fromkeys(("url", "metadata_url", "rootfs_url"), "Name a URL.")
+        )
+        given = params["fingerprint"]
+        expected = parse_fingerprint(given, "fingerprint") if given else None
+        retries = at_least("retries", params["retries"], 0)
+        if params["compression"] != "gzip" and not params["src"]:
+            raise OptionError("compression can be used with a directory only", "Remove it.")
+        form: LocalFiles | WebImage
+        if params["url"] or params["metadata_url"]:
+            form = _web_image(params, retries, bool(expected))
+        else:
+            form = _local_files(params)
+        return cls(ConnectionOptions.from_params(params), form, expected, desired_state(params))
+
+    @property
+    def attempt(self) -> str:
+        """What the task is to do, for messages."""
+        return f"import {self.form.name}"
+
+
+def _local_files(params: Mapping[str, Any]) -> LocalFiles:
+    reject(params, "files", "url_headers", "url_username", "url_ca_path")
+    if params["mode"] != "auto" or not params["url_validate_certs"]:
+        raise OptionError("mode and url_validate_certs cannot be used with files", "Remove them.")
+    told = params["_file"]
+    if not told and not params["remote_src"]:
+        raise OptionError(
+            "the files are on the controller, and this module was not called by its action plugin",
+            "Set remote_src: true for files of the managed host.",
+        )
+    names = ("src",) if params["src"] else ("metadata", "rootfs")
+    return LocalFiles(
+        paths=tuple(params[name] for name in names),
+        remote_src=params["remote_src"],
+        compression=params["compression"],
+        controller_file=ControllerFile(**told) if told else None,
+    )
+
+
+def _web_image(params: Mapping[str, Any], retries: int, checked_otherwise: bool) -> WebImage:
+    reject(params, "a web server", "remote_src")
+    names = ("url",) if params["url"] else ("metadata_url", "rootfs_url")
+    if len(names) > 1 and params["mode"] == "pull":
+        raise OptionError(
+            "mode=pull cannot be used with split files from a web server", "Remove it."
+        )
+    addresses = [WebAddress.parse(params[name], name, checked_otherwise) for name in names]
+    credentials = addresses[-1].credentials
+    if params["url_username"]:
+        if credentials:
+            raise OptionError(
+                f"{names[-1]} contains credentials, and url_username is set", "Remove one of them."
+            )
+        credentials = params["url_username"], params["url_password"]
+    headers = headers_of(params["url_headers"] or {}, credentials)
+    first = addresses[0]
+    if len(names) > 1 and (
+        (first.credentials and first.credentials != credentials)
+        or (headers and first.origin != addresses[-1].origin)
+    ):
+        raise OptionError(
+            "metadata_url and rootfs_url need different credentials or headers, or are on two servers",
+            "The credentials and headers of one server are sent to no other.",
+        )
+    return WebImage(
+        addresses=tuple(address.url for address in addresses),
+        mode=params["mode"],
+        retries=retries,
+        headers=headers,
+        ca_path=params["url_ca_path"],
+        validate=params["url_validate_certs"],
+        secrets=tuple(value for name, value in headers.items() if name == "Authorization"),
+    )

@@ -1,0 +1,81 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What argument specifications are put together from, and the checks that several options share."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ..errors import OptionError
+from ..images import architecture_name
+
+
+def merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Several specifications as one: the options of all, and all their conditions."""
+    whole: dict[str, Any] = {"argument_spec": {}}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                whole.setdefault(name, {}).update(value)
+            elif isinstance(value, list):
+                whole[name] = whole.get(name, []) + value
+            else:
+                whole[name] = value
+    return whole
+
+
+IMAGE_TYPE: dict[str, Any] = {"type": "str", "choices": ["container", "virtual-machine"]}
+
+
+def reject(params: Mapping[str, Any], context: str, *names: str) -> None:
+    """Raises OptionError if one of these options is set although it cannot be used with ``context``."""
+    for name in names:
+        if params.get(name):
+            raise OptionError(f"{name} cannot be used with {context}", "Remove it.")
+
+
+def require_not_blank(params: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Raises OptionError if one of these options is set to an empty text; the values of ``names`` are the hints."""
+    for name, hint in names.items():
+        value = params.get(name)
+        if isinstance(value, str) and not value.strip():
+            raise OptionError(f"{name} is empty", hint)
+
+
+def names_of(option: str, value: Sequence[str] | None) -> tuple[str, ...] | None:
+    """A list of names without repetitions and without the white space around them; None if it was left out.
+
+    A lone empty text is the empty list: that is what ``aliases=`` in an ad-hoc command gives. Raises OptionError.
+    """
+    if value is None:
+        return None
+    names = [name.strip() for name in value]
+    if names == [""]:
+        return ()
+    if "" in names:
+        raise OptionError(
+            f"{option} contains an empty name", "A single empty string stands for the empty list."
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def architecture_of(value: str | None) -> str | None:
+    """LXD's name for the architecture that an option names by any of its names. Raises OptionError."""
+    if value is None:
+        return None
+    name = architecture_name(value)
+    if name is None:
+        raise OptionError(
+            f"architecture is {value!r}, which LXD does not know",
+            "Use x86_64 or aarch64, for example.",
+        )
+    return name
+
+
+def at_least(option: str, value: int, least: int) -> int:
+    """The value of a numeric option. Raises OptionError if it is too small."""
+    if value < least:
+        raise OptionError(f"{option} is {value}", f"Use a number of at least {least}.")
+    return value

@@ -1,0 +1,133 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each module that manages a store does, from its options to the values that it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ImageNotFound, NeedsFile
+from .results import alias_values, image_values, shown_image
+from .sources import copy_source, import_source, offered_images
+
+if TYPE_CHECKING:
+    from ..images import Contents
+    from ..options.image_alias import AliasOptions
+    from ..options.image_copy import CopyOptions
+    from ..options.image_export import ExportOptions
+    from ..options.image_import import ImportOptions
+    from ..options.image_info import InfoOptions
+    from ..options.image_state import ImageStateOptions
+    from ..planning import Plan
+    from . import Task
+
+
+def copy_image(task: Task, options: CopyOptions) -> dict[str, Any]:
+    """Make the store hold the image that the options name at a source."""
+    from ..convergence import ensure_image
+
+    task.prefetch()
+    # Options that do not fit the source are found here, before the server is told to trust this client.
+    source = copy_source(task, options)
+    result = ensure_image(task.store, source, options.desired, task.progress, task.check_mode)
+    return image_values(task, result)
+
+
+def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
+    """Make the store hold the image that is in files or on a web server.
+
+    Of a file of the controller the result says in ``needs`` whether it has to be sent (see ``plugins/action``).
+    """
+    from ..convergence import ensure_image
+    from ..options.image_import import LocalFiles
+
+    form = options.form
+    controller_file = form.controller_file if isinstance(form, LocalFiles) else None
+    only_asks = controller_file is not None and controller_file.asks
+    task.prefetch()
+    with import_source(task, options) as source:
+        try:
+            result = ensure_image(
+                task.store, source, options.desired, task.progress, task.check_mode or only_asks
+            )
+        except NeedsFile:
+            return {**task.changes_made, "needs": ["file"]}
+    values = task.changes_made if only_asks else image_values(task, result)
+    return {**values, "needs": ["file"]} if controller_file and result.arrives else values
+
+
+def manage_image(task: Task, options: ImageStateOptions) -> dict[str, Any]:
+    """Give an image of the store the desired attributes and aliases, or delete it."""
+    from ..convergence import ensure_absent, ensure_attributes
+
+    if options.desired:
+        result = ensure_attributes(
+            task.store, options.name, options.desired, task.progress, task.check_mode
+        )
+    else:
+        result = ensure_absent(task.store, options.name, task.progress, task.check_mode)
+    return image_values(task, result)
+
+
+def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
+    """Make an alias what is desired."""
+    from ..convergence import converge
+    from ..planning.aliases import plan_alias
+
+    def plan(contents: Contents) -> Plan:
+        try:
+            return plan_alias(contents, options.desired)
+        except ImageNotFound as error:
+            raise task.store.with_visibility_hint(error) from error
+
+    return alias_values(task, converge(task.store, plan, task.progress, task.check_mode))
+
+
+def list_images(task: Task, options: InfoOptions) -> dict[str, Any]:
+    """The images that fit the options."""
+    if options.source.is_given:
+        images = offered_images(task, options)
+    elif options.all_projects:
+        images = task.store.contents_of_all_projects().images
+    else:
+        images = task.store.contents().images
+        if not images:
+            task.warn(task.store.visibility_warning())
+    return {"images": [shown_image(image.raw) for image in images if options.filter.matches(image)]}
+
+
+def export_image(task: Task, options: ExportOptions) -> dict[str, Any]:
+    """Write an image's files into a directory."""
+    from ..exporting import export, require_directory
+
+    require_directory(options.dest)
+    _require_file_attributes(task, options.dest)
+    result = export(task.store, options.name, options.dest, task.progress, task.check_mode)
+    values = {
+        **task.changes_made,
+        "fingerprint": result.image.fingerprint,
+        "image": shown_image(result.image.raw),
+        "files": result.files,
+    }
+    diff = {"before": {"files": result.before}, "after": {"files": result.files}}
+    module = task.module
+    for path in result.files.values():
+        if not task.check_mode or result.before:
+            attributes = module.load_file_common_arguments(module.params, path=path)
+            values["changed"] = module.set_fs_attributes_if_different(
+                attributes, values["changed"], diff if result.before else None
+            )
+    if module._diff:
+        values["diff"] = diff
+    return values
+
+
+def _require_file_attributes(task: Task, path: str) -> None:
+    """Have Ansible say now what it could not do with owner, group and mode, and not when all has been fetched."""
+    module = task.module
+    check_mode, module.check_mode = module.check_mode, True
+    attributes = module.load_file_common_arguments(module.params, path=path)
+    module.set_fs_attributes_if_different(attributes, False)
+    module.check_mode = check_mode

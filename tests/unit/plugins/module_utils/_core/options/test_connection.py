@@ -1,0 +1,52 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.connection import (
+    ConnectionOptions,
+    SourceOptions,
+    connection,
+    source,
+)
+from parameters import parameters
+
+PIN = "ab" * 32
+
+
+def managed(**given):
+    return ConnectionOptions.from_params(parameters(connection(), **given))
+
+
+class TestTheManagedServer:
+    def test_has_a_pin_in_lower_case_and_without_colons(self):
+        shown = ":".join([PIN[:2].upper()] * 32)
+        assert managed(server_cert_fingerprint=shown).tls.fingerprint == PIN
+
+    def test_has_a_whole_pin(self):
+        with pytest.raises(OptionError, match="server_cert_fingerprint is not the SHA-256"):
+            managed(server_cert_fingerprint="ab")
+
+    def test_is_either_pinned_or_not_checked(self):
+        with pytest.raises(
+            OptionError, match="validate_certs=false cannot be used with server_cert"
+        ):
+            managed(server="https://a", server_cert="/x", validate_certs=False)
+
+    @pytest.mark.parametrize("server", [None, "unix:///x"])
+    def test_behind_a_unix_socket_ignores_options_for_the_network(self, server):
+        inherited = {"server_cert": "/x", "validate_certs": False, "trust_token": "t"}
+        assert managed(server=server, **inherited).server == server
+
+    @pytest.mark.parametrize("option", ["server", "remote", "project"])
+    def test_has_a_name(self, option):
+        with pytest.raises(OptionError, match=f"{option} is empty"):
+            managed(**{option: " "})
+
+
+def test_a_registry_is_asked_by_the_managed_server_and_needs_nothing_else():
+    with pytest.raises(OptionError, match="source_cert cannot be used with source_registry"):
+        SourceOptions.from_params(parameters(source(), source_registry="r", source_cert="/x"))
