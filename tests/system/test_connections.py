@@ -97,7 +97,7 @@ class TestTls:
     def test_goes_unchecked_if_one_insists(self, tls: Modules) -> None:
         without(tls, "server_cert", validate_certs=False).done("lxd_image_info")
         msg = without(tls, validate_certs=False).fails("lxd_image_info")
-        assert "validate_certs=false is of no use with server_cert" in msg
+        assert "validate_certs=false cannot be used with server_cert" in msg
 
     def test_goes_to_an_ipv6_address(self, lxd: Server, tls: Modules) -> None:
         lxd.run("config", "set", "core.https_address", "[::1]:58443")
@@ -605,7 +605,7 @@ class TestThisHostsServer:
     ) -> None:
         msg = modules.fails("lxd_image_info", **{option: value})
         assert option in msg
-        assert "is of no use with a Unix socket" in msg
+        assert "cannot be used with a Unix socket" in msg
 
 
 class TestAWrongAddress:

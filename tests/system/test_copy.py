@@ -483,7 +483,7 @@ class TestNames:
         ({"source_project": "absent"}, "has no image web"),
         ({"profiles": ["absent"]}, "has no profile absent. It has: default"),
         ({"expires_at": "soon"}, "'soon' is not a time in ISO 8601"),
-        ({"properties": {"release": 3.2}}, 'Quote it: release: "3.2"'),
+        ({"properties": {"release": 3.2}}, "release is not a text but a number"),
         ({"delete_replaced": True}, "delete_replaced is set without aliases"),
         ({"aliases": ["taken"], "alias_conflict": "fail"}, "the alias taken points to another"),
         ({"timeout": 0}, "timeout is 0"),
@@ -558,18 +558,18 @@ class TestOptionsThatDoNotFit:
         [
             ({}, "no source is given"),
             ({"source_project": "default"}, "no source is given"),
-            ({"source_project": "site", "source_cert_fingerprint": "0" * 64}, "of no use"),
+            ({"source_project": "site", "source_cert_fingerprint": "0" * 64}, "cannot be used"),
             ({"source_registry": "r"}, "has no image registries"),
-            ({"source_registry": "r", "architecture": "amd64"}, "architecture is of no use"),
-            ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture is of no use"),
+            ({"source_registry": "r", "architecture": "amd64"}, "architecture cannot be used"),
+            ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture cannot be used"),
             ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
             ({"source_server": "unix:///x", "retries": -1}, "retries is -1"),
             ({"source_server": "unix:///x", "image": " "}, "image is empty"),
-            ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "of no use"),
+            ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "cannot be used"),
             ({"source_server": "http://x"}, "source_server is 'http://x'"),
             (
                 {"source_remote": "images", "source_project": "x"},
-                "source_project is of no use with an image server",
+                "source_project cannot be used with an image server",
             ),
         ],
     )
@@ -615,5 +615,5 @@ def test_info_lists_what_a_source_offers(
     assert found(trusted) == {public.fingerprint, private.fingerprint}
     assert found(trusted, name="hidden") == {private.fingerprint}
     msg = by_name.modules.fails("lxd_image_info", source_cert=str(other.certificate))
-    assert "source_cert is of no use with the images of the managed server itself" in msg
+    assert "source_cert cannot be used with the images of the managed server itself" in msg
     assert lxd.requests(mark) == []

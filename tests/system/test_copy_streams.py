@@ -216,7 +216,7 @@ def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
         ({"image": "busybox", "architecture": "riscv64"}, "only for container x86_64"),
         ({"image": "0" * 12}, "no image with the alias or fingerprint 000000000000"),
         ({"image": "busybox", "mode": "push"}, "an image server only answers"),
-        ({"image": "busybox", "source_project": "x"}, "source_project is of no use"),
+        ({"image": "busybox", "source_project": "x"}, "source_project cannot be used"),
     ],
 )
 def test_what_cannot_be_had_is_a_clear_error(
