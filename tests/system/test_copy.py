@@ -561,7 +561,10 @@ class TestOptionsThatDoNotFit:
             ({"source_project": "site", "source_cert_fingerprint": "0" * 64}, "cannot be used"),
             ({"source_registry": "r"}, "has no image registries"),
             ({"source_registry": "r", "architecture": "amd64"}, "architecture cannot be used"),
-            ({"source_server": "unix:///x", "architecture": "amd64"}, "architecture cannot be used"),
+            (
+                {"source_server": "unix:///x", "architecture": "amd64"},
+                "architecture cannot be used",
+            ),
             ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
             ({"source_server": "unix:///x", "retries": -1}, "retries is -1"),
             ({"source_server": "unix:///x", "image": " "}, "image is empty"),

@@ -423,7 +423,10 @@ class TestAnAlias:
             ({"name": "new"}, "there is no alias new. Give a target"),
             ({"name": "new", "target": "nothing"}, "there is no image nothing"),
             ({"name": "web", "new_name": "vm"}, "web cannot become vm"),
-            ({"name": "web", "state": "absent", "target": "www"}, "cannot be used with state: absent"),
+            (
+                {"name": "web", "state": "absent", "target": "www"},
+                "cannot be used with state: absent",
+            ),
             ({"name": ""}, "name is empty"),
             ({"name": "web", "new_name": ""}, "new_name is empty"),
             ({"name": "web", "target": ""}, "the name of the image is empty"),

@@ -728,7 +728,10 @@ class TestHostileAnswers:
         ({"metadata_url": "https://a/b", "rootfs_url": "https://a/c"}, "fingerprint"),
         ({"src": "/x", "remote_src": True, "mode": "relay"}, "cannot be used with files"),
         ({"src": "/x", "remote_src": True, "url_headers": {"a": "b"}}, "cannot be used with files"),
-        ({"src": "/x", "remote_src": True, "url_validate_certs": False}, "cannot be used with files"),
+        (
+            {"src": "/x", "remote_src": True, "url_validate_certs": False},
+            "cannot be used with files",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_errors(
