@@ -689,7 +689,10 @@ class TestHostileAnswers:
         ({"url": "https://a/b", "url_headers": {"a b": "c"}}, "which is not a header name"),
         ({"url": "https://a/b", "url_headers": {"a": "b\r\nc"}}, "that a header cannot contain"),
         ({"url": "https://a/b", "url_headers": {"a": "10 €"}}, "that a header cannot contain"),
-        ({"url": "https://a/b", "url_headers": {"a": 1.10}}, "the value of a is not a text. Quote it"),
+        (
+            {"url": "https://a/b", "url_headers": {"a": 1.10}},
+            "the value of a is not a text. Quote it",
+        ),
         ({"url": "https://a/b", "url_headers": {"Range": "bytes=0-"}}, "sets by itself"),
         (
             {"url": "https://me:it@a/b", "url_username": "me", "url_password": "other"},
