@@ -173,7 +173,7 @@ def _not_checked(session: nox.Session) -> list[str]:
     return ["--skip-test", "empty-init"] if "empty-init" in known.split() else []
 
 
-_OF_THE_LAB = ("LAB_OWNER", "LAB_FAMILY")
+_OF_THE_LAB = ("LAB_OWNER", "LAB_FAMILY", "LAB_LXD")
 
 
 def integration(session: nox.Session, line: str) -> None:

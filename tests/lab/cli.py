@@ -25,7 +25,8 @@ from .server import Server
 _EPILOG = """\
 The servers that "up" starts belong to the process whose id is in LAB_OWNER, else to the Ansible
 command that runs it, else to its parent process. "sweep" removes servers whose owner is gone.
-LAB_FAMILY names the family of servers for which none is said.
+LAB_FAMILY names the family of servers for which none is said. LAB_LXD is the path of a daemon, with
+lxc beside it, that makes the family lxd in place of Debian's: LAB_LXD=/snap/lxd/current/bin/lxd
 """
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -113,14 +114,28 @@ class Endpoint:
             raise LabError(f"the server {self.name} failed at {method} {url}: {ended['err']}")
         return ended
 
+    def has(self, extension: str) -> bool:
+        """Whether it announces this API extension."""
+        return extension in self.api("GET", "/1.0")["api_extensions"]
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Its version: 5.0.2 is ``(5, 0, 2)``."""
+        text = self.api("GET", "/1.0")["environment"]["server_version"]
+        return tuple(int(part) for part in re.findall(r"\d+", text))
+
+    def is_lxd_since(self, *version: int) -> bool:
+        """Whether it is a LXD of this version or a later one, for what no API extension tells."""
+        return self.family.protocol == "lxd" and self.version >= version
+
     def images(self, project: str = "default") -> dict[str, dict[str, Any]]:
         """All images of a project, by fingerprint, as the server describes them."""
-        answer = self.api("GET", f"/1.0/images?recursion=1&project={project}")
+        answer = self.api("GET", f"/1.0/images?recursion=1&project={project}") or []
         return {image["fingerprint"]: image for image in answer}
 
     def aliases(self, project: str = "default") -> dict[str, str]:
         """The fingerprint behind each alias of a project."""
-        answer = self.api("GET", f"/1.0/images/aliases?recursion=1&project={project}")
+        answer = self.api("GET", f"/1.0/images/aliases?recursion=1&project={project}") or []
         return {alias["name"]: alias["target"] for alias in answer}
 
     def trust(self, certificate: Path, *, projects: str | None = None) -> None:
@@ -130,7 +145,7 @@ class Endpoint:
 
     def trusted(self) -> list[str]:
         """The fingerprints of the clients' certificates that it trusts."""
-        return [url.rpartition("/")[2] for url in self.api("GET", "/1.0/certificates")]
+        return [url.rpartition("/")[2] for url in self.api("GET", "/1.0/certificates") or []]
 
     def token(self, name: str) -> str:
         """A token with which a client of that name can make itself trusted, once."""

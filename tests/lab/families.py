@@ -56,6 +56,16 @@ class Family:
         return install((*self.packages, *IMAGE_TOOLS))
 
 
+class Provided(Family):
+    """A family whose programs are there already, by their paths."""
+
+    def install(self) -> list[str]:
+        for program, *_words in (self.daemon, self.client):
+            if not os.access(program, os.X_OK):
+                raise LabError(f"LAB_LXD names a daemon with lxc beside it: there is no {program}")
+        return super().install()
+
+
 class Backported(Family):
     """A family from bookworm-backports. Only what is asked for comes from there."""
 
@@ -102,18 +112,24 @@ def _incus(kind: type[Family], name: str, root: Path, packages: tuple[str, ...])
     )
 
 
-LXD = Family(
-    name="lxd",
-    packages=("lxd", "lxd-client"),
-    daemon=("/usr/bin/lxd",),
-    client=("/usr/bin/lxc",),
-    init=("/usr/bin/lxd", "init"),
-    directory="LXD_DIR",
-    configuration="LXD_CONF",
-    trust=("config", "trust", "add"),
-    token=("config", "trust", "add", "--quiet", "--name"),
-    protocol="lxd",
-)
+def _lxd(given: str | None) -> Family:
+    """The LXD of Debian, or the one whose daemon was given by its path, with ``lxc`` beside it."""
+    daemon = Path(given).absolute() if given else Path("/usr/bin/lxd")
+    return (Provided if given else Family)(
+        name="lxd",
+        packages=() if given else ("lxd", "lxd-client"),
+        daemon=(str(daemon),),
+        client=(str(daemon.with_name("lxc")),),
+        init=(str(daemon), "init"),
+        directory="LXD_DIR",
+        configuration="LXD_CONF",
+        trust=("config", "trust", "add"),
+        token=("config", "trust", "add", "--quiet", "--name"),
+        protocol="lxd",
+    )
+
+
+LXD = _lxd(os.environ.get("LAB_LXD"))
 INCUS6 = _incus(Backported, "incus6", Path("/"), ())
 INCUS7 = _incus(
     Unpacked, "incus7", UNSTABLE, ("attr", "liblxc-common", "patchelf", "rsync", "uidmap")

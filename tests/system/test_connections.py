@@ -339,6 +339,8 @@ class TestAClientThatIsNotTrusted:
     def test_becomes_trusted_by_the_password_of_an_older_lxd(
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
+        if lxd.is_lxd_since(5, 21):
+            pytest.skip("this LXD has no core.trust_password any more")
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         lxd.run("config", "set", "core.trust_password", "secret")
         try:

@@ -77,9 +77,11 @@ class TestAWebServerWithTheHeaders:
         foreseen = load(by_system, url, check=True, aliases=["it"])
         first = load(by_system, url, aliases=["it"], properties={"mine": "1"})
         again = load(by_system, url, aliases=["it"])
-        assert foreseen.actions == ["pull", "add alias it"]
+        # From 6.9 on a LXD no longer fetches from an address that a client names.
+        how = "relay" if trusting.is_lxd_since(6, 9) else "pull"
+        assert foreseen.actions == [how, "add alias it"]
         assert foreseen["fingerprint"] == first["fingerprint"] == image.fingerprint
-        assert first.actions == ["pull", "set properties", "add alias it"]
+        assert first.actions == [how, "set properties", "add alias it"]
         assert first["transferred"] == image.size
         assert not again["changed"]
         assert trusting.aliases() == {"it": image.fingerprint}
