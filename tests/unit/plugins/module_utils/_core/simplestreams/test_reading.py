@@ -382,7 +382,7 @@ ANYTHING = st.recursive(
 def spoiled(draw):
     """A valid document in which some values are replaced by others."""
     document = {"products": {"a": product({"20240101": split("a")}), "b": product({})}}
-    for _ in range(draw(st.integers(0, 3))):
+    for _number in range(draw(st.integers(0, 3))):
         place = document
         while True:
             name = draw(st.sampled_from(sorted(place)))
