@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from copies import Copies, described, offered, running
 
-from lab import Image, KeyPair, Proxy, Server, client_config
+from lab import DOWN, Image, KeyPair, Proxy, Server, build_large, client_config
 from runner import Modules, until
 
 Build = Callable[..., Image]
@@ -153,6 +153,44 @@ class TestEveryWay:
             assert "has no project other" in msg
 
 
+class TestAnImageThatAnotherProjectHas:
+    """The server fetches nothing then, and would take that project's attributes."""
+
+    @pytest.fixture(autouse=True)
+    def _projects(self, lxd: Server, modules: Modules, image: Image) -> None:
+        lxd.run("project", "create", "build")
+        lxd.run("project", "create", "dev")
+        lxd.run("project", "create", "prod")
+        modules.import_image(image, project="dev", aliases=["web"])
+        edits = {"properties": {"env": "dev"}, "expires_at": "2031-01-01T00:00:00Z"}
+        path = f"/1.0/images/{image.fingerprint}?project=dev"
+        changed = {**lxd.images("dev")[image.fingerprint], **edits, "auto_update": True}
+        lxd.api("PUT", path, changed)
+
+    @pytest.mark.parametrize(("mode", "moved"), [("auto", False), ("pull", False), ("relay", True)])
+    def test_comes_with_the_attributes_of_its_source(
+        self, lxd: Server, modules: Modules, image: Image, mode: str, moved: bool
+    ) -> None:
+        modules.import_image(image, project="build", aliases=["web"])
+        copies = Copies(modules, source_project="build", project="prod", mode=mode)
+        first = copies("web", aliases=["mine"], properties={"role": "web"})
+        expected = described(lxd, image.fingerprint, "build")
+        expected["properties"]["role"] = "web"
+        assert described(lxd, image.fingerprint, "prod") == expected
+        assert not lxd.images("prod")[image.fingerprint]["auto_update"]
+        assert first["transferred"] == (image.size if moved else 0)
+        before = lxd.images("prod")
+        assert not copies("web", aliases=["mine"], properties={"role": "web"})["changed"]
+        assert lxd.images("prod") == before
+
+    def test_comes_so_from_another_server_too(
+        self, lxd: Server, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        offered(other, image, "web")
+        assert by_name("web", project="prod")["transferred"] == 0
+        assert described(lxd, image.fingerprint, "prod") == described(other, image.fingerprint)
+
+
 class TestPresent:
     def test_needs_no_source_once_the_image_has_come_from_it_by_alias(
         self, other: Server, by_name: Copies, image: Image
@@ -239,6 +277,36 @@ class TestPresent:
         first = by_name("web", aliases=["mine"])
         assert first.actions == ["replace cached image", "pull", "add alias mine"]
         assert not lxd.images()[fingerprint]["cached"]
+        assert not by_name("web", aliases=["mine"])["changed"]
+
+    def test_is_not_satisfied_by_an_image_that_comes_for_an_instance_at_the_same_moment(
+        self, lxd: Server, other: Server, by_name: Copies, tmp_path: Path
+    ) -> None:
+        image = build_large(tmp_path, 16 << 20)
+        fingerprint = offered(other, image, "web")
+        with Proxy(other.url) as proxy:
+            proxy.stall(8 << 20, DOWN)
+            source = {
+                "type": "image",
+                "mode": "pull",
+                "server": proxy.url,
+                "protocol": other.family.protocol,
+                "certificate": other.certificate.read_text(),
+                "alias": "web",
+            }
+            made = lxd.api("POST", "/1.0/instances", {"name": "c1", "source": source})
+            until(lambda: proxy.passed[DOWN] >= 8 << 20)
+            mark = lxd.mark()
+            run = by_name.modules.start(
+                "lxd_image_copy", **by_name.source, image="web", aliases=["mine"]
+            )
+            until(lambda: any("/wait" in request.path for request in lxd.requests(mark)))
+            proxy.heal()
+            outcome = run.wait()
+        lxd.api("GET", f"/1.0/operations/{made['id']}/wait")
+        assert not outcome.failed, outcome
+        assert not lxd.images()[fingerprint]["cached"]
+        assert lxd.aliases() == {"mine": fingerprint}
         assert not by_name("web", aliases=["mine"])["changed"]
 
     def test_leaves_alone_what_it_does_not_name(
@@ -401,6 +469,28 @@ class TestAliasesOfTheSource:
         other.api("POST", "/1.0/images/aliases", {"name": "new", "target": fingerprint})
         assert by_name("web", copy_aliases=True).actions == ["add alias new"]
         assert set(lxd.aliases()) == {"mine", "web", "web/stable", "new"}
+
+    def test_keep_their_descriptions(
+        self, lxd: Server, other: Server, by_name: Copies, build: Build
+    ) -> None:
+        old, new = build(), build()
+        offered(other, new, "web", "web/stable")
+        for name in ("web", "web/stable"):
+            described = {"target": new.fingerprint, "description": f"what {name} is for"}
+            other.api("PUT", f"/1.0/images/aliases/{name.replace('/', '%2F')}", described)
+        by_name.modules.import_image(old, aliases=["web"])
+        assert by_name("web", copy_aliases=True, aliases=["mine"]).actions == [
+            "pull",
+            "add alias mine",
+            "move alias web",
+            "add alias web/stable",
+        ]
+        aliases = lxd.images()[new.fingerprint]["aliases"]
+        assert {alias["name"]: alias["description"] for alias in aliases} == {
+            "mine": "",
+            "web": "what web is for",
+            "web/stable": "what web/stable is for",
+        }
 
 
 def twins(folder: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ import pytest
 from copies import Copies, described, offered, running
 
 from lab import DOWN, UP, Image, Proxy, Server, build_large
-from runner import Modules, until
+from runner import Modules, Run, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
@@ -114,48 +114,82 @@ def sets_attributes(proxy: Proxy) -> bool:
     return any(request.method == "PUT" for request in proxy.requests)
 
 
-@pytest.mark.parametrize("mode", ["push", "relay"])
-def test_what_others_change_while_a_copy_comes_is_not_lost_nor_the_copys_own(
-    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+@pytest.mark.parametrize("mode", ["relay", "push"])
+def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next_run(
+    lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
     fingerprint = offered(other, image, "web", public=False)
-    through = Modules(server=f"unix://{held_up.socket}")
     wish = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
-    path = f"/1.0/images/{fingerprint}"
-    mark = lxd.mark()
-    run = through.start("lxd_image_copy", **wish)
-    until(lambda: any(request.path.startswith(path) for request in lxd.requests(mark)))
-    # The task has read what it is about to write.
-    lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
-    assert run.wait().actions == [mode, "add alias mine"]
-    assert [request.method for request in held_up.requests].count("PUT") == 2
     expected = described(other, fingerprint)
-    expected["properties"]["theirs"] = "1"
-    assert described(lxd, fingerprint) == expected
+    with Proxy(lxd.socket) as proxy:
+        through = Modules(server=f"unix://{proxy.socket}")
+        assert through.done("lxd_image_copy", **wish).actions == [mode, "add alias mine"]
+        steps = len(proxy.requests)
+        proxy.latency = 0.03
+        for step in range(1, steps + 1):
+            lxd.operation("DELETE", f"/1.0/images/{fingerprint}")
+            before = len(proxy.requests)
+            run = through.start("lxd_image_copy", **wish)
+            until(lambda before=before, step=step: len(proxy.requests) >= before + step)
+            run.kill()
+            until(lambda: not any(one["class"] == "task" for one in running(lxd)))
+            assert lxd.images().get(fingerprint) is None or (
+                described(lxd, fingerprint) == expected
+            ), f"half-made after {proxy.requests[-1]}"
+            trusted("web", mode=mode, aliases=["mine"])
+            assert described(lxd, fingerprint) == expected
+            assert lxd.aliases() == {"mine": fingerprint}
+    assert steps > 5
 
 
-@pytest.mark.parametrize("mode", ["push", "relay"])
-def test_a_copy_that_cannot_get_its_attributes_is_not_kept(
-    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image, mode: str
+@pytest.fixture
+def elsewhere(lxd: Server, image: Image) -> str:
+    """An image in the project dev, edited, and in build, as it is; its fingerprint."""
+    for project in ("dev", "build", "prod"):
+        lxd.run("project", "create", project)
+    edits = {"properties": {"env": "dev"}, "expires_at": "2031-01-01"}
+    Modules().at(lxd).import_image(image, project="dev", **edits)
+    Modules().at(lxd).import_image(image, project="build", aliases=["web"])
+    return image.fingerprint
+
+
+def into_prod(proxy: Proxy) -> Run:
+    """Begin to copy from build to prod, through the proxy."""
+    wish = {"image": "web", "source_project": "build", "project": "prod", "mode": "pull"}
+    return Modules(server=f"unix://{proxy.socket}").start("lxd_image_copy", **wish, alias="mine")
+
+
+def test_what_others_change_while_attributes_are_set_is_not_lost(
+    lxd: Server, held_up: Proxy, elsewhere: str
 ) -> None:
-    offered(other, image, "web", public=False)
-    through = Modules(server=f"unix://{held_up.socket}")
-    run = through.start("lxd_image_copy", **trusted.source, image="web", mode=mode)
+    path = f"/1.0/images/{elsewhere}?project=prod"
+    run = into_prod(held_up)
+    # The task has read what it is about to write.
+    until(lambda: any(request.path == path for request in held_up.requests))
+    lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
+    assert run.wait().actions == ["pull", "add alias mine"]
+    expected = described(lxd, elsewhere, "build")
+    expected["properties"]["theirs"] = "1"
+    assert described(lxd, elsewhere, "prod") == expected
+
+
+def test_a_copy_that_cannot_get_its_attributes_is_not_kept(
+    lxd: Server, held_up: Proxy, elsewhere: str
+) -> None:
+    run = into_prod(held_up)
     until(lambda: sets_attributes(held_up))
     held_up.drop()
     outcome = run.wait()
     assert outcome.failed
     assert not outcome["changed"]
-    assert lxd.images() == {}
-    assert trusted("web", mode=mode).actions == [mode]
+    assert lxd.images("prod") == {}
+    assert into_prod(held_up).wait().actions == ["pull", "add alias mine"]
 
 
 def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
-    lxd: Server, other: Server, trusted: Copies, held_up: Proxy, image: Image
+    lxd: Server, held_up: Proxy, elsewhere: str
 ) -> None:
-    fingerprint = offered(other, image, "web")
-    through = Modules(server=f"unix://{held_up.socket}")
-    run = through.start("lxd_image_copy", **trusted.source, image="web", mode="relay")
+    run = into_prod(held_up)
     until(lambda: any("/wait" in request.path for request in held_up.requests))
     held_up.latency = 1
     until(lambda: sets_attributes(held_up))
@@ -165,8 +199,8 @@ def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
     held_up.drop()
     msg = run.wait()["msg"]
     lxd.start()
-    assert f"the image {fingerprint[:12]} is in the store, without the properties" in msg
-    assert set(lxd.images()) == {fingerprint}
+    assert f"the image {elsewhere[:12]} is in the store, without the properties" in msg
+    assert set(lxd.images("prod")) == {elsewhere}
 
 
 def test_a_relay_without_retries_gives_up_at_once(

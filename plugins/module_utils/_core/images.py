@@ -160,6 +160,7 @@ class Image:
     expires_at: datetime = NEVER
     cached: bool = False
     uploaded_at: datetime = NEVER
+    filename: str = ""
     origin: Origin | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -184,6 +185,7 @@ class Image:
             expires_at=parse_time(raw["expires_at"]) if raw.get("expires_at") else NEVER,
             cached=bool(raw.get("cached")),
             uploaded_at=parse_time(raw["uploaded_at"]) if raw.get("uploaded_at") else NEVER,
+            filename=raw.get("filename") or "",
             origin=Origin(source["server"], source["protocol"], source["alias"])
             if source
             else None,

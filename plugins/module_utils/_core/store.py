@@ -10,9 +10,11 @@ nothing was written.
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Mapping
+from urllib.parse import unquote, urlsplit
 
 from .errors import (
     ApiError,
@@ -138,23 +140,28 @@ class Store:
                 f"Leave out public for project {self.project}.",
             )
 
-    def upload(self, body: Body | Stream, fingerprint: str | None) -> str:
+    def upload(
+        self, body: Body | Stream, fingerprint: str | None, filename: str = "", secret: str = ""
+    ) -> str:
         """Upload an image and return the fingerprint that the server found. Raises ConflictError if it was there.
 
-        With ``fingerprint`` the server refuses anything else. Properties are not sent along: LXD dies of them when
-        the image's metadata has none (``lxd/images.go``, getImgPostInfo).
+        With ``fingerprint`` the server refuses anything else. ``filename`` is what the server notes for a unified
+        image (a form has its own); ``secret`` is that of an upload token. Properties are never sent along: LXD
+        crashes on them when the image's metadata has none (``lxd/images.go``, getImgPostInfo).
         """
-        headers = {self.server.dialect.header("fingerprint"): fingerprint} if fingerprint else {}
+        named = {"fingerprint": fingerprint, "filename": _header_text(filename), "secret": secret}
+        dialect = self.server.dialect
+        headers = {dialect.header(name): value for name, value in named.items() if value}
         try:
             ended = self.server.run("POST", "/1.0/images", self._query, body=body, headers=headers)
         except OperationFailed as error:
-            if self.server.dialect.is_already_exists(error.err):
+            if dialect.is_already_exists(error.err):
                 raise ConflictError(f"{self} got the image from somebody else") from error
             raise
         return str(ended["metadata"]["fingerprint"])
 
-    def pull(self, source: Mapping[str, Any]) -> tuple[str, int]:
-        """Have the server fetch an image; the fingerprint that it got, and how many bytes it fetched for that.
+    def pull(self, source: Mapping[str, Any]) -> tuple[Image, bool]:
+        """Have the server fetch an image: the image that it has then, and whether it got it during this operation.
 
         ``source`` as in ``POST /1.0/images``. Nothing but the source is asked for: if the store has the image, a
         server would overwrite all of its attributes as soon as one is named (``lxd/images.go``, imgPostRemoteInfo).
@@ -162,8 +169,23 @@ class Store:
         source = {"type": "image", "mode": "pull", **source}
         ended = self.server.run("POST", "/1.0/images", self._query, {"source": source})
         image = self.current_image(ended["metadata"]["fingerprint"])
-        fetched = image.uploaded_at >= parse_time(ended["created_at"])
-        return image.fingerprint, image.size if fetched else 0
+        return image, image.uploaded_at >= parse_time(ended["created_at"])
+
+    def fingerprints(self) -> frozenset[str]:
+        """The fingerprints of all images that the store holds now."""
+        listed = self.server.call("GET", "/1.0/images", self._query).metadata or ()
+        return frozenset(urlsplit(url).path.rpartition("/")[2] for url in listed)
+
+    def is_in_another_project(self, fingerprint: str) -> bool:
+        """Whether another project of this server has the image, as far as this client may see.
+
+        A server that is to fetch such an image fetches nothing (``lxd/daemon_images.go``, ImageDownload): the new image
+        gets the other one's attributes.
+        """
+        listed = self.server.call("GET", "/1.0/projects").metadata or ()
+        names = (unquote(urlsplit(url).path.rpartition("/")[2]) for url in listed)
+        others = (Store(self.server, name) for name in names if name != self.project)
+        return any(other.has_image(fingerprint) for other in others)
 
     def update_image(
         self, fingerprint: str, changes_for: Callable[[Image], Mapping[str, Any]]
@@ -320,10 +342,27 @@ class Store:
         path = url_path("/1.0/images/{}/secret", fingerprint)
         return self._secret_of(self.server.call("POST", path, self._query).metadata)
 
-    def push_secret(self, image: Image) -> ContextManager[str]:
-        """A key with which another server can put this image here, for as long as the context lasts."""
-        source = {"type": "image", "mode": "push", "fingerprint": image.fingerprint}
-        asked = {"source": source, "properties": dict(image.properties)}
+    @property
+    def takes_upload_tokens(self) -> bool:
+        """Whether an upload with a token is safe here.
+
+        In a cluster another member than the one that issued the token may get the upload, and then crashes on the
+        token's attributes, which it expects in its own memory (``lxd/images.go``, getImgPostInfo).
+        """
+        clustered = self.server.info["environment"].get("server_clustered")
+        return self.server.dialect.supports("pushes") and not clustered
+
+    def upload_token(self, image: Image) -> ContextManager[str]:
+        """A secret with which this image can be uploaded here, for as long as the context lasts.
+
+        The image then has the properties and the expiry of ``image`` from its first moment on, whatever its metadata
+        says.
+        """
+        asked = {
+            "source": {"type": "image", "mode": "push", "fingerprint": image.fingerprint},
+            "properties": dict(image.properties),
+            "expires_at": format_time(image.expires_at),
+        }
         return self._secret_of(self.server.call("POST", "/1.0/images", self._query, asked).metadata)
 
     def push(self, fingerprint: str, invitation: Mapping[str, Any]) -> None:
@@ -396,6 +435,11 @@ class Store:
             f"{self.server.address} has no project {self.project}, or this client may not see it",
             "Create it first, or correct the option project.",
         )
+
+
+def _header_text(filename: str) -> str:
+    """A file name as a header can have it: what is not printable ASCII becomes an underscore."""
+    return re.sub(r"[^ -~]", "_", filename).strip()[:255]
 
 
 def _sorted_contents(images: Iterable[Mapping[str, Any]]) -> Contents:

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Iterable, Mapping
 
-from ..images import Image
+from ..images import Alias, Image
 
 RESERVED_PREFIX = "imagestore."
 """Image properties that begin so are this collection's own notes; no task manages them."""
@@ -35,6 +35,7 @@ class DesiredState:
     profiles: tuple[str, ...] | None = None
     expires_at: datetime | None = None
     auto_update: bool | None = None
+    alias_descriptions: Mapping[str, str] = field(default_factory=dict)
 
     def changes_for(self, have: Image) -> dict[str, Any]:
         """The managed attributes as they should be, given the image as it is. Shapes as in ``Image.attributes``."""
@@ -58,12 +59,16 @@ class DesiredState:
             }
         return attributes
 
-    def add_aliases(self, aliases: Iterable[str]) -> DesiredState:
-        """The same, with more aliases."""
+    def add_aliases(self, aliases: Iterable[Alias]) -> DesiredState:
+        """The same, with more aliases, which keep their descriptions where they are made or moved here."""
         more = tuple(aliases)
         if not more:
             return self
-        return replace(self, aliases=tuple(dict.fromkeys((*(self.aliases or ()), *more))))
+        return replace(
+            self,
+            aliases=tuple(dict.fromkeys((*(self.aliases or ()), *(alias.name for alias in more)))),
+            alias_descriptions={alias.name: alias.description for alias in more},
+        )
 
     def with_defaults_from(self, image: Image) -> DesiredState:
         """The same, and what is not managed as this image has it."""
@@ -76,6 +81,10 @@ class DesiredState:
         return replace(
             self,
             aliases=tuple(dict.fromkeys(aliases or ())),
+            alias_descriptions={
+                **{alias.name: alias.description for alias in image.aliases},
+                **self.alias_descriptions,
+            },
             properties=self.properties if self.purge_properties else own,
             public=image.public if self.public is None else self.public,
             profiles=image.profiles if self.profiles is None else self.profiles,

@@ -118,10 +118,10 @@ def _alias_steps(contents: Contents, subject: Image | Offer, desired: DesiredSta
     for name in desired.aliases:
         holder = contents.by_alias(name)
         if holder is None:
-            steps.append(AddAlias(name))
+            steps.append(AddAlias(name, desired.alias_descriptions.get(name, "")))
         elif holder.fingerprint != subject.fingerprint:
             _require_movable(name, holder, subject, desired)
-            steps.append(MoveAlias(name, holder.fingerprint))
+            steps.append(MoveAlias(name, holder.fingerprint, desired.alias_descriptions.get(name)))
     if desired.purge_aliases and isinstance(subject, Image):
         steps += [RemoveAlias(name) for name in sorted(subject.alias_names - set(desired.aliases))]
     return steps

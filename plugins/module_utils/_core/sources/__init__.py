@@ -14,7 +14,7 @@ from ..errors import ConflictError, ConnectionFailed, FileError
 from ..images import ARCHIVE
 
 if TYPE_CHECKING:
-    from ..images import Contents, Image
+    from ..images import Alias, Contents, Image
     from ..store import Store
 
 
@@ -145,7 +145,7 @@ class Source(Protocol):
     ``aliases`` are those that the image has there and is to have here too; they are known once it was found.
     """
 
-    aliases: tuple[str, ...]
+    aliases: tuple[Alias, ...]
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image, where the store holds it, or the offer to bring it."""

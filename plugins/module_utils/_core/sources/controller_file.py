@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ..errors import NeedsFile
-from ..images import Contents, Image
+from ..images import Alias, Contents, Image
 from ..store import Store
 from . import Offer, TransferResult, require_fingerprint
 
@@ -42,7 +42,7 @@ class ControllerFileSource:
     def __init__(self, announcement: ControllerFile, expected: str | None) -> None:
         self._announcement = announcement
         self._expected = expected
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the store, or an offer that needs the file. Raises FileError if it is not the expected one."""

@@ -12,7 +12,7 @@ from typing import Iterator
 from ..archives.compression import compressed
 from ..archives.image_directory import ImageDirectory
 from ..errors import ConflictError, FileError, OperationFailed
-from ..images import CONTAINER, Contents, Image
+from ..images import CONTAINER, Alias, Contents, Image
 from ..store import Store
 from ..transport import Stream
 from . import Offer, TransferResult, record_archive
@@ -27,7 +27,7 @@ class DirectorySource:
         self.expected = expected
         self.sent: str | None = None
         """The fingerprint that it had when it was sent, if it was."""
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image that was made of the same tree before, or an upload. Raises FileError.

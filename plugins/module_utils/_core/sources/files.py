@@ -10,7 +10,7 @@ import os
 
 from ..archives.files import Digest, ImageFiles
 from ..errors import ConflictError, FileError, OperationFailed
-from ..images import Contents, Image
+from ..images import Alias, Contents, Image
 from ..store import Store
 from ..transport import Body, Segment
 from . import Offer, TransferResult, record_archive, require_fingerprint
@@ -29,7 +29,7 @@ class FileSource:
         self.archive = archive
         self._expected = expected
         self._digest: str | None = None
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the store, or an upload. The files are read only as far as that needs.
@@ -89,7 +89,9 @@ class Upload(Offer):
         digest = source.start_digest()
         body = upload_body(files, self.type)
         try:
-            arrived = store.upload(body, self.fingerprint)
+            # What was packed for this task alone has no name that means anything.
+            filename = "" if source.archive else os.path.basename(files.paths[0])
+            arrived = store.upload(body, self.fingerprint, filename)
         except (OperationFailed, ConflictError):
             # If these are not the expected files, that is what went wrong, and we can say it plainer than the server.
             self.fingerprint = source.digest(digest)

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Iterator, Mapping
 
 from ..errors import ConflictError, ConnectionFailed, ImageNotFound, OperationFailed
 from ..images import (
     CONTAINER,
     VIRTUAL_MACHINE,
+    Alias,
     Contents,
     Image,
     Origin,
@@ -20,10 +21,13 @@ from ..images import (
 )
 from ..store import Store
 from . import CopyRequest, Offer, TransferResult, with_fingerprint_hint
+from .export_form import ExportForm, file_name, is_form
 from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 
 if TYPE_CHECKING:
+    import requests
+
     from ..downloads import OpenResponse, Retries
     from ..transport import Stream
 
@@ -35,7 +39,7 @@ class LxdSource:
         self._source = source
         self._target = target
         self._request = request
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
@@ -51,7 +55,7 @@ class LxdSource:
         except ConnectionFailed as error:
             raise with_fingerprint_hint(error, self._request, contents) from error
         if self._request.copy_aliases:
-            self.aliases = tuple(sorted(image.alias_names))
+            self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
         return held if held and not held.cached else self._offer(image, held)
 
     def _known(self, contents: Contents) -> Image | None:
@@ -126,6 +130,7 @@ class LxdSource:
             held,
             self._request.retries,
             source_image=image,
+            filename=image.filename,
         )
 
     def _pull(self, image: Image, held: Image | None) -> Offer:
@@ -148,7 +153,7 @@ class LxdSource:
             **named,
         }
         secret = None if image.public else lambda: self._source.export_secret(image.fingerprint)
-        return Pull(image.fingerprint, image.type, source, held, by_alias, secret)
+        return Pull(image.fingerprint, image.type, source, held, by_alias, image, secret)
 
     def _why_no_pull(self) -> str:
         target = self._target.server
@@ -168,15 +173,21 @@ class LxdSource:
             return f"{target.address} {fault}"
         if not _https(self._target):
             return f"{target.address} does not listen on the network"
-        if image.type == VIRTUAL_MACHINE and _is_form(self._source.export(image.fingerprint, {})):
+        if image.type == VIRTUAL_MACHINE and _exports_form(
+            self._source.export(image.fingerprint, {})
+        ):
             # Every known server names the second part "rootfs" (lxd/images.go, imageExportPost).
             return "a split virtual machine image would arrive as a container's"
         return ""
 
     def _stream(self, image: Image, retries: Retries) -> Stream:
-        """The export, to be handed on as it is."""
+        """The export as the body of an upload, exactly as long as the image is.
+
+        A form is made anew: in it, the server notes the file name that the second part has.
+        """
         from ..downloads import Download, OpenResponse
         from ..transport import Stream
+        from .upload_form import UploadForm
 
         transport = self._source.server.transport
 
@@ -186,7 +197,17 @@ class LxdSource:
 
         download = Download(open_at, retries)
         content_type = download.opened.response.headers.get("Content-Type", "")
-        return Stream(download, content_type, download.length)
+        if not is_form(content_type):
+            return Stream(download, content_type, image.size)
+        export = ExportForm(content_type, download)
+        metadata_name = file_name(export.next_part())
+
+        def rootfs() -> Iterator[bytes]:
+            export.next_part()
+            yield from export.content()
+
+        form = UploadForm(image.type, metadata_name, image.filename)
+        return form.stream([export.content(), rootfs()], image.size)
 
 
 class Push(Offer):
@@ -207,7 +228,7 @@ class Push(Offer):
         }
 
     def _transfer(self, store: Store) -> TransferResult:
-        with store.push_secret(self._image) as secret:
+        with store.upload_token(self._image) as secret:
             try:
                 self._source.push(self._image.fingerprint, {**self._invitation, "secret": secret})
             except OperationFailed as error:
@@ -218,9 +239,6 @@ class Push(Offer):
                     error.err,
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
-        from .relay import copy_source_attributes
-
-        copy_source_attributes(store, self._image.fingerprint, self._image)
         return TransferResult(self._image.fingerprint, self._image.size)
 
 
@@ -242,6 +260,7 @@ def _certificate(store: Store) -> str:
     return transport.trust.certificate_for_peer(transport.peer_certificate) or ""
 
 
-def _is_form(response: Any) -> bool:
+def _exports_form(response: requests.Response) -> bool:
+    """Whether this answer to an export is a form. It is closed."""
     response.close()
-    return str(response.headers.get("Content-Type", "")).startswith("multipart/")
+    return is_form(response.headers.get("Content-Type", ""))

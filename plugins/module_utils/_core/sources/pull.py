@@ -10,16 +10,19 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Mapping
 
 from ..errors import ApiError, ConflictError, ImageStoreError, OperationFailed
-from ..images import Image
+from ..images import Image, short_fingerprint
 from ..store import Store
 from . import Offer, TransferResult
+from .attributes import set_source_attributes
 
 
 class Pull(Offer):
     """An image that the target fetches from ``source`` (as in ``POST /1.0/images``).
 
-    ``secret`` issues the key that a private image takes. A server may see something else at the source than we did:
-    what it got is given back if ``check`` raises. (It gets None for something that was there before.)
+    ``source_image`` is the image as its source describes it, None if that is not known: a target that has the image in
+    another project fetches nothing and takes the attributes that it has there, so the source's are set afterwards.
+    ``secret`` issues the key that a private image takes. A server may see something else at the source than this task
+    did: ``check`` is given what the server got, None for an image that it had before, and raises if that will not do.
     """
 
     route = "pull"
@@ -31,14 +34,16 @@ class Pull(Offer):
         source: Mapping[str, Any],
         replaces: Image | None,
         records_origin: bool = False,
+        source_image: Image | None = None,
         secret: Callable[[], AbstractContextManager[str]] | None = None,
         check: Callable[[Image | None], None] | None = None,
     ) -> None:
-        self.fingerprint = fingerprint
+        self.fingerprint: str = fingerprint
         self.type = image_type
         self.replaces = replaces
         self.records_origin = records_origin
         self._source = source
+        self._source_image = source_image
         self._secret = secret
         self._check = check
 
@@ -48,39 +53,65 @@ class Pull(Offer):
             super().delete_cached_copy(store)
 
     def _transfer(self, store: Store) -> TransferResult:
+        before = store.fingerprints() if self._check else frozenset()
+        elsewhere = store.is_in_another_project(self.fingerprint)
         with self._secret() if self._secret else nullcontext("") as secret:
             try:
-                fingerprint, transferred = store.pull({**self._source, "secret": secret})
+                image, is_new = store.pull({**self._source, "secret": secret})
             except (OperationFailed, ApiError) as error:
-                self._explain(store, error)
-                from ..downloads import mask_credentials
-
-                where = mask_credentials(
-                    self._source.get("url") or self._source.get("server") or "its registry"
-                )
-                message = f"{error.message} (it was to fetch the image from {where})"
-                hint = "If it cannot get it from there, mode: relay streams the image through this host."
-                if isinstance(error, OperationFailed):
-                    raise OperationFailed(message, error.err, hint) from error
-                raise ImageStoreError(message, hint) from error
+                raise self._explained(store, error) from error
         if self._check:
             try:
-                self._check(store.current_image(fingerprint))
-            except ImageStoreError:
-                if transferred:
-                    store.delete_image(fingerprint)
-                raise
-        return TransferResult(fingerprint, transferred)
+                self._check(image)
+            except ImageStoreError as error:
+                is_ours = is_new and image.fingerprint not in before
+                raise _after_unexpected(store, image, is_ours, error) from error
+        if image.cached:
+            raise ConflictError(
+                f"{store} got the image {short_fingerprint(image.fingerprint)} for an instance, and only caches it"
+            )
+        if self._source_image and image.fingerprint == self._source_image.fingerprint:
+            set_source_attributes(store, image, self._source_image)
+        fetched = is_new and not (elsewhere and image.fingerprint == self.fingerprint)
+        return TransferResult(image.fingerprint, image.size if fetched else 0)
 
-    def _explain(self, store: Store, error: OperationFailed | ApiError) -> None:
-        """Raises ConflictError if a pull failed because the target has what it fetched.
+    def _explained(self, store: Store, error: OperationFailed | ApiError) -> ImageStoreError:
+        """What to raise when a pull failed: ConflictError if that was because the target has what it fetched.
 
         Incus says so where the image has aliases (``cmd/incusd/images.go``, imagesPost).
         """
-        if not isinstance(error, OperationFailed) or not store.server.dialect.is_already_exists(
-            error.err
-        ):
-            return
-        if self._check and not store.has_image(self.fingerprint or ""):
-            self._check(None)
-        raise ConflictError(f"{store} got the image from somebody else") from error
+        if isinstance(error, OperationFailed) and store.server.dialect.is_already_exists(error.err):
+            if self._check and not store.has_image(self.fingerprint):
+                self._check(None)
+            return ConflictError(f"{store} got the image from somebody else")
+        from ..downloads import mask_credentials
+
+        where = mask_credentials(
+            self._source.get("url") or self._source.get("server") or "its registry"
+        )
+        message = f"{error.message} (it was to fetch the image from {where})"
+        hint = "If it cannot get it from there, mode: relay streams the image through this host."
+        if isinstance(error, OperationFailed):
+            return OperationFailed(message, error.err, hint)
+        return ImageStoreError(message, hint)
+
+
+def _after_unexpected(
+    store: Store, image: Image, is_ours: bool, error: ImageStoreError
+) -> ImageStoreError:
+    """What to raise when a pull brought an image that will not do.
+
+    The image is deleted if it came by this pull (``is_ours``) and has no alias; else it may be somebody else's, and the
+    error says that it stays.
+    """
+    if is_ours:
+        try:
+            store.delete_if_unaliased(image.fingerprint)
+            return error
+        except ConflictError:
+            pass
+    return ImageStoreError(
+        f"{error.message}; the image {short_fingerprint(image.fingerprint)} stays in {store},"
+        " since another task may have brought it",
+        error.hint,
+    )

@@ -10,7 +10,15 @@ From ``client/lxd_image_registries.go`` and ``shared/api/image.go``; it has not 
 from __future__ import annotations
 
 from ..errors import ImageNotFound
-from ..images import CONTAINER, VIRTUAL_MACHINE, Contents, Image, architecture_name, is_prefix
+from ..images import (
+    CONTAINER,
+    VIRTUAL_MACHINE,
+    Alias,
+    Contents,
+    Image,
+    architecture_name,
+    is_prefix,
+)
 from ..store import Store
 from . import CopyRequest, Offer
 from .pull import Pull
@@ -24,13 +32,13 @@ class RegistrySource:
         self._name = name
         self._target = target
         self._request = request
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the target, or an offer to have it fetched. Raises ImageNotFound, OptionError."""
         image = self._resolve()
         if self._request.copy_aliases:
-            self.aliases = tuple(sorted(image.alias_names))
+            self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
         held = contents.by_fingerprint(image.fingerprint)
         if held and not held.cached:
             return held
@@ -40,7 +48,7 @@ class RegistrySource:
         by_alias = not is_prefix(self._request.name.lower())
         named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
         source = {"image_registry": self._name, "image_type": image.type, **named}
-        return Pull(image.fingerprint, image.type, source, held, by_alias)
+        return Pull(image.fingerprint, image.type, source, held, by_alias, image)
 
     def _resolve(self) -> Image:
         name, wanted = self._request.name, self._request.type

@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from contextlib import nullcontext
+from typing import Callable
 
 from ..downloads import Retries
-from ..errors import ConflictError, ConnectionFailed, ImageStoreError
-from ..images import Image, short_fingerprint
+from ..errors import ConnectionFailed
+from ..images import Image
 from ..store import Store
 from ..transport import Stream
-from . import Offer, TransferResult, update_with_retry
+from . import Offer, TransferResult
+from .attributes import set_source_attributes
 
 
 class Relay(Offer):
     """An image whose content ``stream`` opens anew for each attempt.
 
-    ``source_image`` is the image at its source: what a server would have learned from there is set afterwards, since an
-    upload has only what is in the files.
+    ``source_image`` is the image as its source describes it, None if that is not known. An upload has only what is in
+    the files, so what was edited at the source is laid down in an upload token first: the image has it from its first
+    moment on, and a task that is killed leaves either all of it or nothing. Where a token is not safe, the attributes
+    are set right after the upload, and a task that is killed in between leaves the image without them.
     """
 
     route = "relay"
@@ -33,63 +37,31 @@ class Relay(Offer):
         replaces: Image | None,
         retries: int,
         source_image: Image | None = None,
+        filename: str = "",
     ) -> None:
-        self.fingerprint = fingerprint
+        self.fingerprint: str = fingerprint
         self.type = image_type
         self.replaces = replaces
         self._stream = stream
         self._retries = retries
         self._source_image = source_image
+        self._filename = filename
 
     def _transfer(self, store: Store) -> TransferResult:
+        source_image = self._source_image
+        by_token = source_image is not None and store.takes_upload_tokens
         retries = Retries(self._retries, store.server.transport.deadline)
         while True:
             try:
                 stream = self._stream(retries)
-                fingerprint = store.upload(stream, self.fingerprint)
+                token = store.upload_token(source_image) if source_image and by_token else None
+                with token or nullcontext("") as secret:
+                    fingerprint = store.upload(stream, self.fingerprint, self._filename, secret)
                 break
             except ConnectionFailed as error:
                 retries.use(error)
-        source_image = self._source_image
         if source_image is None:
             return TransferResult(fingerprint, stream.content)
-        copy_source_attributes(store, fingerprint, source_image)
+        if not by_token:
+            set_source_attributes(store, store.current_image(fingerprint), source_image)
         return TransferResult(fingerprint, source_image.size)
-
-
-def copy_source_attributes(store: Store, fingerprint: str, origin: Image) -> None:
-    """Give an image that was sent here what a pull brings along of it besides its content.
-
-    What others have changed of it by now stays. Where that cannot be done the image goes again: the next run would
-    take it for complete.
-    """
-    sent: Image | None = None
-
-    def changes(image: Image) -> dict[str, Any]:
-        nonlocal sent
-        sent = sent or image
-        theirs = {
-            name: value
-            for name, value in image.properties.items()
-            if sent.properties.get(name) != value
-        }
-        as_sent = image.expires_at == sent.expires_at
-        return {
-            "properties": {**origin.properties, **theirs},
-            "expires_at": origin.expires_at if as_sent else image.expires_at,
-        }
-
-    try:
-        update_with_retry(store, fingerprint, changes)
-    except ConflictError:
-        raise
-    except ImageStoreError as error:
-        try:
-            store.delete_if_unaliased(fingerprint)
-        except ImageStoreError:
-            raise ImageStoreError(
-                f"{error.message}; the image {short_fingerprint(fingerprint)} is in the store,"
-                " without the properties and expiry that it has at its source",
-                "Delete it before the next run, which would take it for complete.",
-            ) from error
-        raise

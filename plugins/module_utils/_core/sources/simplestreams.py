@@ -13,6 +13,7 @@ from ..downloads import Download, OpenResponse, Retries, WebClient
 from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
 from ..images import (
     CONTAINER,
+    Alias,
     Contents,
     Image,
     Origin,
@@ -127,7 +128,7 @@ class SimplestreamsSource:
         self._request = request
         self._architecture = architecture
         self._listing: Listing | None = None
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
@@ -140,7 +141,7 @@ class SimplestreamsSource:
             raise with_fingerprint_hint(error, self._request, contents) from error
         found = listing.find(self._request.name, self._request.type)
         if self._request.copy_aliases:
-            self.aliases = listing.aliases_of(found)
+            self.aliases = tuple(map(Alias, listing.aliases_of(found)))
         held = contents.by_fingerprint(found.fingerprint)
         return held if held and not held.cached else self._offer(found, held)
 
@@ -196,6 +197,7 @@ class SimplestreamsSource:
                 held,
                 request.retries,
                 source_image=found.image,
+                filename=found.files[-1].path.rpartition("/")[2],
             )
         by_alias = not is_prefix(request.name.lower())
         source = {
@@ -226,6 +228,7 @@ class SimplestreamsSource:
             source,
             held,
             by_alias,
+            found.image,
             check=require_newest if request.latest else None,
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..archives.file_kinds import ARCHIVES, WORDS, file_kind
 from ..downloads import Download, Retries, WebClient, mask_credentials
 from ..errors import ConflictError, FileError
-from ..images import CONTAINER, VIRTUAL_MACHINE, Contents, Image
+from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Contents, Image
 from ..store import Store
 from ..transport import Stream
 from . import Offer
@@ -47,7 +47,7 @@ class UrlSource:
         self._retries = retries
         self._expected = expected
         self._obstacle = obstacle
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the target, or an offer. Raises FileError where the web server's answer is not fit."""
@@ -146,7 +146,7 @@ class SplitUrlSource:
         self._urls = urls
         self._retries = retries
         self._expected = expected
-        self.aliases: tuple[str, ...] = ()
+        self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
         """The image in the target, or an offer. Raises FileError if the files cannot be an image's."""

@@ -40,9 +40,13 @@ class Target:
         assert registry == "shop"
         return OFFERED
 
+    def is_in_another_project(self, fingerprint):
+        return False
+
     def pull(self, source):
         self.asked = source
-        return "b" * 64, 7
+        wanted = source.get("fingerprint") or "b" * 64
+        return next(image for image in OFFERED if image.fingerprint == wanted), True
 
 
 def found(contents=(), **asked):
