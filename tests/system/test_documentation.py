@@ -440,5 +440,5 @@ def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout
     assert done.stderr == ""
     assert "Hello from c1, with BusyBox" in done.stdout
-    assert "Hello from by-list" in done.stdout
+    assert "Hello from by-simplestreams" in done.stdout
     assert not Path("/etc/nginx/image-server").exists()
