@@ -652,7 +652,7 @@ class TestOptionsThatDoNotFit:
         ("params", "said"),
         [
             ({}, "no source is given"),
-            ({"source_project": "default"}, "no source is given"),
+            ({"source_project": "default"}, "source_project is the managed project itself"),
             ({"source_project": "site", "source_cert_fingerprint": "0" * 64}, "cannot be used"),
             ({"source_registry": "r"}, "has no image registries"),
             ({"source_registry": "r", "architecture": "amd64"}, "architecture cannot be used"),
@@ -663,7 +663,6 @@ class TestOptionsThatDoNotFit:
             ({"source_server": "unix:///x", "architecture": "z80"}, "which LXD does not know"),
             ({"source_server": "unix:///x", "retries": -1}, "retries is -1"),
             ({"source_server": "unix:///x", "image": " "}, "image is empty"),
-            ({"source_server": "unix:///x", "source_cert_fingerprint": "0" * 64}, "cannot be used"),
             ({"source_server": "http://x"}, "source_server is 'http://x'"),
             (
                 {"source_remote": "images", "source_project": "x"},

@@ -243,7 +243,7 @@ def test_a_directory_in_the_way_is_an_error(
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"name": ""}, "the name of the image is empty"),
+        ({"name": ""}, "name is empty"),
         ({"dest": __file__}, "which is no directory"),
         ({"dest": ""}, "dest is empty"),
         ({"owner": "nobody-here"}, "failed to look up user nobody-here"),

@@ -96,7 +96,8 @@ class TestAnImage:
         assert first["transferred"] == 0
         assert not keep("www", **wish)["changed"]
         assert not keep(image.fingerprint[:12], **wish)["changed"]
-        assert first["diff"]["after"]["aliases"] == ["web", "www"]
+        target = image.fingerprint[:12]
+        assert first["diff"]["after"]["aliases"] == {"web": target, "www": target}
 
     def test_loses_what_is_purged(
         self, lxd: Server, modules: Modules, image: Image, keep: Keep
@@ -168,8 +169,8 @@ class TestAnImage:
         name = image.fingerprint
         (found,) = modules.done("lxd_image_info")["images"]
         assert (found["fingerprint"], found["cached"]) == (name, True)
-        assert "merely caches" in modules.fails("lxd_image", name=name, public=True)
-        assert "merely caches" in modules.fails("lxd_image_alias", name="web", target=name)
+        assert "the server only caches the image" in modules.fails("lxd_image", name=name, public=True)
+        assert "the server only caches the image" in modules.fails("lxd_image_alias", name="web", target=name)
         assert lxd.aliases() == {}
         assert modules.done("lxd_image", name=name, state="absent")["changed"]
 
@@ -225,7 +226,7 @@ class TestAnImage:
         modules.import_image(build("vm"), aliases=["vm"])
         before = (lxd.images(), lxd.aliases())
         wishes: list[tuple[dict[str, Any], str]] = [
-            ({"name": ""}, "the name of the image is empty"),
+            ({"name": ""}, "name is empty"),
             ({"expires_at": "tomorrow"}, "'tomorrow' is not a time in ISO 8601"),
             ({"expires_at": "2031-02-30"}, "expires_at: day is out of range"),
             ({"expires_at": "9999-12-31T23:59:59-05:00"}, "is after the year 9999"),
@@ -261,7 +262,8 @@ class TestAnImageThatIsToBeGone:
         gone = keep(name, state="absent")
         assert foreseen.actions == gone.actions == [f"delete image {image.fingerprint[:12]}"]
         assert gone["image"]["fingerprint"] == gone["fingerprint"] == image.fingerprint
-        assert gone["diff"]["before"]["aliases"] == ["web", "www"]
+        assert list(gone["diff"]["before"]["images"]) == [image.fingerprint[:12]]
+        assert gone["diff"]["before"]["images"][image.fingerprint[:12]]["aliases"] == ["web", "www"]
         assert not lxd.images() and not lxd.aliases()
         again = keep(name, state="absent")
         assert (again["changed"], again["image"], again["fingerprint"]) == (False, None, None)
@@ -429,7 +431,7 @@ class TestAnAlias:
             ),
             ({"name": ""}, "name is empty"),
             ({"name": "web", "new_name": ""}, "new_name is empty"),
-            ({"name": "web", "target": ""}, "the name of the image is empty"),
+            ({"name": "web", "target": ""}, "target is empty"),
             ({"name": "old", "new_name": "new"}, "there is no alias new. Give a target"),
         ],
     )

@@ -194,7 +194,7 @@ class TestAPlainWebServer:
     def test_may_speak_http_then(self, modules: Modules, site: Site, image: Image) -> None:
         site.put(image)
         url = f"{site.server.url}/{image.metadata.name}".replace("https:", "http:")
-        assert "which anybody in between can answer" in modules.fails("lxd_image_import", url=url)
+        assert "over plain http anybody could answer" in modules.fails("lxd_image_import", url=url)
         assert load(modules, url, fingerprint=image.fingerprint).actions == ["relay"]
 
     @pytest.mark.parametrize("kind", ["split", "vm"])
@@ -664,8 +664,7 @@ class TestHostileAnswers:
         with Hostile(pair) as web:
             web.answers["/it"] = good(web, image)
             msg = self.refused(lxd, private, web)
-        assert f"that {authority.certificate} does not vouch for" in msg
-        assert "certificate has expired" in msg
+        assert f"the certificate of {web.url} expired on" in msg
 
     def test_with_a_foreign_certificate(
         self, lxd: Server, modules: Modules, web: Hostile, image: Image
@@ -707,7 +706,7 @@ class TestHostileAnswers:
                 "url_username": "me",
                 "url_password": "other",
             },
-            "url_headers has Authorization, and a user name is given",
+            "url_headers contains Authorization, and a user name is given",
         ),
         (
             {
@@ -715,7 +714,7 @@ class TestHostileAnswers:
                 "rootfs_url": "https://a/c",
                 "fingerprint": "0" * 64,
             },
-            "want other credentials or headers",
+            "need different credentials or headers",
         ),
         (
             {
@@ -727,7 +726,7 @@ class TestHostileAnswers:
             "or are on two servers",
         ),
         ({"url": "https://a/b", "remote_src": True}, "remote_src cannot be used with a web server"),
-        ({"url": "https://a/b", "compression": "xz"}, "compression is for a directory only"),
+        ({"url": "https://a/b", "compression": "xz"}, "compression can be used with a directory only"),
         ({"url": "https://a/b", "src": "/x"}, "mutually exclusive"),
         ({"metadata_url": "https://a/b"}, "rootfs_url"),
         ({"metadata_url": "https://a/b", "rootfs_url": "https://a/c"}, "fingerprint"),

@@ -88,6 +88,7 @@ def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
 def list_images(task: Task, options: InfoOptions) -> dict[str, Any]:
     """The images that fit the options."""
     if options.source.is_given:
+        task.place = options.source.place
         images = offered_images(task, options)
     elif options.all_projects:
         images = task.store.contents_of_all_projects().images
