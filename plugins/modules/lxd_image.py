@@ -177,6 +177,20 @@ transferred:
   returned: always
   type: int
   sample: 0
+would_transfer:
+  description: Always 0. (Other modules return here how many bytes of image data they would transfer.)
+  returned: in check mode
+  type: int
+  sample: 0
+diff:
+  description:
+    - The managed attributes before and after the task. C(aliases) has the image that each alias points to.
+    - C(images) has in C(before) every image that is deleted, with its aliases and its size.
+  returned: in diff mode
+  type: dict
+  sample:
+    before: {aliases: {busybox: 3514a500ba85}, public: false}
+    after: {aliases: {busybox: 3514a500ba85}, public: true}
 """
 
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_state import (

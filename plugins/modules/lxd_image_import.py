@@ -280,6 +280,21 @@ transferred:
   returned: always
   type: int
   sample: 1031037
+would_transfer:
+  description: The bytes of image data that the task would transfer, or null if that is not known.
+  returned: in check mode
+  type: int
+  sample: 1031037
+diff:
+  description:
+    - The managed attributes before and after the task. C(aliases) has the image that each alias points to.
+    - C(images) has in C(before) every image that is deleted, with its aliases and its size, and in C(after) the image
+      that is transferred, with its size and the way it takes.
+  returned: in diff mode
+  type: dict
+  sample:
+    before: {aliases: {}}
+    after: {aliases: {busybox: 3514a500ba85}, images: {3514a500ba85: {size: 1006.87 KB, route: upload}}}
 """
 
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_import import (

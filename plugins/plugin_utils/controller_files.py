@@ -66,7 +66,11 @@ class ControllerImage:
                 self.remark = tree.remark
                 return {"archive": archive, "type": CONTAINER}
             with ImageFiles(*self.paths) as files:
-                return {"type": detect_image_type(files), "fingerprint": files.digest()}
+                return {
+                    "type": detect_image_type(files),
+                    "fingerprint": files.digest(),
+                    "size": files.size,
+                }
 
     def image_info(self) -> dict[str, Any]:
         """All that is to be known to publish it, in the words of ``_core/archives/image_info.py``. Reads all of it."""

@@ -169,8 +169,12 @@ class TestAnImage:
         name = image.fingerprint
         (found,) = modules.done("lxd_image_info")["images"]
         assert (found["fingerprint"], found["cached"]) == (name, True)
-        assert "the server only caches the image" in modules.fails("lxd_image", name=name, public=True)
-        assert "the server only caches the image" in modules.fails("lxd_image_alias", name="web", target=name)
+        assert "the server only caches the image" in modules.fails(
+            "lxd_image", name=name, public=True
+        )
+        assert "the server only caches the image" in modules.fails(
+            "lxd_image_alias", name="web", target=name
+        )
         assert lxd.aliases() == {}
         assert modules.done("lxd_image", name=name, state="absent")["changed"]
 

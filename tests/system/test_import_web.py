@@ -726,7 +726,10 @@ class TestHostileAnswers:
             "or are on two servers",
         ),
         ({"url": "https://a/b", "remote_src": True}, "remote_src cannot be used with a web server"),
-        ({"url": "https://a/b", "compression": "xz"}, "compression can be used with a directory only"),
+        (
+            {"url": "https://a/b", "compression": "xz"},
+            "compression can be used with a directory only",
+        ),
         ({"url": "https://a/b", "src": "/x"}, "mutually exclusive"),
         ({"metadata_url": "https://a/b"}, "rootfs_url"),
         ({"metadata_url": "https://a/b", "rootfs_url": "https://a/c"}, "fingerprint"),

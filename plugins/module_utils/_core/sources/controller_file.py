@@ -65,6 +65,7 @@ class ControllerFileUpload(Offer):
     def __init__(self, announcement: ControllerFile, replaces: Image | None) -> None:
         self.fingerprint = announcement.fingerprint
         self.type = announcement.type
+        self.size = announcement.size
         self.replaces = replaces
         self._name = announcement.name
 

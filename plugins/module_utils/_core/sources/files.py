@@ -79,6 +79,7 @@ class Upload(Offer):
         self.type = image_type
         self.fingerprint = fingerprint
         self.replaces = replaces
+        self.size = source.files.size
 
     def identify(self) -> str | None:
         self.fingerprint = self._source.digest()

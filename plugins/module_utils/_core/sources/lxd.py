@@ -56,7 +56,11 @@ class LxdSource:
             raise with_fingerprint_hint(error, self._request, contents) from error
         if self._request.copy_aliases:
             self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
-        return held if held and not held.cached else self._offer(image, held)
+        if held and not held.cached:
+            return held
+        offer = self._offer(image, held)
+        offer.size = image.size
+        return offer
 
     def _known(self, contents: Contents) -> Image | None:
         """What the target holds already, as far as it can tell by itself."""

@@ -48,7 +48,9 @@ class RegistrySource:
         by_alias = not is_prefix(self._request.name.lower())
         named = {"alias": self._request.name} if by_alias else {"fingerprint": image.fingerprint}
         source = {"image_registry": self._name, "image_type": image.type, **named}
-        return Pull(image.fingerprint, image.type, source, held, by_alias, image)
+        offer = Pull(image.fingerprint, image.type, source, held, by_alias, image)
+        offer.size = image.size
+        return offer
 
     def _resolve(self) -> Image:
         name, wanted = self._request.name, self._request.type

@@ -143,7 +143,11 @@ class SimplestreamsSource:
         if self._request.copy_aliases:
             self.aliases = tuple(map(Alias, listing.aliases_of(found)))
         held = contents.by_fingerprint(found.fingerprint)
-        return held if held and not held.cached else self._offer(found, held)
+        if held and not held.cached:
+            return held
+        offer = self._offer(found, held)
+        offer.size = found.image.size
+        return offer
 
     def _list(self) -> Listing:
         """What the server publishes; asked once in a task, so that it decides on one state of affairs."""
