@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -256,3 +258,31 @@ def test_a_server_that_never_answers_is_given_up() -> None:
     assert done.returncode == 1
     assert "timed out" in done.stdout
     assert time.monotonic() - begun < 20
+
+
+def test_a_long_list_of_architectures_is_refused_as_fast_as_a_short_one_is_answered(
+    site: Site,
+) -> None:
+    """The shortest of several times: others use this machine, too."""
+    short, long = ("x86_64, i686", 200), (",".join(["x"] * 3900), 404)
+    fastest = {}
+    for architectures, expected in (short, long):
+        begun = time.monotonic()
+        times = []
+        for _attempt in range(8):
+            assert asked(site, architectures) == expected
+            times.append(time.monotonic() - begun)
+            begun = time.monotonic()
+        fastest[architectures] = min(times)
+    assert fastest[long[0]] < fastest[short[0]] + 0.03
+    assert asked(site, f"{'vax, ' * 40}x86_64") == 200
+
+
+def asked(site: Site, architectures: str) -> int:
+    """The status for a client with these architectures that asks for an image by its address."""
+    context = ssl.create_default_context(cafile=str(site.authority.certificate))
+    line = http.client.HTTPSConnection(site.server.host, context=context, timeout=30)
+    line.request("GET", "/images/busybox", headers={"LXD-Server-Architectures": architectures})
+    status = line.getresponse().status
+    line.close()
+    return status

@@ -41,10 +41,11 @@ map $http_lxd_server_architectures $lxd_image_client {
     default $http_lxd_server_architectures;
     "" $http_incus_server_architectures;
 }
+# The next pattern but one takes time that grows with the square of this header's length, so the length is bounded.
 map $lxd_image_client $lxd_image_architectures {
     default "?";
     "" "";
-    "~^[a-z0-9_]+( *, *[a-z0-9_]+)*$" $lxd_image_client;
+    "~^(?=.{1,256}$)[a-z0-9_]+( *, *[a-z0-9_]+)*$" $lxd_image_client;
 }
 # The first of the client's architectures for which there is a file.
 map "$lxd_image_architectures|$lxd_image_choices" $lxd_image_file {
