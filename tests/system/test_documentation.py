@@ -27,6 +27,7 @@ import pytest
 import yaml
 from conftest import emptied
 from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
+from published_site import PublishedSite
 from simplestreams_tree import Tree
 
 from lab import (
@@ -51,6 +52,9 @@ pytestmark = pytest.mark.families("lxd")
 
 #: The host that becomes an image server.
 IMAGES1 = "images1.example.com"
+
+#: A host that is one.
+IMAGES2 = "images2.example.com"
 
 PASSWORD = "of the web server"
 
@@ -210,7 +214,13 @@ class Site:
 class Names(Authority):
     """An authority that vouches for a server with all names that the documentation has."""
 
-    names = ("images.example.com", "downloads.example.com", "images.lxd.canonical.com", IMAGES1)
+    names = (
+        "images.example.com",
+        "downloads.example.com",
+        "images.lxd.canonical.com",
+        IMAGES1,
+        IMAGES2,
+    )
 
     def issue(self, name: str, *hosts: str) -> KeyPair:
         return super().issue(name, *hosts, *self.names)
@@ -246,7 +256,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     for name in ("images", "build", "backup", "lxc-config", "nginx"):
         (folder / "srv" / name).mkdir(parents=True)
-    for name in ("etc", "home"):
+    for name in ("etc", "home", "published"):
         (folder / name).mkdir(parents=True)
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
     install(PACKAGES)
@@ -263,12 +273,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
         lxd1, build = Server("lxd1"), Server("build")
-        addresses = {**dict.fromkeys(Names.names, web.host), IMAGES1: free_host()}
+        published = PublishedSite(folder / "published", authority, f"https://{IMAGES2}")
+        addresses = {
+            **dict.fromkeys(Names.names, web.host),
+            IMAGES1: free_host(),
+            IMAGES2: published.server.host,
+        }
         for server, name in ((lxd1, "lxd1.example.com"), (build, "build.example.com")):
             addresses[name] = server.url.removeprefix("https://").split(":")[0]
         with open("/etc/hosts", "a") as file:
             file.writelines(f"{host} {name}\n" for name, host in addresses.items())
-        with web, lxd1, build:
+        with web, published.server, lxd1, build:
             mount(lxd1.directory, "/var/lib/lxd")
             shutil.copy(lxd1.certificate, "/etc/lxd/lxd1.crt")
             shutil.copy(build.certificate, "/etc/lxd/build.crt")

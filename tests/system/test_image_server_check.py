@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the check of the role image_server finds, on a real web server whose tree or settings are wrong in one thing."""
+"""What the check of an image server finds, on a real web server whose tree or settings are wrong in one thing."""
 
 from __future__ import annotations
 
@@ -10,187 +10,130 @@ import http.client
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pages import ROOT, blocks
+from hostile import Answer, Hostile
+from published_site import PublishedSite
 
-from lab import Authority, WebServer, build_image
+from lab import Authority, KeyPair, WebServer
 from runner import Modules
-
-PROGRAM = ROOT / "roles/image_server/files/check.py"
-GUIDE = ROOT / "docs/docsite/rst/guide_serve.rst"
 
 pytestmark = pytest.mark.families("lxd")  # no server of any family takes part
 
 
-class Site:
-    """A web server as the guide has it, with a tree that has an image of each kind."""
-
-    def __init__(self, folder: Path, authority: Authority) -> None:
-        (settings,) = (block.text for block in blocks(GUIDE) if block.language == "text")
-        folder.chmod(0o755)
-        self.folder = folder
-        self.root = folder / "www"
-        self.map = folder / "map"
-        self.authority = authority
-        self.root.mkdir()
-        self.server = WebServer(authority, self.root, settings, f"include {self.map};")
-        files = {
-            kind: build_image(kind, folder) for kind in ("tar.xz", "split", "vm", "vm-unified")
-        }
-        other = build_image("tar.xz", folder / "other", architecture="aarch64")
-        self.container = files["tar.xz"]
-        self.split = files["split"]
-        Modules().done(
-            "lxd_image_catalog",
-            root=str(self.root),
-            base_url=self.server.url,
-            header_map=str(self.map),
-            remote_src=True,
-            images=[
-                {"name": "busybox", "src": str(self.container.metadata), "aliases": ["bb"]},
-                {"name": "busybox", "src": str(other.metadata), "aliases": ["bb"]},
-                {"name": "one/file", "src": str(files["vm-unified"].metadata)},
-                *(
-                    {"name": kind, "metadata": str(image.metadata), "rootfs": str(image.rootfs)}
-                    for kind, image in files.items()
-                    if image.rootfs
-                ),
-            ],
-        )
-        shutil.copytree(self.root, folder / "right")
-        shutil.copy(self.map, folder / "right-map")
-
-    def restore(self) -> None:
-        """Make everything right again."""
-        shutil.rmtree(self.root)
-        shutil.copytree(self.folder / "right", self.root)
-        shutil.copy(self.folder / "right-map", self.map)
-
-    def file(self, fingerprint: str) -> Path:
-        (path,) = (self.root / "files").glob(f"{fingerprint}.*")
-        return path
-
-    def replace(self, path: str, old: str, new: str) -> None:
-        """Change a text of the tree."""
-        text = (self.root / path).read_text()
-        assert old in text
-        (self.root / path).write_text(text.replace(old, new))
-
-    def check(self, *options: str) -> subprocess.CompletedProcess[str]:
-        certificate = str(self.authority.certificate)
-        return run(self.server.url, "--certificate", certificate, *options)
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("check"), authority)
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[PublishedSite]:
+    site = PublishedSite(tmp_path_factory.mktemp("check"), authority)
     with site.server:
         yield site
 
 
 @pytest.fixture
-def site(whole: Site) -> Iterator[Site]:
+def site(whole: PublishedSite) -> Iterator[PublishedSite]:
     yield whole
     whole.restore()
 
 
-def test_nothing_is_wrong_with_the_guide_s_web_server(site: Site) -> None:
-    done = site.check()
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.startswith("5 images in 6 files and ")
+def test_nothing_is_wrong_with_the_guide_s_web_server(site: PublishedSite) -> None:
+    done = site.check(full=True)
+    assert not done.failed, done["msg"]
+    assert (done["images"], done["files"], done["findings"]) == (5, 6, [])
+    assert done["requests"] == len(site.server.requests)
 
 
-def test_plain_http_is_checked_where_it_is_on(site: Site) -> None:
-    done = site.check("--connect-http", f"{site.server.host}:80")
-    assert done.returncode == 1
-    assert done.stdout == f"http://{site.server.host}/: it does not lead to {site.server.url}/\n"
+def test_files_are_read_only_if_it_is_asked_to_be_thorough(site: PublishedSite) -> None:
+    before = len(site.server.requests)
+    done = site.check(without=["closed"])
+    assert not done.failed, done["msg"]
+    files = [one for one in site.server.requests[before:] if one.path.startswith("/files/")]
+    assert len({one.path for one in files if one.method == "HEAD"}) == 6
+    # A range of one file of each kind.
+    kinds = {one.path.partition(".")[2] for one in files}
+    assert len([one for one in files if one.method == "GET"]) == len(kinds)
 
 
-def damage(site: Site) -> str:
+def test_plain_http_is_checked_where_it_is_on(site: PublishedSite) -> None:
+    done = site.check(connect_http=f"{site.server.host}:80")
+    (finding,) = done["findings"]
+    assert finding["subject"] == f"http://{site.server.host}/"
+    assert finding["problem"] == f"leads to '', not to {site.server.url}/"
+
+
+def damage(site: PublishedSite) -> str:
     with site.file(site.container.fingerprint).open("r+b") as file:
         file.write(b"XXXX")
-    return "the content has the SHA-256"
+    return "its content has the SHA-256"
 
 
-def truncate(site: Site) -> str:
+def truncate(site: PublishedSite) -> str:
     path = site.file(site.container.fingerprint)
     path.write_bytes(path.read_bytes()[:-1])
-    return f"{site.container.size - 1} bytes, not {site.container.size}"
+    return f"has {site.container.size - 1} bytes, not {site.container.size}"
 
 
-def lengthen(site: Site) -> str:
+def lengthen(site: PublishedSite) -> str:
     path = site.file(site.container.fingerprint)
     path.write_bytes(path.read_bytes() + b"X")
-    return f"more than the {site.container.size} bytes expected"
+    return f"sends more than {site.container.size} bytes"
 
 
-def lose(site: Site) -> str:
+def lose(site: PublishedSite) -> str:
     site.file(site.container.fingerprint).unlink()
-    return "status 404"
+    return "is answered with the HTTP status 404"
 
 
-def name_another_fingerprint(site: Site) -> str:
+def name_another_fingerprint(site: PublishedSite) -> str:
     for path in ("streams/v1/images.json", "catalog.json"):
         site.replace(path, site.split.fingerprint, "0" * 64)
     return f"its files have the fingerprint {site.split.fingerprint}, not {'0' * 64}"
 
 
-def name_another_fingerprint_in_the_index(site: Site) -> str:
+def name_another_fingerprint_in_the_index(site: PublishedSite) -> str:
     site.replace("streams/v1/images.json", site.split.fingerprint, "0" * 64)
-    return "Incus does not find it in the index as in the record"
+    return f"for Incus, but {site.split.fingerprint[:12]} in catalog.json"
 
 
-def forget_a_fingerprint(site: Site) -> str:
+def forget_a_fingerprint(site: PublishedSite) -> str:
     site.replace(
         "streams/v1/images.json", "combined_squashfs_sha256", "combined_sha256_of_squashfs"
     )
-    return "there is no combined_squashfs_sha256"
+    return "LXD does not find it in the index, though catalog.json has it"
 
 
-def misname_a_version(site: Site) -> str:
+def misname_a_version(site: PublishedSite) -> str:
     site.replace("streams/v1/images.json", '"20231114_2213"', '"newest"')
-    return "passes over the version 'newest'"
+    return "Servers ignore versions whose name does not begin with a date"
 
 
-def forget_an_alias(site: Site) -> str:
+def forget_an_alias(site: PublishedSite) -> str:
     site.replace("streams/v1/images.json", '"busybox,bb"', '"busybox"')
-    return "the index calls it busybox, the record bb, busybox"
+    return "has the names 'busybox' for LXD, but 'bb, busybox' in catalog.json"
 
 
-def leave_a_product_out_of_the_index(site: Site) -> str:
+def leave_a_product_out_of_the_index(site: PublishedSite) -> str:
     site.replace("streams/v1/index.json", '"split:container:', '"other:container:')
-    return "which the index lists"
+    return "lists the product"
 
 
-def spoil_the_index(site: Site) -> str:
+def spoil_the_index(site: PublishedSite) -> str:
     (site.root / "streams/v1/index.json").write_text("<html>")
-    return "streams/v1/index.json: Expecting value"
+    return "streams/v1/index.json is not valid JSON"
 
 
-def lose_the_page(site: Site) -> str:
+def lose_the_page(site: PublishedSite) -> str:
     (site.root / "index.html").unlink()
-    return "there is no page"
+    return "is no page for people"
 
 
-def leave_an_image_out_of_the_page(site: Site) -> str:
+def leave_an_image_out_of_the_page(site: PublishedSite) -> str:
     site.replace("index.html", 'id="split"', 'id="splat"')
-    return "the page does not show split"
+    return "does not show the image split"
 
 
 SPOILERS = (
@@ -211,57 +154,176 @@ SPOILERS = (
 
 
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__)
-def test_it_says_what_is_wrong_with_a_tree(site: Site, spoil: Callable[[Site], str]) -> None:
+def test_it_says_what_is_wrong_with_a_tree(
+    site: PublishedSite, spoil: Callable[[PublishedSite], str]
+) -> None:
     message = spoil(site)
-    done = site.check()
-    assert done.returncode == 1
-    assert message in done.stdout
-    assert done.stderr == ""
+    done = site.check(full=True)
+    assert done.failed
+    assert message in done["msg"]
+    assert any(message in f"{one['problem']}. {one['hint']}" for one in done["findings"])
+
+
+@pytest.mark.parametrize("spoil", [truncate, lengthen, lose], ids=lambda spoil: spoil.__name__)
+def test_it_finds_files_of_another_length_without_reading_them(
+    site: PublishedSite, spoil: Callable[[PublishedSite], str]
+) -> None:
+    spoil(site)
+    assert site.container.fingerprint in site.check()["msg"]
+
+
+def test_a_check_in_check_mode_is_the_same(site: PublishedSite) -> None:
+    damage(site)
+    options = {"url": site.server.url, "ca_path": str(site.authority.certificate), "full": True}
+    assert (
+        Modules().run("lxd_image_server_check", check=True, **options)["findings"]
+        == site.check(full=True)["findings"]
+    )
 
 
 @pytest.mark.parametrize(
     ("right", "wrong", "message"),
     [
-        ("busybox", "busybux", "busybox for LXD on x86_64: status 404"),
+        ("busybox", "busybux", "busybox for LXD on x86_64: "),
         ("x86_64=split", "x86_64=" + "0" * 64 + ".tar.xz", "though there is no such image"),
-        ("/files/$lxd_image_file", "/file/$lxd_image_file", "Incus-Image-URL"),
+        ("/files/$lxd_image_file", "/file/$lxd_image_file", "it should be"),
     ],
 )
 def test_it_says_which_answer_with_headers_is_wrong(
-    site: Site, right: str, wrong: str, message: str
+    site: PublishedSite, right: str, wrong: str, message: str
 ) -> None:
     text = site.map.read_text()
     assert right in text
     site.map.write_text(text.replace(right, wrong))
     site.server.reload()
     done = site.check()
-    left_out = site.check("--without", "headers")
+    left_out = site.check(without=["headers"])
     site.restore()
     site.server.reload()
-    assert done.returncode == 1
-    assert message in done.stdout
-    assert left_out.returncode == 0
+    assert message in done["msg"]
+    assert not left_out.failed
 
 
-def test_a_certificate_that_is_not_the_one_expected_is_a_fault(site: Site, tmp_path: Path) -> None:
-    other = Authority(tmp_path)
-    done = run(site.server.url, "--certificate", str(other.certificate))
-    assert done.returncode == 1
-    assert "certificate verify failed" in done.stdout
+def test_a_web_root_that_the_web_server_may_not_enter_is_named_as_that(site: PublishedSite) -> None:
+    with Hostile(site.server.pair) as server:
+        server.answers["/streams/v1/index.json"] = Answer(403)
+        done = site.check(url=server.url, server_name=site.server.host)
+    (finding,) = done["findings"]
+    assert "the web server may not read it" in finding["problem"]
+    assert "permission to enter every directory" in finding["hint"]
 
 
-def test_a_server_that_never_answers_is_given_up() -> None:
+def test_a_certificate_that_is_not_the_one_expected_is_a_finding(
+    site: PublishedSite, tmp_path: Path
+) -> None:
+    done = site.check(ca_path=str(Authority(tmp_path).certificate))
+    (finding,) = done["findings"]
+    assert "does not vouch for" in finding["problem"]
+
+
+def test_the_certificate_has_to_be_for_the_name_even_if_it_is_the_expected_one(
+    site: PublishedSite,
+) -> None:
+    own = str(site.server.pair.certificate)
+    assert not site.check(ca_path=own).failed
+    done = site.check(ca_path=own, server_name="images.example.com")
+    assert "another host name" in done["msg"]
+
+
+def test_a_server_is_found_where_it_listens_whatever_its_name_resolves_to(
+    site: PublishedSite,
+) -> None:
+    address = f"{site.server.host}:443"
+    done = site.check(
+        url="https://images.example.com",
+        connect=[address],
+        server_name=site.server.host,
+        without=["headers"],
+    )
+    assert not done.failed, done["msg"]
+
+
+class NamedAuthority(Authority):
+    """Its certificates are for images.example.com as well."""
+
+    def issue(self, name: str, *hosts: str) -> KeyPair:
+        return super().issue(name, *hosts, "images.example.com")
+
+
+def test_all_addresses_have_to_serve_the_same(site: PublishedSite, tmp_path: Path) -> None:
+    shutil.copytree(site.root, tmp_path / "other")
+    (tmp_path / "other/streams/v1/index.json").write_text("{}")
+    authority = NamedAuthority(tmp_path)
+    first, other = (WebServer(authority, root) for root in (site.root, tmp_path / "other"))
+    with first, other:
+        done = site.check(
+            url="https://images.example.com",
+            ca_path=str(authority.certificate),
+            connect=[f"{server.host}:443" for server in (first, other)],
+            without=["headers", "caching", "closed"],
+        )
+    (finding,) = done["findings"]
+    assert finding["subject"] == f"https://{other.host}:443/streams/v1/index.json"
+    assert finding["problem"] == f"is not the document that https://{first.host}:443 serves"
+
+
+def test_it_waits_until_the_server_has_loaded_what_was_installed(site: PublishedSite) -> None:
+    right = asked_for_its_revision(site)
+    assert not site.check(expect_revision=right).failed
+    begun = time.monotonic()
+    done = site.check(expect_revision="another", wait=1)
+    assert time.monotonic() - begun >= 1
+    (finding,) = done["findings"]
+    assert f"serves the revision {right!r}, not 'another'" in finding["problem"]
+
+
+@pytest.mark.parametrize("length", [None, 10**12])
+def test_a_document_that_never_ends_is_given_up_when_the_time_is_over(
+    site: PublishedSite, length: int | None
+) -> None:
+    with Hostile(site.server.pair) as server:
+        server.answers["/streams/v1/index.json"] = Answer(
+            body=b"[" * 1000, length=length or -1, drip=0.1
+        )
+        done = site.check(url=server.url, server_name=site.server.host, timeout=1)
+    (finding,) = done["findings"]
+    assert "1 second" in finding["problem"]
+
+
+def test_a_server_that_never_answers_is_given_up_when_the_time_is_over() -> None:
     begun = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        place = f"127.0.0.1:{server.getsockname()[1]}"
-        done = run("https://images.example.com", "--connect", place, "--timeout", "1")
-    assert done.returncode == 1
-    assert "timed out" in done.stdout
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = Modules().fails(
+            "lxd_image_server_check", url="https://images.example.com", connect=[address], timeout=1
+        )
+    assert "1 second" in done
     assert time.monotonic() - begun < 20
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"url": "http://images.example.com"}, "https://HOST"),
+        ({"url": "https://images.example.com/lxd"}, "https://HOST"),
+        ({"url": "https://user:secret@images.example.com"}, "https://HOST"),
+        ({"connect": ["images.example.com"]}, "HOST:PORT"),
+        ({"connect_http": "127.0.0.1:http"}, "HOST:PORT"),
+        ({"connect": ["127.0.0.1:70000"]}, "HOST:PORT"),
+        ({"timeout": 0}, "at least 1"),
+        ({"wait": 3}, "expect_revision"),
+        ({"ca_path": "/nonexistent/ca.pem"}, "/nonexistent/ca.pem"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    defaults = {"url": "https://images.example.com"}
+    said = Modules().fails("lxd_image_server_check", **{**defaults, **options})
+    assert message in said
+    assert "secret" not in said
+
+
 def test_a_long_list_of_architectures_is_refused_as_fast_as_a_short_one_is_answered(
-    site: Site,
+    site: PublishedSite,
 ) -> None:
     """The shortest of several times: others use this machine, too."""
     short, long = ("x86_64, i686", 200), (",".join(["x"] * 3900), 404)
@@ -278,11 +340,24 @@ def test_a_long_list_of_architectures_is_refused_as_fast_as_a_short_one_is_answe
     assert asked(site, f"{'vax, ' * 40}x86_64") == 200
 
 
-def asked(site: Site, architectures: str) -> int:
+def asked(site: PublishedSite, architectures: str) -> int:
     """The status for a client with these architectures that asks for an image by its address."""
-    context = ssl.create_default_context(cafile=str(site.authority.certificate))
-    line = http.client.HTTPSConnection(site.server.host, context=context, timeout=30)
+    line = connection(site)
     line.request("GET", "/images/busybox", headers={"LXD-Server-Architectures": architectures})
     status = line.getresponse().status
     line.close()
     return status
+
+
+def asked_for_its_revision(site: PublishedSite) -> str:
+    """What the web server answers at /images/."""
+    line = connection(site)
+    line.request("GET", "/images/")
+    revision = line.getresponse().read().decode().strip()
+    line.close()
+    return revision
+
+
+def connection(site: PublishedSite) -> http.client.HTTPSConnection:
+    context = ssl.create_default_context(cafile=str(site.authority.certificate))
+    return http.client.HTTPSConnection(site.server.host, context=context, timeout=30)

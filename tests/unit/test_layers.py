@@ -26,7 +26,7 @@ LAYERS = {
     "sources": (("sources",),),
     "decisions": (("planning",),),
     "loop": (("convergence",),),
-    "use cases": (("exporting", "catalog"),),
+    "use cases": (("exporting", "catalog"), ("server_check",)),
     "task": (("options",), ("task",)),
 }
 PACKAGES_THAT_KNOW_ANSIBLE = {"options", "task"}
@@ -109,8 +109,12 @@ def test_only_the_dialect_knows_versions_and_families_of_servers(path):
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     if package_of(path) != "dialect":
         assert not texts & {"server_version", "api_extensions"}
-        # A reader of simplestreams documents has a family as well, that of the names in them, and images have versions.
-        assert package_of(path) in ("simplestreams", "catalog") or read <= {"reader.family"}
+        # A reader of simplestreams documents has a family as well, that of the names in them. Images have versions,
+        # and so has TLS.
+        assert package_of(path) in ("simplestreams", "catalog", "server_check") or read <= {
+            "reader.family",
+            "sock.version",
+        }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))

@@ -106,6 +106,8 @@ class Transport:
         self._session: requests.Session | None = None
         self.peer_certificate: bytes | None = None
         """The certificate that the server has shown, as DER."""
+        self.tls_version: str | None = None
+        """The protocol version that was negotiated with the server, as in ``TLSv1.3``."""
 
     @property
     def host(self) -> str:
@@ -279,7 +281,7 @@ class Transport:
             )
         if (
             trust.cert_file
-            and certificate not in certificates(trust.cert_file)
+            and (trust.server_name or certificate not in certificates(trust.cert_file))
             and not host_name_fits()
         ):
             raise self._unverified("it is for another host name")

@@ -46,6 +46,9 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
     tls_options: dict[str, Any] = (
         {"ssl_context": context, "assert_hostname": False} if context else {}
     )
+    server_name = transport.trust.server_name
+    if server_name and transport.is_tls:
+        tls_options["server_hostname"] = server_name
 
     class Plain(HTTPConnection):
         response_class = StrictResponse
@@ -84,9 +87,10 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
             # TLS to a proxy, and within it TLS to the server: there the socket is inside an object of urllib3's.
             deadline.guard(getattr(sock, "socket", sock))
             if transport.is_tls:
+                transport.tls_version = sock.version()
                 transport.check_certificate(
                     sock.getpeercert(True),
-                    lambda: certificate_matches(sock.getpeercert(), transport.host),
+                    lambda: certificate_matches(sock.getpeercert(), server_name or transport.host),
                 )
 
     class Local(HTTPConnection):

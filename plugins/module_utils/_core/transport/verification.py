@@ -28,6 +28,9 @@ class Verification:
 
     ``option`` is the beginning of the options that say so (``server_cert``, ``source_cert``, …), for messages; with
     ``takes_pin`` there is one that ends in ``_fingerprint``.
+
+    ``server_name`` is the name for which the certificate has to be issued, whatever the address; with it the name
+    matters also for a certificate that is itself in ``cert_file``.
     """
 
     cert_file: str | None = None
@@ -36,6 +39,7 @@ class Verification:
     option: str = "server_cert"
     takes_pin: bool = True
     token_fingerprint: str | None = None
+    server_name: str | None = None
 
     @property
     def pinned(self) -> bool:
