@@ -36,7 +36,9 @@ class ActionModule(ControllerFileAction):
                 {**one, **paths} if paths else one for one, paths in zip(given, found, strict=True)
             ]
             return self._run_final({"images": images, "remote_src": True})
-        return self._publish([ControllerImage(*one.values()) for one in found])
+        return self._publish(
+            [ControllerImage(*one.values(), deadline=self._deadline) for one in found]
+        )
 
     def _found(self, one: dict[str, Any]) -> dict[str, str]:
         """The files of one image by the options that name them; none if it has none."""

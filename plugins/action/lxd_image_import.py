@@ -30,7 +30,7 @@ class ActionModule(ControllerFileAction):
         paths = [controller_files.find(self, str(args[name])) for name in names]
         if controller_files.is_here(self):
             return self._run_final({**dict(zip(names, paths, strict=True)), "remote_src": True})
-        image = ControllerImage(*paths)
+        image = ControllerImage(*paths, deadline=self._deadline)
         answer = self._import(image, names)
         if image.remark:
             self._display.warning(image.remark)

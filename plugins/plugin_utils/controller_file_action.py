@@ -13,7 +13,11 @@ from abc import abstractmethod
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+
+DEFAULT_SECONDS = 1800
+"""The default of the modules' option timeout."""
 
 
 class ControllerFileAction(ActionBase):
@@ -28,6 +32,7 @@ class ControllerFileAction(ActionBase):
         self._supports_async = True
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
+        self._deadline = Deadline(_seconds(self._task.args.get("timeout")))
         answer: dict[str, Any] = {}
         try:
             answer = self._run_task()
@@ -57,3 +62,12 @@ class ControllerFileAction(ActionBase):
             module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
         )
         return dict(answer)
+
+
+def _seconds(timeout: Any) -> float:
+    """The seconds that the task may take; what is no number of seconds is for the module to refuse."""
+    try:
+        seconds = int(timeout)
+    except (TypeError, ValueError):
+        return DEFAULT_SECONDS
+    return seconds if seconds > 0 else DEFAULT_SECONDS

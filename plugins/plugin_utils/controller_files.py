@@ -35,15 +35,20 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.imag
     change_stamp,
     read_image_info,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import CONTAINER
 
 
 class ControllerImage:
-    """An image in a file or directory of the controller, or in two files; ``paths`` are absolute."""
+    """An image in a file or directory of the controller, or in two files; ``paths`` are absolute.
 
-    def __init__(self, *paths: str) -> None:
+    All reading ends with ``deadline``.
+    """
+
+    def __init__(self, *paths: str, deadline: Deadline) -> None:
         self.paths = paths
+        self._deadline = deadline
         self.remark = ""
         """What has to be said of a directory, once it was packed; mostly nothing."""
 
@@ -61,11 +66,11 @@ class ControllerImage:
         """What is in it, in the words of ``_core/sources/controller_file.py``. Reads all of it."""
         with _said("look at", self.name):
             if self.is_directory:
-                tree = ImageDirectory(self.paths[0])
+                tree = ImageDirectory(self.paths[0], self._deadline)
                 archive = tree.digest()
                 self.remark = tree.remark
                 return {"archive": archive, "type": CONTAINER}
-            with ImageFiles(*self.paths) as files:
+            with ImageFiles(*self.paths, deadline=self._deadline) as files:
                 return {
                     "type": detect_image_type(files),
                     "fingerprint": files.digest(),
@@ -75,12 +80,12 @@ class ControllerImage:
     def image_info(self) -> dict[str, Any]:
         """All that is to be known to publish it, in the words of ``_core/archives/image_info.py``. Reads all of it."""
         with _said("look at", self.name):
-            return read_image_info(*self.paths).plain
+            return read_image_info(*self.paths, deadline=self._deadline).plain
 
     def change_stamp(self) -> str:
         """What changes whenever its files do, without reading them."""
         with _said("look at", self.name):
-            return change_stamp(self.paths)
+            return self._deadline.call(lambda: change_stamp(self.paths))
 
     @contextmanager
     def as_files(self, compression: str) -> Iterator[tuple[tuple[str, ...], str | None]]:
@@ -97,7 +102,7 @@ class ControllerImage:
 
         with tempfile.NamedTemporaryFile(dir=_local_folder(), suffix=".tar") as file:
             with _said("pack", self.name):
-                tree = ImageDirectory(self.paths[0])
+                tree = ImageDirectory(self.paths[0], self._deadline)
                 for block in compressed(read(tree), compression):
                     file.write(block)
                 file.flush()

@@ -91,6 +91,16 @@ def test_a_date_that_would_leave_the_server_unable_to_list_its_images(
     assert lxd.images() == {}
 
 
+def test_a_link_in_its_place(lxd: Server, modules: Modules, tmp_path: Path) -> None:
+    path = unified(tmp_path, Member("metadata.yaml", link="other.yaml"))
+    with pytest.raises(LabError):
+        lxd.run("image", "import", str(path))
+    assert (
+        f"metadata.yaml in {path} is a symbolic link, not a regular file"
+        in modules.import_fails(path)
+    )
+
+
 def test_a_catalogue_has_the_properties_as_they_are_written(tmp_path: Path) -> None:
     path = image_with(tmp_path, f"{BASE}properties: {{os: on, release: 3.20, variant: }}\n")
     root = tmp_path / "root"

@@ -10,9 +10,11 @@ import socket
 import threading
 import time
 import weakref
-from typing import Callable
+from typing import Callable, Iterator, TypeVar
 
 from .errors import TimedOut
+
+T = TypeVar("T")
 
 
 class Deadline:
@@ -47,6 +49,78 @@ class Deadline:
             f"the {self.seconds:g} seconds of this task are over",
             "Raise timeout if it needs longer.",
         )
+
+    def call(self, function: Callable[[], T]) -> T:
+        """What a function returns or raises, for one that the system may never let go: a read from a dead file server.
+
+        It runs in a thread of its own, which is left behind when the deadline passes. Raises TimedOut then.
+        """
+        results: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                results.append(function())
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.join(thread)
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    def join(self, thread: threading.Thread) -> None:
+        """Wait for a thread. Raises TimedOut."""
+        thread.join(min(self.left(), threading.TIMEOUT_MAX))
+        if thread.is_alive():
+            raise self.error()
+
+    def iterate(self, items: Iterator[T]) -> Iterator[T]:
+        """The items of an iterator that the system may never let go, as ``call`` has it. Raises TimedOut.
+
+        The thread is one item ahead, and ends when nobody wants more of them.
+        """
+        from queue import Empty, Full, Queue
+
+        # (item, None) for each, then (None, what ended it).
+        queue: Queue[tuple[T | None, BaseException | None]] = Queue(1)
+        unwanted = threading.Event()
+
+        def put(entry: tuple[T | None, BaseException | None]) -> bool:
+            while not unwanted.is_set():
+                try:
+                    queue.put(entry, timeout=1)
+                except Full:
+                    continue
+                return True
+            return False
+
+        def run() -> None:
+            end: BaseException = StopIteration()
+            try:
+                for item in items:
+                    if not put((item, None)):
+                        return
+            except BaseException as error:
+                end = error
+            put((None, end))
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            while True:
+                try:
+                    item, end = queue.get(timeout=min(self.left(), threading.TIMEOUT_MAX))
+                except Empty:
+                    raise self.error() from None
+                if isinstance(end, StopIteration):
+                    return
+                if end:
+                    raise end
+                yield item  # type: ignore[misc]
+        finally:
+            unwanted.set()
 
     def guard(self, sock: socket.socket) -> None:
         """Shut this socket down when the deadline passes."""

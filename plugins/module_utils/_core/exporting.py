@@ -18,6 +18,7 @@ from typing import IO, Any, Iterable, Iterator, Mapping, NamedTuple
 
 from .archives.files import ImageFiles
 from .convergence import Progress
+from .deadline import Deadline
 from .downloads import Download, OpenResponse, Retries
 from .errors import ConnectionFailed, FileError, ImageNotFound, OptionError
 from .images import Image
@@ -71,7 +72,7 @@ def export(
             f"there is no image {name}", "Give an alias, or 12 and more digits."
         )
         raise store.with_visibility_hint(missing)
-    present = _matching_files(dest, image)
+    present = _matching_files(dest, image, store.server.transport.deadline)
     if present:
         return Export(image, present, present)
     if not os.access(dest, os.W_OK | os.X_OK):
@@ -88,7 +89,7 @@ def export(
     return Export(image, {}, files)
 
 
-def _matching_files(dest: str, image: Image) -> dict[str, str]:
+def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, str]:
     """The files of an image that are in a folder already; none if any of them is missing or not right."""
     fingerprint = image.fingerprint
     try:
@@ -102,7 +103,7 @@ def _matching_files(dest: str, image: Image) -> dict[str, str]:
     for candidate in candidates:
         paths = {key: os.path.join(dest, name) for key, name in candidate.items()}
         try:
-            with ImageFiles(*paths.values()) as files:
+            with ImageFiles(*paths.values(), deadline=deadline) as files:
                 if files.size == image.size and files.digest() == fingerprint:
                     return paths
         except FileError:

@@ -6,26 +6,25 @@
 
 from __future__ import annotations
 
-import io
 import os
-import shutil
-import subprocess
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import IO, Iterator
+from typing import IO, TYPE_CHECKING
 
 from ..errors import FileError, MissingLibrary
 from ..images import CONTAINER, VIRTUAL_MACHINE
+from ..yaml_reader import MAX_BYTES
+from .decompression import CannotUnpack, unpacked
 from .file_kinds import ARCHIVES, WORDS, file_kind
 from .files import ImageFiles
 from .metadata import parse_metadata
+from .squashfs import SquashfsFile
+from .tar_reader import ArchiveError, Readable, TarReader
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
 
 SCAN_LIMIT = 8 << 20
 """How many unpacked bytes of an archive an import looks through. What lies behind them the server will judge."""
-
-MAX_METADATA_BYTES = 1 << 20
-
-LISTING_SECONDS = 30
 
 _UNIFIED = "A unified image is a tar archive or a squashfs with metadata.yaml and rootfs/ (or rootfs.img) in it."
 
@@ -34,47 +33,44 @@ _UNIFIED = "A unified image is a tar archive or a squashfs with metadata.yaml an
 class Findings:
     """What a look into an archive found.
 
-    ``metadata`` is the content of its metadata.yaml, ``type`` the image type that its members show, ``names`` the
-    first names in it. ``complete`` tells whether the look went as far as it had to, so that what is missing here is
-    missing there.
+    ``metadata`` is the content of its metadata.yaml, ``type`` the image type that its members show, ``root_names``
+    those at its top that root file systems have. ``complete`` tells whether the look went as far as it had to, so that
+    what is missing here is missing there. ``obstacle`` is why this host could not look into it at all.
     """
 
     metadata: bytes | None = None
     type: str | None = None
-    names: frozenset[str] = frozenset()
+    root_names: frozenset[str] = frozenset()
     complete: bool = False
+    obstacle: CannotUnpack | None = None
 
     @property
     def like_a_root(self) -> bool:
         """Whether it looks like a root file system alone."""
-        return (
-            not self.type
-            and len(self.names & {"bin", "dev", "etc", "lib", "proc", "sbin", "usr", "var"}) > 2
-        )
+        return not self.type and len(self.root_names) > 2
 
 
 def detect_image_type(image: ImageFiles) -> str | None:
     """Check that the files are an image, as far as a look at their beginnings tells; returns its type.
 
-    None is: it could not be told. Raises FileError, saying what they look like instead.
+    None is: it could not be told. Raises FileError, saying what they look like instead, and TimedOut.
     """
     return scan_image(image, SCAN_LIMIT).type
 
 
 def scan_image(image: ImageFiles, limit: int | None = None) -> Findings:
     """The same, with the content of metadata.yaml; looks through ``limit`` unpacked bytes, or as far as it takes."""
-    parts = list(zip(image.paths, image.files))
-    if len(parts) == 2:
-        return _inspect_split(*parts[0], *parts[1], limit)
-    return _inspect_unified(*parts[0], limit)
+    inspect = _inspect_split if len(image.files) == 2 else _inspect_unified
+    return image.deadline.call(lambda: inspect(image, limit))
 
 
-def _inspect_unified(path: str, file: IO[bytes], limit: int | None) -> Findings:
+def _inspect_unified(image: ImageFiles, limit: int | None) -> Findings:
+    path, file = image.paths[0], image.files[0]
     kind = file_kind(_head(file))
     if kind not in ARCHIVES:
         hint = "Give it as rootfs, together with its metadata." if kind == "qcow2" else _UNIFIED
         raise FileError(f"{path} is {WORDS[kind]}, not a unified image", hint)
-    found = scan(path, file, kind, limit)
+    found = _scan(path, file, kind, image.deadline, limit)
     if found.metadata is not None:
         check_metadata(path, found.metadata)
         if found.complete and not found.type:
@@ -92,20 +88,15 @@ def _inspect_unified(path: str, file: IO[bytes], limit: int | None) -> Findings:
     return found
 
 
-def _inspect_split(
-    metadata: str,
-    metadata_file: IO[bytes],
-    rootfs: str,
-    rootfs_file: IO[bytes],
-    limit: int | None,
-) -> Findings:
+def _inspect_split(image: ImageFiles, limit: int | None) -> Findings:
+    (metadata, rootfs), (metadata_file, rootfs_file) = image.paths, image.files
     kind = file_kind(_head(metadata_file))
     if kind not in ARCHIVES:
         raise FileError(
             f"{metadata}, given as metadata, is {WORDS[kind]}",
             "It takes an archive with metadata.yaml in it.",
         )
-    found = scan(metadata, metadata_file, kind, limit)
+    found = _scan(metadata, metadata_file, kind, image.deadline, limit)
     if found.metadata is not None:
         check_metadata(metadata, found.metadata)
     elif found.complete or found.like_a_root:
@@ -136,64 +127,89 @@ def _head(file: IO[bytes]) -> bytes:
     return os.pread(file.fileno(), 512, 0)
 
 
-class _Enough(Exception):
-    """Comes out of a read once as much was unpacked as we care to."""
+def _scan(path: str, file: IO[bytes], kind: str, deadline: Deadline, limit: int | None) -> Findings:
+    """Look for the metadata and the root file system in an archive of this kind. Raises FileError if it is damaged.
+
+    Unpacks ``limit`` bytes, or all that it takes.
+    """
+    try:
+        if kind == "squashfs":
+            return _scan_squashfs(path, SquashfsFile(file, deadline))
+        with unpacked(file, kind, deadline) as stream:
+            return _scan_tar(path, stream if limit is None else _Limited(stream, limit))
+    except CannotUnpack as obstacle:
+        return Findings(obstacle=obstacle)
+    except ArchiveError as error:
+        raise FileError(f"{path} is damaged, or not an image: {error}") from error
 
 
-class _Limited(io.RawIOBase):
-    """Reads up to ``limit`` bytes from a stream."""
+def _scan_tar(path: str, stream: Readable) -> Findings:
+    metadata: bytes | None = None
+    image_type: str | None = None
+    root_names: set[str] = set()
+    complete = False
+    reader = TarReader(stream)
+    try:
+        for member in reader:
+            name = os.path.normpath(member.name)
+            root_names |= _ROOT_NAMES & {name.split("/", 1)[0]}
+            image_type = image_type or _type_by(name)
+            if name == _METADATA and metadata is None:
+                _require_regular(path, member.kind)
+                metadata = reader.content(_METADATA_LIMIT)
+            if metadata is not None and image_type:
+                break
+        complete = True
+    except _LimitReached:
+        # The server reads on to the end; what was found so far is all that is known here.
+        complete = False
+    return Findings(metadata, image_type, frozenset(root_names), complete)
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+
+def _scan_squashfs(path: str, squashfs: SquashfsFile) -> Findings:
+    entries = squashfs.top()
+    metadata: bytes | None = None
+    if _METADATA in entries:
+        _require_regular(path, entries[_METADATA])
+        metadata = squashfs.content(_METADATA, _METADATA_LIMIT)
+    image_type = next((shown for shown in map(_type_by, sorted(entries)) if shown), None)
+    return Findings(metadata, image_type, _ROOT_NAMES & set(entries), complete=True)
+
+
+class _LimitReached(Exception):
+    """Comes out of a read once as much was unpacked as is to be looked through."""
+
+
+class _Limited:
+    """Reads up to ``limit`` bytes from a stream, or a few more."""
+
+    def __init__(self, stream: Readable, limit: int) -> None:
         self._stream = stream
         self._left = limit
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         if self._left <= 0:
-            raise _Enough
+            raise _LimitReached
         block = self._stream.read(size)
         self._left -= len(block)
         return block
 
 
-def scan(path: str, file: IO[bytes], kind: str, limit: int | None = SCAN_LIMIT) -> Findings:
-    """Look for the metadata and the root file system in an archive of this kind. Raises FileError if it is damaged.
+_METADATA = "metadata.yaml"
+_METADATA_LIMIT = MAX_BYTES + 1
+"""One more than its reader takes, which then says that it is too much."""
 
-    Unpacks ``limit`` bytes, or all that it takes. Finds nothing where this host lacks a program to read the format.
-    """
-    if kind == "squashfs":
-        return _look_into_squashfs(file)
-    import tarfile
-    from lzma import LZMAError
-    from zlib import error as zlib_error
+_ROOT_NAMES = frozenset({"bin", "dev", "etc", "lib", "proc", "sbin", "usr", "var"})
 
-    metadata: bytes | None = None
-    image_type: str | None = None
-    names: set[str] = set()
-    complete = False
-    try:
-        with _unpacked(file, kind) as stream:
-            if stream is None:
-                return Findings()
-            source = stream if limit is None else _Limited(stream, limit)
-            with tarfile.open(fileobj=source, mode="r|") as tar:
-                for member in tar:
-                    name = os.path.normpath(member.name)
-                    names.add(name.split("/")[0])
-                    image_type = image_type or _type_by(name)
-                    if name == "metadata.yaml" and metadata is None:
-                        content = tar.extractfile(member)
-                        metadata = content.read(MAX_METADATA_BYTES) if content else b""
-                    if metadata is not None and image_type:
-                        break
-                complete = True
-    except _Enough:
-        # The server reads on to the end; what was found so far is all that is known here.
-        complete = False
-    except (tarfile.TarError, LZMAError, zlib_error, EOFError, OSError) as error:
+
+def _require_regular(path: str, kind: str) -> None:
+    """Raises FileError if the metadata is something else than a regular file, in words."""
+    if kind == "a sparse file":
+        raise CannotUnpack(f"its {_METADATA} is {kind}", "Pack it without the option --sparse.")
+    if kind:
         raise FileError(
-            f"{path} is damaged, or has no tar archive in its {kind} data: {error}"
-        ) from error
-    return Findings(metadata, image_type, frozenset(names), complete)
+            f"{_METADATA} in {path} is {kind}, not a regular file", "Servers read no other."
+        )
 
 
 def _type_by(member: str) -> str | None:
@@ -201,83 +217,3 @@ def _type_by(member: str) -> str | None:
     if member == "rootfs.img":
         return VIRTUAL_MACHINE
     return CONTAINER if member == "rootfs" or member.startswith("rootfs/") else None
-
-
-@contextmanager
-def _unpacked(file: IO[bytes], kind: str) -> Iterator[IO[bytes] | None]:
-    """The content of a compressed file as a stream; None where this host has no program for it."""
-    with open(os.dup(file.fileno()), "rb") as own:
-        own.seek(0)
-        if kind == "tar":
-            yield own
-        elif kind == "gzip":
-            import gzip
-
-            with gzip.open(own) as stream:
-                yield stream  # type: ignore[misc]  # typeshed: what it reads is no IO[bytes], but it reads as one
-        elif kind == "bzip2":
-            import bz2
-
-            with bz2.open(own) as stream:
-                yield stream
-        elif kind == "zstd":
-            # The standard library has it from Python 3.14 on; LXD itself calls the program.
-            with _run("zstd", own, "-dcq") as output:
-                yield output
-        else:
-            import lzma
-
-            with lzma.open(own) as stream:
-                yield stream
-
-
-@contextmanager
-def _run(program: str, stdin: IO[bytes], *arguments: str) -> Iterator[IO[bytes] | None]:
-    """The output of a program that is fed a file; None where this host does not have it."""
-    path = shutil.which(program)
-    if not path:
-        yield None
-        return
-    # run_command is not for streams, nor for the controller.
-    # pylint: disable-next=ansible-bad-function
-    with subprocess.Popen(
-        [path, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield process.stdout
-        finally:
-            process.kill()
-
-
-def _look_into_squashfs(file: IO[bytes]) -> Findings:
-    """By unsquashfs, from 4.5 on, which is where the packages of LXD and Incus need it too."""
-    program = shutil.which("unsquashfs")
-    if not program:
-        return Findings()
-    path = f"/proc/self/fd/{file.fileno()}"
-
-    def output(*arguments: str) -> bytes | None:
-        try:
-            # pylint: disable-next=ansible-bad-function
-            done = subprocess.run(
-                [program, *arguments],
-                pass_fds=[file.fileno()],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=LISTING_SECONDS,
-                check=True,
-            )
-        except subprocess.SubprocessError:
-            # An older program, or a damaged file: the server will tell.
-            return None
-        return done.stdout
-
-    listing = output("-l", "-max-depth", "1", "-d", "", path)
-    if listing is None:
-        return Findings()
-    names = frozenset(
-        os.fsdecode(line).strip("/") for line in listing.splitlines() if line.startswith(b"/")
-    )
-    metadata = output("-cat", path, "metadata.yaml") if "metadata.yaml" in names else None
-    image_type = next((shown for shown in map(_type_by, sorted(names)) if shown), None)
-    return Findings(metadata, image_type, names, complete=True)

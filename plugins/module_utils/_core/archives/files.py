@@ -10,9 +10,12 @@ import os
 import stat
 import threading
 from hashlib import sha256
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from ..errors import FileError
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
 
 BLOCK = 1 << 20
 
@@ -20,19 +23,25 @@ BLOCK = 1 << 20
 class ImageFiles:
     """The open file or files of one image: a unified one, or metadata and rootfs. A context manager.
 
-    What is open stays the same file, whatever becomes of its path. Raises FileError.
+    What is open stays the same file, whatever becomes of its path. All reading ends with ``deadline``. Raises FileError
+    and TimedOut.
     """
 
-    def __init__(self, *paths: str) -> None:
+    def __init__(self, *paths: str, deadline: Deadline) -> None:
         self.paths = paths
+        self.deadline = deadline
         self.files: list[IO[bytes]] = []
         try:
-            for path in paths:
-                self.files.append(_opened(path))
-        except FileError:
+            deadline.call(self._open)
+        except BaseException:
             self.close()
             raise
-        self.sizes = tuple(os.fstat(file.fileno()).st_size for file in self.files)
+        self.states = tuple(os.fstat(file.fileno()) for file in self.files)
+        self.sizes = tuple(state.st_size for state in self.states)
+
+    def _open(self) -> None:
+        for path in self.paths:
+            self.files.append(_opened(path))
 
     def __str__(self) -> str:
         return " and ".join(self.paths)
@@ -74,17 +83,20 @@ class Digest(threading.Thread):
 
     def run(self) -> None:
         """Read the files once. (Called by the thread.)"""
+        files = self._files
         buffer = memoryview(bytearray(BLOCK))
         try:
-            for file, size in zip(self._files.files[self._read], self._files.sizes[self._read]):
+            for file, state in zip(files.files[self._read], files.states[self._read]):
                 offset = 0
-                while offset < size:
+                while offset < state.st_size and not files.deadline.passed:
                     # Positioned reads leave the file's own position to who sends it meanwhile.
-                    count = os.preadv(file.fileno(), [buffer[: size - offset]], offset)
+                    count = os.preadv(file.fileno(), [buffer[: state.st_size - offset]], offset)
                     if not count:
                         raise OSError("it became shorter while it was read")
                     self._hash.update(buffer[:count])
                     offset += count
+                if _version(os.fstat(file.fileno())) != _version(state):
+                    raise OSError("it changed while it was read")
         except OSError as error:
             self._error = error
         except ValueError:
@@ -92,28 +104,48 @@ class Digest(threading.Thread):
             self._error = OSError("it was closed while it was read")
 
     def result(self) -> str:
-        """The fingerprint, once all is read. Raises FileError."""
-        self.join()
+        """The fingerprint, once all is read. Raises FileError and TimedOut."""
+        deadline = self._files.deadline
+        deadline.join(self)
         if self._error:
             raise FileError(
                 f"cannot read {self._files}: {self._error.strerror or self._error}"
             ) from self._error
+        # The thread stops reading when the time is over.
+        deadline.left()
         return self._hash.hexdigest()
+
+
+def _version(state: os.stat_result) -> tuple[int, int]:
+    """What differs if somebody has written to a file."""
+    return state.st_size, state.st_mtime_ns
 
 
 def _opened(path: str) -> IO[bytes]:
     try:
-        # Without waiting, should it be a pipe.
+        # Not opened before it is known what it is: opening a device may have effects of its own.
+        _require_content(path, os.stat(path))
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
+        hint = "Files with remote_src are those of the managed host."
         raise FileError(
-            f"cannot read {path}: {error.strerror}", "It must be on the managed host."
+            f"cannot read {path}: {error.strerror}",
+            hint if isinstance(error, FileNotFoundError) else "",
         ) from error
-    state = os.fstat(number)
-    if stat.S_ISREG(state.st_mode) and state.st_size:
-        return os.fdopen(number, "rb", buffering=0)
-    os.close(number)
-    if stat.S_ISREG(state.st_mode):
+    except ValueError as error:
+        raise FileError(f"cannot read {path!r}: no path has a NUL in it") from error
+    try:
+        _require_content(path, os.fstat(number))
+    except FileError:
+        os.close(number)
+        raise
+    return os.fdopen(number, "rb", buffering=0)
+
+
+def _require_content(path: str, state: os.stat_result) -> None:
+    """Raises FileError unless it is a regular file with something in it."""
+    if not stat.S_ISREG(state.st_mode):
+        kind = "a directory" if stat.S_ISDIR(state.st_mode) else "not a regular file"
+        raise FileError(f"{path} is {kind}", "Give an image file.")
+    if not state.st_size:
         raise FileError(f"{path} is empty", "Give an image file.")
-    kind = "a directory" if stat.S_ISDIR(state.st_mode) else "not a regular file"
-    raise FileError(f"{path} is {kind}", "Give an image file.")

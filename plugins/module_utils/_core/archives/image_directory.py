@@ -7,6 +7,9 @@
 Names are sorted, owners are numbers, times are those of the last change in whole seconds; hard and symbolic links,
 devices and extended attributes are kept. Names are bytes throughout, so that the locale does not matter. LXD unpacks
 such archives with GNU tar (``shared/archive.go``).
+
+The tree may belong to somebody who changes it meanwhile, and is read as root: everything in it is opened by name from
+the descriptor of its directory, and no link is followed.
 """
 
 from __future__ import annotations
@@ -14,38 +17,44 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 from ..errors import FileError
-from .archive_scan import MAX_METADATA_BYTES, check_metadata
+from ..yaml_reader import MAX_BYTES
+from .archive_scan import check_metadata
 from .tar_headers import END, HARD_LINK, header, padding, type_of
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
 
 BLOCK = 1 << 20
 _METADATA, _ROOTFS, _TEMPLATES = _MEMBERS = (b"metadata.yaml", b"rootfs", b"templates")
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ImageDirectory:
     """A directory with an image in it: ``metadata.yaml``, ``rootfs/`` and perhaps ``templates/``.
 
-    Raises FileError if it is no such directory.
+    All reading ends with ``deadline``. Raises FileError if it is no such directory, and TimedOut.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, deadline: Deadline) -> None:
         self.path = path.rstrip("/") or "/"
-        self._left_out: list[str] = []
-        self._root = os.fsencode(self.path)
-        self._check_metadata()
-        if not self._has_directory(_ROOTFS):
-            raise FileError(f"{path} is a directory without rootfs/", _HINT)
-        self._has_directory(_TEMPLATES)
+        self._deadline = deadline
+        self._sockets: list[str] = []
+        deadline.call(self._check)
 
     def __str__(self) -> str:
         return self.path
 
     def archive(self) -> Iterator[bytes]:
-        """The tree as an archive that is not compressed, in blocks. Raises FileError if it cannot be read."""
-        return _in_blocks(self._pieces())
+        """The tree as an archive without compression, in blocks. Raises FileError if it cannot be read, TimedOut."""
+        return self._deadline.iterate(_in_blocks(self._pieces()))
 
     def digest(self) -> str:
         """The SHA-256 of that archive, by which the same tree is known again."""
@@ -57,92 +66,188 @@ class ImageDirectory:
     @property
     def remark(self) -> str:
         """What has to be said of the archive, once it was read; mostly nothing."""
-        if not self._left_out:
+        if not self._sockets:
             return ""
-        more = len(self._left_out) - _SHOWN
-        names = ", ".join(self._left_out[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        more = len(self._sockets) - _SHOWN
+        names = ", ".join(self._sockets[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"Sockets in {self} are left out, since no archive can hold them: {names}."
 
+    def _check(self) -> None:
+        """Raises FileError if it does not have what an image has."""
+        with self._opened() as root:
+            self._check_metadata(root)
+            if not self._has_directory(root, _ROOTFS):
+                raise FileError(f"{self} is a directory without rootfs/", _HINT)
+            self._has_directory(root, _TEMPLATES)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The descriptor of the directory itself, to which a link may lead. Raises FileError."""
+        try:
+            root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _cannot("read", self.path, error) from error
+        try:
+            yield root
+        finally:
+            os.close(root)
+
     def _pieces(self) -> Iterator[bytes]:
-        self._left_out = []
+        self._sockets = []
         links: dict[tuple[int, int], bytes] = {}
-        # The next one is the last. No recursion: a tree may be deeper than Python's stack.
-        waiting = [name for name in reversed(_MEMBERS) if os.path.lexists(self._place(name))]
-        while waiting:
-            name = waiting.pop()
-            place = self._place(name)
+        with self._opened() as root:
+            walk = _Walk(self.path, root, [name for name in _MEMBERS if _is_in(root, name)])
             try:
-                state = os.lstat(place)
-                yield from self._member(name, place, state, links)
-                if stat.S_ISDIR(state.st_mode):
-                    below = sorted(os.listdir(place), reverse=True)
-                    waiting += [name + b"/" + entry for entry in below]
-            except OSError as error:
-                hint = (
-                    "Run the task as root (become: true)."
-                    if isinstance(error, PermissionError)
-                    else ""
-                )
-                raise FileError(
-                    f"cannot pack {os.fsdecode(place)}: {error.strerror}", hint
-                ) from error
+                for entry in walk.entries():
+                    try:
+                        yield from self._member(walk, entry, links)
+                    except OSError as error:
+                        raise _cannot("pack", _path(self.path, entry.name), error) from error
+            finally:
+                walk.close()
         yield END
 
     def _member(
-        self,
-        name: bytes,
-        place: bytes,
-        state: os.stat_result,
-        links: dict[tuple[int, int], bytes],
+        self, walk: _Walk, entry: _Entry, links: dict[tuple[int, int], bytes]
     ) -> Iterator[bytes]:
         """One entry, without what is below it."""
+        state, name = entry.state, entry.name
         kind = type_of(state)
         if kind is None:
-            self._left_out.append(os.fsdecode(name))
-            return
-        if stat.S_ISDIR(state.st_mode):
-            yield header(name + b"/", kind, state, attributes=_extended_attributes(place))
-            return
-        if state.st_nlink > 1:
-            first = links.setdefault((state.st_dev, state.st_ino), name)
-            if first != name:
-                yield header(name, HARD_LINK, state, target=first)
-                return
-        is_file = stat.S_ISREG(state.st_mode)
-        size = state.st_size if is_file else 0
-        target = os.readlink(place) if stat.S_ISLNK(state.st_mode) else b""
-        yield header(name, kind, state, size, target, _extended_attributes(place))
-        if is_file:
-            yield from _content(place, state)
+            self._sockets.append(os.fsdecode(name))
+        elif stat.S_ISDIR(state.st_mode):
+            descriptor = walk.enter(entry)
+            yield header(name + b"/", kind, state, attributes=_extended_attributes(descriptor))
+        elif state.st_nlink > 1 and links.setdefault(_identity(state), name) != name:
+            yield header(name, HARD_LINK, state, target=links[_identity(state)])
+        elif stat.S_ISREG(state.st_mode):
+            yield from self._file(kind, entry)
+        else:
+            is_link = stat.S_ISLNK(state.st_mode)
+            target = os.readlink(entry.base, dir_fd=entry.folder) if is_link else b""
+            # There is no descriptor of these, but there is a path to their directory that nobody can exchange.
+            place = b"/proc/self/fd/%d/%b" % (entry.folder, entry.base)
+            yield header(name, kind, state, target=target, attributes=_extended_attributes(place))
 
-    def _place(self, name: bytes) -> bytes:
-        return self._root + b"/" + name
+    def _file(self, kind: bytes, entry: _Entry) -> Iterator[bytes]:
+        """A file's header and content, padded as archives have it.
 
-    def _has_directory(self, name: bytes) -> bool:
-        """Whether there is a directory of this name. Raises FileError if it is something else."""
+        Raises FileError if it is no longer as it was: then the archive would hold something that never was in the tree.
+        """
+        state, left = entry.state, entry.state.st_size
+        descriptor = os.open(entry.base, _FILE, dir_fd=entry.folder)
         try:
-            mode = os.lstat(self._place(name)).st_mode
-        except OSError:
+            self._require_unchanged(entry, os.fstat(descriptor))
+            attributes = _extended_attributes(descriptor)
+            yield header(entry.name, kind, state, left, attributes=attributes)
+            while left:
+                block = os.read(descriptor, min(BLOCK, left))
+                if not block:
+                    break
+                left -= len(block)
+                yield block
+            self._require_unchanged(entry, os.fstat(descriptor), left)
+        finally:
+            os.close(descriptor)
+        yield padding(state.st_size)
+
+    def _require_unchanged(self, entry: _Entry, state: os.stat_result, left: int = 0) -> None:
+        if left or _version(state) != _version(entry.state):
+            raise _changed(self.path, entry.name)
+
+    def _has_directory(self, root: int, name: bytes) -> bool:
+        """Whether there is a directory of this name. Raises FileError if it is something else."""
+        if not _is_in(root, name):
             return False
-        if not stat.S_ISDIR(mode):
-            raise FileError(f"{os.fsdecode(self._place(name))} is not a directory", _HINT)
+        if not stat.S_ISDIR(os.stat(name, dir_fd=root, follow_symlinks=False).st_mode):
+            raise FileError(f"{_path(self.path, name)} is not a directory", _HINT)
         return True
 
-    def _check_metadata(self) -> None:
-        place = self._place(_METADATA)
-        path = os.fsdecode(place)
+    def _check_metadata(self, root: int) -> None:
+        path = _path(self.path, _METADATA)
         try:
-            state = os.lstat(place)
+            state = os.stat(_METADATA, dir_fd=root, follow_symlinks=False)
             if not stat.S_ISREG(state.st_mode):
-                raise FileError(f"{path} is not a regular file", _HINT)
-            if state.st_size > MAX_METADATA_BYTES:
-                raise FileError(f"{path} has {state.st_size} bytes, which is too much", _HINT)
-            content = b"".join(_content(place, state))[: state.st_size]
+                kind = "a symbolic link" if stat.S_ISLNK(state.st_mode) else "something else"
+                raise FileError(f"{path} is {kind}, not a regular file", _HINT)
+            if state.st_size > MAX_BYTES:
+                raise FileError(f"{path} has {state.st_size} bytes, more than {MAX_BYTES}", _HINT)
+            with open(os.open(_METADATA, _FILE, dir_fd=root), "rb") as file:
+                content = file.read(MAX_BYTES)
         except FileNotFoundError as error:
             raise FileError(f"{self.path} is a directory without metadata.yaml", _HINT) from error
         except OSError as error:
-            raise FileError(f"cannot read {path}: {error.strerror}") from error
+            raise _cannot("read", path, error) from error
         check_metadata(self.path, content)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What is in the tree: its ``name`` from the top, its ``base`` in the directory with the descriptor ``folder``."""
+
+    name: bytes
+    base: bytes
+    folder: int
+    state: os.stat_result
+
+
+@dataclass
+class _Folder:
+    """A directory on the way down: its name from the top, the names to come in it (the next one last), its identity."""
+
+    name: bytes
+    waiting: list[bytes]
+    identity: tuple[int, int]
+
+
+class _Walk:
+    """Goes through a tree, each directory before what is in it, with no more than two descriptors.
+
+    A tree may be deeper than Python's stack and have more levels than there are descriptors. So the way up goes by
+    ``..``, and has to lead where the way down came from.
+    """
+
+    def __init__(self, path: str, root: int, names: list[bytes]) -> None:
+        self._path = path
+        self._current = os.dup(root)
+        self._way = [_Folder(b"", names[::-1], _identity(os.fstat(root)))]
+
+    def close(self) -> None:
+        """Close the descriptor of the directory where it is."""
+        os.close(self._current)
+
+    def entries(self) -> Iterator[_Entry]:
+        """All of the tree. A directory's content comes only if it was entered. Raises FileError."""
+        while True:
+            folder = self._way[-1]
+            name = folder.name
+            try:
+                if folder.waiting:
+                    base = folder.waiting.pop()
+                    name = folder.name + b"/" + base if folder.name else base
+                    state = os.stat(base, dir_fd=self._current, follow_symlinks=False)
+                    yield _Entry(name, base, self._current, state)
+                elif len(self._way) > 1:
+                    self._way.pop()
+                    self._move(b"..", self._way[-1].identity, name)
+                else:
+                    return
+            except OSError as error:
+                raise _cannot("pack", _path(self._path, name), error) from error
+
+    def enter(self, entry: _Entry) -> int:
+        """Go on with what is in a directory; its descriptor."""
+        self._move(entry.base, _identity(entry.state), entry.name)
+        below = sorted(map(os.fsencode, os.listdir(self._current)), reverse=True)
+        self._way.append(_Folder(entry.name, below, _identity(entry.state)))
+        return self._current
+
+    def _move(self, base: bytes, identity: tuple[int, int], name: bytes) -> None:
+        descriptor = os.open(base, _DIRECTORY, dir_fd=self._current)
+        os.close(self._current)
+        self._current = descriptor
+        if _identity(os.fstat(descriptor)) != identity:
+            raise _changed(self._path, name)
 
 
 _HINT = (
@@ -155,11 +260,45 @@ _OF_THE_PLACE = (b"security.selinux",)
 """Extended attributes that a file has for where it lies, by the rules of its machine, and not for what it is."""
 
 
-def _extended_attributes(place: bytes) -> dict[bytes, bytes]:
+def _path(root: str, name: bytes) -> str:
+    return f"{root}/{os.fsdecode(name)}" if name else root
+
+
+def _cannot(verb: str, path: str, error: OSError) -> FileError:
+    hint = "Run the task as root (become: true)." if isinstance(error, PermissionError) else ""
+    return FileError(f"cannot {verb} {path}: {error.strerror}", hint)
+
+
+def _changed(root: str, name: bytes) -> FileError:
+    return FileError(
+        f"{_path(root, name)} changed while it was packed",
+        "Run the task again when nobody writes there.",
+    )
+
+
+def _is_in(folder: int, name: bytes) -> bool:
     try:
-        names = map(os.fsencode, os.listxattr(place, follow_symlinks=False))
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _identity(state: os.stat_result) -> tuple[int, int]:
+    return state.st_dev, state.st_ino
+
+
+def _version(state: os.stat_result) -> tuple[int, ...]:
+    """What differs if another file is there, or another content."""
+    return state.st_dev, state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns
+
+
+def _extended_attributes(place: int | bytes) -> dict[bytes, bytes]:
+    follow = isinstance(place, int)
+    try:
+        names = map(os.fsencode, os.listxattr(place, follow_symlinks=follow))
         return {
-            name: os.getxattr(place, name, follow_symlinks=False)
+            name: os.getxattr(place, name, follow_symlinks=follow)
             for name in names
             if name not in _OF_THE_PLACE
         }
@@ -180,33 +319,3 @@ def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
             yield b"".join(gathered)
             gathered, size = [], 0
     yield b"".join(gathered)
-
-
-def _content(place: bytes, state: os.stat_result) -> Iterator[bytes]:
-    """The content of a file, padded as archives have it.
-
-    Raises FileError if it is no longer as it was: then the archive would hold something that never was in the tree.
-    """
-    left = state.st_size
-    # What was a file a moment ago may be a link or a pipe by now.
-    number = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        while left:
-            block = os.read(number, min(BLOCK, left))
-            if not block:
-                break
-            left -= len(block)
-            yield block
-        if left or _version(os.fstat(number)) != _version(state):
-            raise FileError(
-                f"{os.fsdecode(place)} changed while it was packed",
-                "Run the task again when nobody writes there.",
-            )
-    finally:
-        os.close(number)
-    yield padding(state.st_size)
-
-
-def _version(state: os.stat_result) -> tuple[int, ...]:
-    """What differs if another file is there, or another content."""
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns

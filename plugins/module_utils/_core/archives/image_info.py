@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from ..errors import FileError
 from ..images import architecture_name
@@ -17,6 +17,9 @@ from .archive_scan import scan_image
 from .file_kinds import file_kind
 from .files import Digest, ImageFiles
 from .metadata import parse_metadata
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
 
 _ENDINGS = {
     "tar": "tar",
@@ -62,15 +65,16 @@ class ImageInfo:
         return asdict(self)
 
 
-def read_image_info(*paths: str) -> ImageInfo:
-    """Read the file or files of an image. Raises FileError if they are none, MissingLibrary without PyYAML."""
-    with ImageFiles(*paths) as files:
+def read_image_info(*paths: str, deadline: Deadline) -> ImageInfo:
+    """Read the file or files of an image. Raises FileError if they are none, MissingLibrary, TimedOut."""
+    with ImageFiles(*paths, deadline=deadline) as files:
         found = scan_image(files)
-        if found.metadata is None or found.type is None:
+        if found.obstacle:
             raise FileError(
-                f"cannot look into {paths[0]}: this host lacks the program for it",
-                "A squashfs takes unsquashfs (package squashfs-tools, 4.5 or later), zstd the program of that name.",
+                f"cannot look into {paths[0]}: {found.obstacle.message}", found.obstacle.hint
             )
+        if found.metadata is None or found.type is None:
+            raise FileError(f"{paths[0]} is not an image: it has no metadata.yaml or no rootfs")
         metadata = parse_metadata(paths[0], found.metadata)
         endings = [
             _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)

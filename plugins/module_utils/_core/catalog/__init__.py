@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Sequence
 
 from ..archives.image_info import ImageInfo, read_image_info
+from ..deadline import Deadline
 from ..errors import FileError, OptionError
 from ..images import short_fingerprint
 from ..simplestreams import INDEX, File
@@ -87,8 +88,15 @@ class PublishResult:
 class Publisher:
     """One task's work on a catalogue. ``done`` says what it has done so far; it outlives a failure."""
 
-    def __init__(self, place: CatalogLocation, rules: CatalogPolicy, verify: bool = False) -> None:
+    def __init__(
+        self,
+        place: CatalogLocation,
+        rules: CatalogPolicy,
+        deadline: Deadline,
+        verify: bool = False,
+    ) -> None:
         self._place = place
+        self._deadline = deadline
         self._rules = rules
         self._verify = verify
         self._tree = WebRoot(place.root)
@@ -110,7 +118,7 @@ class Publisher:
         for number, (given, files) in enumerate(images):
             if files is None:
                 continue
-            one = files.described or known.get(files.stamp) or _read(given, files)
+            one = files.described or known.get(files.stamp) or _read(given, files, self._deadline)
             if one is None:
                 lacking.append(number)
                 continue
@@ -183,11 +191,11 @@ class Publisher:
             self._tree.remember(kept)
 
 
-def _read(given: Given, files: Files) -> ImageInfo | None:
+def _read(given: Given, files: Files, deadline: Deadline) -> ImageInfo | None:
     if files.paths is None:
         return None
     try:
-        return read_image_info(*files.paths)
+        return read_image_info(*files.paths, deadline=deadline)
     except FileError as error:
         raise FileError(f"{given}: {error.message}", error.hint) from error
 

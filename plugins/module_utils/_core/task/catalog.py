@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..catalog import Files, Publisher
     from ..catalog.entries import Given
 
+READING_SECONDS = 1800
+"""For reading the files of the images."""
+
 
 def run(module: AnsibleModule) -> None:
     """Do the task and end the module."""
@@ -49,9 +52,10 @@ class PublishingTask:
     def _publisher(self) -> Publisher:
         from ..catalog import CatalogLocation, Publisher
         from ..catalog.planning import CatalogPolicy
+        from ..deadline import Deadline
 
         place, rules = CatalogLocation.parse(self._params), CatalogPolicy.parse(self._params)
-        return Publisher(place, rules, self._params["verify"])
+        return Publisher(place, rules, Deadline(READING_SECONDS), self._params["verify"])
 
     def publish(self) -> dict[str, Any]:
         """Publish, or tell the controller what it has to tell or send first. The values to return."""

@@ -14,6 +14,7 @@ from ..errors import OptionError
 
 if TYPE_CHECKING:
     from ..client_config import Remote
+    from ..deadline import Deadline
     from ..images import Image
     from ..options.connection import SourceOptions
     from ..options.image_copy import CopyOptions
@@ -118,21 +119,21 @@ def import_source(task: Task, options: ImportOptions) -> Iterator[Source]:
         from ..archives.image_directory import ImageDirectory
         from ..sources.directory import DirectorySource
 
-        directory = ImageDirectory(form.paths[0])
+        directory = ImageDirectory(form.paths[0], task.deadline)
         yield DirectorySource(directory, form.compression, expected)
         task.warn(directory.remark)
     else:
-        with _file_source(form, expected) as source:
+        with _file_source(form, expected, task.deadline) as source:
             yield source
 
 
 @contextmanager
-def _file_source(form: LocalFiles, expected: str | None) -> Iterator[Source]:
+def _file_source(form: LocalFiles, expected: str | None, deadline: Deadline) -> Iterator[Source]:
     from ..archives.files import ImageFiles
     from ..sources.files import FileSource
 
     archive = form.controller_file.archive if form.controller_file else None
-    with ImageFiles(*form.paths) as files:
+    with ImageFiles(*form.paths, deadline=deadline) as files:
         yield FileSource(files, expected, archive)
 
 

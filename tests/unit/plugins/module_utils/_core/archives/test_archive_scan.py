@@ -21,6 +21,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.file
     file_kind,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
 
 METADATA = b"architecture: x86_64\ncreation_date: 1700000000\n"
@@ -64,7 +65,7 @@ def look(tmp_path):
             path = tmp_path / f"file{number}"
             path.write_bytes(content)
             paths.append(str(path))
-        with ImageFiles(*paths) as files:
+        with ImageFiles(*paths, deadline=Deadline(60)) as files:
             return detect_image_type(files)
 
     return inspected

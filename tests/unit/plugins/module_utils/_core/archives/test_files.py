@@ -14,6 +14,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.file
     Digest,
     ImageFiles,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
 
 
@@ -25,34 +26,34 @@ def path(tmp_path):
 
 
 def test_the_fingerprint_is_the_sha256_of_the_file(path):
-    with ImageFiles(str(path)) as files:
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
         assert files.digest() == hashlib.sha256(path.read_bytes()).hexdigest()
         assert files.size == BLOCK + 7
 
 
 def test_the_fingerprint_of_two_files_is_that_of_one_after_the_other(path, tmp_path):
     (tmp_path / "rootfs").write_bytes(b"rootfs")
-    with ImageFiles(str(path), str(tmp_path / "rootfs")) as files:
+    with ImageFiles(str(path), str(tmp_path / "rootfs"), deadline=Deadline(60)) as files:
         assert files.digest() == hashlib.sha256(path.read_bytes() + b"rootfs").hexdigest()
         assert files.size == BLOCK + 13
 
 
 def test_reading_it_leaves_the_position_of_the_file_alone(path):
-    with ImageFiles(str(path)) as files:
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
         files.files[0].seek(5)
         Digest(files).result()
         assert files.files[0].tell() == 5
 
 
 def test_a_file_that_becomes_shorter_is_an_error(path):
-    with ImageFiles(str(path)) as files:
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
         os.truncate(path, 3)
         with pytest.raises(FileError, match="became shorter"):
             files.digest()
 
 
 def test_a_file_that_was_closed_ends_the_reading_without_a_traceback(path):
-    with ImageFiles(str(path)) as files:
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
         pass
     with pytest.raises(FileError, match="closed while it was read"):
         files.digest()
@@ -60,7 +61,7 @@ def test_a_file_that_was_closed_ends_the_reading_without_a_traceback(path):
 
 def test_a_path_that_is_replaced_does_not_matter_once_it_is_open(path):
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    with ImageFiles(str(path)) as files:
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
         path.unlink()
         path.write_bytes(b"another")
         assert files.digest() == before
@@ -83,4 +84,4 @@ def link_to_itself(path):
 def test_what_is_no_file_with_something_in_it_is_an_error_that_names_it(tmp_path, make, reason):
     make(tmp_path / "x")
     with pytest.raises(FileError, match=f"{tmp_path}/x.*{reason}"):
-        ImageFiles(str(tmp_path / "x"))
+        ImageFiles(str(tmp_path / "x"), deadline=Deadline(60))

@@ -24,6 +24,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.comp
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_directory import (
     ImageDirectory,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -111,7 +112,7 @@ def directory(path, entries=()):
 
 
 def archive(path):
-    return b"".join(ImageDirectory(str(path)).archive())
+    return b"".join(ImageDirectory(str(path), Deadline(60)).archive())
 
 
 def unpacked(packed, into, locale="C"):
@@ -198,7 +199,9 @@ class TestAnArchive:
         path = directory(tmp_path / "a", [("größe", b"b"), (os.fsdecode(b"\xff"), b"")])
         script = (
             f"import sys; sys.path[:0] = {sys.path!r};"
-            f"from {ImageDirectory.__module__} import ImageDirectory; print(ImageDirectory({str(path)!r}).digest())"
+            f"from {ImageDirectory.__module__} import ImageDirectory;"
+            f"from {Deadline.__module__} import Deadline;"
+            f"print(ImageDirectory({str(path)!r}, Deadline(60)).digest())"
         )
         plain = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         done = subprocess.run(
@@ -207,7 +210,7 @@ class TestAnArchive:
             stdout=subprocess.PIPE,
             check=True,
         )
-        assert done.stdout.decode().strip() == ImageDirectory(str(path)).digest()
+        assert done.stdout.decode().strip() == ImageDirectory(str(path), Deadline(60)).digest()
 
     def test_is_the_same_wherever_and_in_whatever_order_the_tree_was_made(self, tmp_path):
         entries = [(f"file{number}", bytes([number])) for number in range(50)]
@@ -312,13 +315,13 @@ class TestAnArchive:
         with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
             left.bind("agent")
         os.utime(path / "rootfs", (0, 1_700_000_000))
-        tree = ImageDirectory(str(path))
+        tree = ImageDirectory(str(path), Deadline(60))
         assert b"".join(tree.archive()) == before
         assert f"Sockets in {path} are left out" in tree.remark
         assert "rootfs/agent" in tree.remark
 
     def test_of_a_tree_without_sockets_takes_no_remark(self, tmp_path):
-        tree = ImageDirectory(str(directory(tmp_path / "a")))
+        tree = ImageDirectory(str(directory(tmp_path / "a")), Deadline(60))
         tree.digest()
         assert tree.remark == ""
 
@@ -338,7 +341,7 @@ class TestAnArchive:
     def test_holds_files_larger_than_its_numbers_and_never_all_of_them_at_once(self, tmp_path):
         path = directory(tmp_path / "a", [("huge", b"")])
         os.truncate(path / "rootfs/huge", 9 << 30)
-        blocks = ImageDirectory(str(path)).archive()
+        blocks = ImageDirectory(str(path), Deadline(60)).archive()
         begin = next(blocks)
         assert len(begin) < 4 << 20
         with tarfile.open(fileobj=io.BytesIO(begin), mode="r|") as packed:
@@ -349,7 +352,7 @@ class TestAnArchive:
 
 def while_packing(path, change):
     """Pack a tree whose first file is large, and change it in the midst of that."""
-    blocks = ImageDirectory(str(path)).archive()
+    blocks = ImageDirectory(str(path), Deadline(60)).archive()
     next(blocks)
     change()
     return b"".join(blocks)
@@ -379,35 +382,73 @@ class TestAFileThatChangesWhileItIsPacked:
     @pytest.mark.parametrize("other", ["link", "pipe"])
     def test_is_never_followed_elsewhere(self, path, monkeypatch, other):
         place = path / "rootfs/b"
-        seen = os.lstat
 
-        def swapped(asked):
-            state = seen(asked)
-            if asked == os.fsencode(place):
-                place.unlink()
-                place.symlink_to("/etc/passwd") if other == "link" else os.mkfifo(place)
-            return state
+        def swap():
+            place.unlink()
+            place.symlink_to("/etc/passwd") if other == "link" else os.mkfifo(place)
 
-        monkeypatch.setattr(os, "lstat", swapped)
+        once_seen(monkeypatch, "b", swap)
         with pytest.raises(FileError, match=r"cannot pack .*rootfs/b|rootfs/b changed"):
             archive(path)
+
+
+class TestADirectoryThatIsSwappedWhileItIsPacked:
+    """Its owner may be somebody who wants files in the image that only root may read."""
+
+    @pytest.fixture
+    def secret(self, tmp_path):
+        (tmp_path / "secret/below").mkdir(parents=True)
+        (tmp_path / "secret/key").write_bytes(b"secret")
+        return tmp_path / "secret"
+
+    @pytest.mark.parametrize("by", ["link", "directory"])
+    def test_is_not_followed(self, tmp_path, monkeypatch, secret, by):
+        path = directory(tmp_path / "a", [("own", None)])
+        place = path / "rootfs/own"
+
+        def swap():
+            place.rename(tmp_path / "moved")
+            place.symlink_to(secret) if by == "link" else secret.rename(place)
+
+        once_seen(monkeypatch, "own", swap)
+        with pytest.raises(FileError, match=r"cannot pack .*rootfs/own|rootfs/own changed"):
+            archive(path)
+
+    def test_is_left_for_nothing_but_where_it_was_entered_from(self, tmp_path, secret):
+        path = directory(tmp_path / "a", [("own", None), ("own/large", bytes(5 << 20))])
+        with pytest.raises(FileError, match="rootfs/own changed while it was packed"):
+            while_packing(path, lambda: (path / "rootfs/own").rename(secret / "below/own"))
+
+
+def once_seen(monkeypatch, base, change):
+    """Change something as soon as the name in the tree was looked at."""
+    stat_of = os.stat
+
+    def changing(asked, **options):
+        state = stat_of(asked, **options)
+        if asked == os.fsencode(base):
+            monkeypatch.setattr(os, "stat", stat_of)
+            change()
+        return state
+
+    monkeypatch.setattr(os, "stat", changing)
 
 
 class TestADirectory:
     def test_without_metadata_is_no_image(self, tmp_path):
         with pytest.raises(FileError, match=r"is a directory without metadata\.yaml"):
-            ImageDirectory(str(tmp_path))
+            ImageDirectory(str(tmp_path), Deadline(60))
 
     def test_without_rootfs_is_no_image(self, tmp_path):
         (tmp_path / "metadata.yaml").write_text(METADATA)
         with pytest.raises(FileError, match="is a directory without rootfs/"):
-            ImageDirectory(str(tmp_path))
+            ImageDirectory(str(tmp_path), Deadline(60))
 
     def test_with_wrong_metadata_is_no_image(self, tmp_path):
         directory(tmp_path / "a")
         (tmp_path / "a/metadata.yaml").write_text("creation_date: 1")
         with pytest.raises(FileError, match="names no architecture"):
-            ImageDirectory(str(tmp_path / "a"))
+            ImageDirectory(str(tmp_path / "a"), Deadline(60))
 
     @pytest.mark.parametrize("name", ["rootfs", "templates"])
     def test_with_a_link_in_place_of_a_directory_is_no_image(self, tmp_path, name):
@@ -416,7 +457,7 @@ class TestADirectory:
             (path / name).rename(tmp_path / "elsewhere")
         (path / name).symlink_to(tmp_path)
         with pytest.raises(FileError, match=f"/{name} is not a directory"):
-            ImageDirectory(str(path))
+            ImageDirectory(str(path), Deadline(60))
 
     @pytest.mark.parametrize("sort", ["link", "pipe", "directory", "huge"])
     def test_with_metadata_that_is_no_small_file_is_no_image(self, tmp_path, sort):
@@ -430,8 +471,8 @@ class TestADirectory:
             "huge": lambda: place.open("wb").truncate(1 << 40),
         }
         make[sort]()
-        with pytest.raises(FileError, match=r"not a regular file|which is too much"):
-            ImageDirectory(str(path))
+        with pytest.raises(FileError, match=r"not a regular file|more than 1048576"):
+            ImageDirectory(str(path), Deadline(60))
 
 
 class TestCompression:

@@ -8,6 +8,7 @@ import email
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.files import upload_body
 
 
@@ -20,7 +21,7 @@ def paths(tmp_path):
 
 
 def test_a_unified_image_is_sent_as_it_is(paths):
-    with ImageFiles(paths[0]) as files:
+    with ImageFiles(paths[0], deadline=Deadline(60)) as files:
         body = upload_body(files, "container")
         assert body.content_type == "application/octet-stream"
         assert b"".join(body) == b"metadata"
@@ -30,7 +31,7 @@ def test_a_unified_image_is_sent_as_it_is(paths):
     ("image_type", "part"), [("container", "rootfs"), ("virtual-machine", "rootfs.img")]
 )
 def test_a_split_image_is_a_form_whose_second_part_names_the_type(paths, image_type, part):
-    with ImageFiles(*paths) as files:
+    with ImageFiles(*paths, deadline=Deadline(60)) as files:
         body = upload_body(files, image_type)
         sent = b"".join(body)
     assert len(sent) == body.len
@@ -44,5 +45,5 @@ def test_a_split_image_is_a_form_whose_second_part_names_the_type(paths, image_t
 
 
 def test_a_file_name_cannot_break_the_form(paths):
-    with ImageFiles(*paths) as files:
+    with ImageFiles(*paths, deadline=Deadline(60)) as files:
         assert b'filename="disk _1___.qcow2"\r\n' in b"".join(upload_body(files, "container"))

@@ -1,0 +1,237 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of compressed files, and what programs make of them, in bounded time and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import selectors
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Iterator, Sequence
+
+from ..errors import ImageStoreError
+from .tar_reader import ArchiveError, Readable
+
+if TYPE_CHECKING:
+    import lzma
+
+    from ..deadline import Deadline
+
+MAX_DICTIONARY_BYTES = 80 << 20
+"""Memory for xz and lzma, of which the highest level of xz takes 65 MiB."""
+
+MAX_PROGRAM_BYTES = 128 << 20
+"""Memory for a program."""
+
+_BLOCK = 1 << 18
+
+
+class CannotUnpack(ImageStoreError):
+    """This host cannot look into a file, which servers may well be able to."""
+
+
+@contextmanager
+def unpacked(file: IO[bytes], kind: str, deadline: Deadline) -> Iterator[Readable]:
+    """The content of a compressed file, or of a tar archive, from its beginning.
+
+    Reads raise ArchiveError if it is damaged, CannotUnpack if it takes more than this host has, and TimedOut. The
+    file's own position stays as it is.
+    """
+    source = _File(file, deadline)
+    if kind == "tar":
+        yield source
+    elif kind == "zstd":
+        # The standard library has it from Python 3.14 on; servers call the program as well.
+        with _zstd(file, deadline) as stream:
+            yield stream
+    elif kind in ("xz", "lzma"):
+        yield _Checked(_Lzma(source))
+    elif kind == "bzip2":
+        import bz2
+
+        with bz2.open(source) as stream:  # type: ignore[call-overload]  # it has what is read from it
+            yield _Checked(stream)
+    else:
+        import gzip
+
+        with gzip.open(source) as stream:  # type: ignore[call-overload]
+            yield _Checked(stream)
+
+
+class _File:
+    """A file, read from its beginning for as long as there is time."""
+
+    def __init__(self, file: IO[bytes], deadline: Deadline) -> None:
+        self._number = file.fileno()
+        self._deadline = deadline
+        self._offset = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on; with no size, a block."""
+        self._deadline.left()
+        block = os.pread(self._number, size if size >= 0 else _BLOCK, self._offset)
+        self._offset += len(block)
+        return block
+
+
+class _Checked:
+    """A decompressed stream, whose errors are ArchiveError."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        from zlib import error as zlib_error
+
+        try:
+            return self._stream.read(size)
+        except (EOFError, OSError, zlib_error) as error:
+            raise ArchiveError(str(error)) from error
+
+
+class _Lzma:
+    """An xz or lzma file, with a bound on memory, which ``lzma.open`` has not."""
+
+    def __init__(self, source: Readable) -> None:
+        self._source = source
+        self._packed = b""
+        self._decompressor: lzma.LZMADecompressor | None = None
+
+    def read(self, size: int) -> bytes:
+        import lzma
+
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                if not self._next_stream():
+                    return b""
+                self._decompressor = lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES)
+            if self._decompressor.needs_input and not self._packed:
+                self._packed = self._source.read(_BLOCK)
+                if not self._packed:
+                    raise ArchiveError("its compressed data end too early")
+            packed, self._packed = self._packed, b""
+            try:
+                block = self._decompressor.decompress(packed, size)
+            except lzma.LZMAError as error:
+                if "limit" in str(error):
+                    raise CannotUnpack(
+                        f"it takes more than {MAX_DICTIONARY_BYTES >> 20} MiB of memory to unpack",
+                        "Pack it with the level 9 of xz or less.",
+                    ) from error
+                raise ArchiveError(str(error)) from error
+            if self._decompressor.eof:
+                self._packed = self._decompressor.unused_data
+            if block:
+                return block
+
+    def _next_stream(self) -> bool:
+        """Whether another stream begins, after the zeros that may stand between two."""
+        while True:
+            self._packed = self._packed.lstrip(b"\0") if self._decompressor else self._packed
+            if self._packed:
+                return True
+            self._packed = self._source.read(_BLOCK)
+            if not self._packed:
+                return False
+
+
+@contextmanager
+def _zstd(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
+    program = find_program("zstd", "zstd")
+    with open(os.dup(file.fileno()), "rb") as own:
+        own.seek(0)
+        # run_command is not for streams, nor for the controller.
+        # pylint: disable-next=ansible-bad-function
+        with subprocess.Popen(
+            [program, "-dcq"], stdin=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            try:
+                yield _Pipe(process.stdout, deadline)  # type: ignore[arg-type]
+            finally:
+                process.kill()
+
+
+class _Pipe:
+    """What a program writes, for as long as there is time."""
+
+    def __init__(self, pipe: IO[bytes], deadline: Deadline) -> None:
+        self._number = pipe.fileno()
+        self._deadline = deadline
+
+    def read(self, size: int) -> bytes:
+        ready = select.poll()
+        ready.register(self._number, select.POLLIN)
+        while not ready.poll(min(self._deadline.left(), 60) * 1000):
+            continue
+        return os.read(self._number, size)
+
+
+def find_program(name: str, package: str) -> str:
+    """The path of a program. Raises CannotUnpack, naming the package that has it."""
+    path = shutil.which(name)
+    if not path:
+        raise CannotUnpack(
+            f"this host lacks the program {name}", f"Install the package {package} there."
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a program wrote; ``status`` is None if it had to be ended, because it wrote or took too much."""
+
+    status: int | None
+    output: bytes
+    errors: str
+
+
+def run_program(
+    command: Sequence[str], file: IO[bytes], deadline: Deadline, seconds: float, limit: int
+) -> Output:
+    """Run a program that reads a file by its ``/proc/self/fd``, for so many seconds and bytes. Raises TimedOut."""
+    end = time.monotonic() + seconds
+    written = {"output": b"", "errors": b""}
+    # pylint: disable-next=ansible-bad-function
+    with subprocess.Popen(
+        command,
+        pass_fds=[file.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process, selectors.DefaultSelector() as selector:
+        _limit_memory(process.pid)
+        selector.register(process.stdout, selectors.EVENT_READ, "output")  # type: ignore[arg-type]
+        selector.register(process.stderr, selectors.EVENT_READ, "errors")  # type: ignore[arg-type]
+        try:
+            while selector.get_map() and len(written["output"]) <= limit:
+                left = min(deadline.left(), end - time.monotonic())
+                if left <= 0:
+                    break
+                for key, _events in selector.select(left):
+                    block = os.read(key.fd, _BLOCK)
+                    if not block:
+                        selector.unregister(key.fileobj)
+                    elif key.data == "output" or len(written["errors"]) < _BLOCK:
+                        written[key.data] += block
+            complete = not selector.get_map()
+        finally:
+            if selector.get_map():
+                process.kill()
+        status = process.wait(max(0.1, end - time.monotonic())) if complete else None
+    return Output(status, written["output"], written["errors"].decode(errors="replace").strip())
+
+
+def _limit_memory(pid: int) -> None:
+    try:
+        resource.prlimit(pid, resource.RLIMIT_DATA, (MAX_PROGRAM_BYTES, MAX_PROGRAM_BYTES))
+    except (OSError, ValueError):
+        # It has ended already, or has a lower limit.
+        return
