@@ -153,6 +153,10 @@ def test_latest_by_pull_says_so_when_the_targets_cache_is_older(
     lxd.run("image", "delete", old.fingerprint)
     assert "still sees the older image" in copies.fails("busybox", state="latest", mode="pull")
     assert lxd.images() == {}, "what was fetched in vain is given back"
+    copies.modules.import_image(old)
+    msg = copies.fails("busybox", state="latest", mode="pull")
+    assert f"the image {old.fingerprint[:12]} stays in project default" in msg
+    assert set(lxd.images()) == {old.fingerprint}
 
 
 def test_aliases_of_the_source_are_those_for_the_targets_architecture(

@@ -493,3 +493,25 @@ class TestInfo:
         seen = stranger.done("lxd_image_info", all_projects=True)["images"]
         # Incus 6.0 shows it those of other projects besides.
         assert "site" in {image["project"] for image in seen}
+
+
+@pytest.mark.parametrize(
+    ("module", "params"),
+    [
+        ("lxd_image", {"name": "wbe"}),
+        ("lxd_image_alias", {"name": "new", "target": "wbe"}),
+        ("lxd_image_export", {"name": "wbe", "dest": "/"}),
+        ("lxd_image_copy", {"image": "wbe", "source_project": "default", "project": "other"}),
+    ],
+)
+def test_a_name_that_is_misspelt_is_an_error_that_says_what_is_near(
+    lxd: Server, modules: Modules, image: Image, module: str, params: dict[str, Any]
+) -> None:
+    lxd.run("project", "create", "other")
+    modules.import_image(image, aliases=["web"])
+    assert "no image wbe" in modules.fails(module, **params)
+    assert "Did you mean web?" in modules.fails(module, **params)
+    digits = {name: "1" * 13 if value == "wbe" else value for name, value in params.items()}
+    msg = modules.fails(module, **digits)
+    assert f"no image {'1' * 13}" in msg
+    assert msg.rstrip().endswith("It has web.")

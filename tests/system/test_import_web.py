@@ -86,6 +86,21 @@ class TestAWebServerWithTheHeaders:
         assert not again["changed"]
         assert trusting.aliases() == {"it": image.fingerprint}
 
+    def test_is_relayed_from_where_another_project_has_edited_the_image(
+        self, trusting: Server, by_system: Modules, site: Site, image: Image
+    ) -> None:
+        for project in ("dev", "prod"):
+            trusting.run("project", "create", project)
+        edits = {"properties": {"env": "dev"}, "expires_at": "2031-01-01"}
+        by_system.import_image(image, project="dev", **edits)
+        url = site.put(image)
+        assert load(by_system, url, project="prod").actions == ["relay"]
+        stored = trusting.images("prod")[image.fingerprint]
+        assert "env" not in stored["properties"]
+        assert not stored["expires_at"].startswith("2031")
+        msg = by_system.fails("lxd_image_import", url=url, mode="pull")
+        assert "a pull would take its attributes. Use mode: relay." in msg
+
     @pytest.mark.parametrize("kind", ["tar.xz", "squashfs", "vm-unified"])
     def test_is_relayed_from_where_its_authority_is_private(
         self, lxd: Server, private: Modules, site: Site, build: Build, kind: str
@@ -525,6 +540,54 @@ class TestHostileAnswers:
         msg = by_system.fails("lxd_image_import", url=f"{web.url}/it", mode="pull")
         assert f"sends {OWN}-Image-Hash in capitals" in msg
         assert load(by_system, f"{web.url}/it").actions == ["relay"]
+
+    @pytest.fixture
+    def two_faced(self, web: Hostile, build: Build) -> tuple[Image, Image]:
+        """What the web server tells the task, and what it tells the server."""
+        told, given = build(), build()
+        web.answers["/it"] = [
+            Answer(
+                headers=[
+                    (f"{OWN}-Image-Hash", image.fingerprint),
+                    (f"{OWN}-Image-URL", f"{web.url}/file"),
+                ]
+            )
+            for image in (told, given)
+        ]
+        web.answers["/file"] = Answer(body=given.metadata.read_bytes())
+        return told, given
+
+    def test_that_differ_for_the_server_leave_no_image(
+        self, trusting: Server, by_system: Modules, web: Hostile, two_faced: tuple[Image, Image]
+    ) -> None:
+        told, given = two_faced
+        msg = by_system.fails("lxd_image_import", url=f"{web.url}/it")
+        assert f"gave the server the image {given.fingerprint}, not {told.fingerprint}" in msg
+        assert trusting.images() == {}
+
+    def test_that_differ_for_the_server_do_not_take_away_what_was_there_before(
+        self, trusting: Server, by_system: Modules, web: Hostile, two_faced: tuple[Image, Image]
+    ) -> None:
+        _told, given = two_faced
+        by_system.import_image(given)
+        msg = by_system.fails("lxd_image_import", url=f"{web.url}/it")
+        assert f"the image {given.fingerprint[:12]} stays in project default" in msg
+        assert set(trusting.images()) == {given.fingerprint}
+
+    def test_that_differ_for_the_server_do_not_take_away_what_somebody_has_named_meanwhile(
+        self, trusting: Server, by_system: Modules, web: Hostile, two_faced: tuple[Image, Image]
+    ) -> None:
+        _told, given = two_faced
+        with Proxy(trusting.socket) as proxy:
+            proxy.latency = 0.15
+            through = Modules(server=f"unix://{proxy.socket}")
+            run = through.start("lxd_image_import", url=f"{web.url}/it")
+            until(lambda: given.fingerprint in trusting.images())
+            theirs = {"name": "theirs", "target": given.fingerprint}
+            trusting.api("POST", "/1.0/images/aliases", theirs)
+            outcome = run.wait()
+        assert f"the image {given.fingerprint[:12]} stays in project default" in outcome["msg"]
+        assert trusting.aliases() == {"theirs": given.fingerprint}
 
     def test_with_another_status(
         self, lxd: Server, private: Modules, web: Hostile, image: Image

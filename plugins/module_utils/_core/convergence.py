@@ -75,9 +75,7 @@ def ensure_attributes(
     def plan(contents: Contents) -> Plan:
         image = contents.resolve(name)
         if image is None:
-            raise ImageNotFound(
-                f"there is no image {name}", "Give an alias, or 12 and more digits."
-            )
+            raise contents.not_found(name)
         image.require_not_cached()
         return plan_present(contents, image, desired, progress.steps)
 

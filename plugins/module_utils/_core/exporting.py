@@ -20,7 +20,7 @@ from .archives.files import ImageFiles
 from .convergence import Progress
 from .deadline import Deadline
 from .downloads import Download, OpenResponse, Retries
-from .errors import ConnectionFailed, FileError, ImageNotFound, OptionError
+from .errors import ConnectionFailed, FileError, OptionError
 from .images import Image
 from .sources.export_form import MAX_HEAD_BYTES, ExportForm, file_name, is_form
 from .store import Store
@@ -66,12 +66,10 @@ def export(
     Raises ImageNotFound, and FileError if what came is not the image or cannot be written. A file under its final
     name is whole.
     """
-    image = store.contents().resolve(name)
+    contents = store.contents()
+    image = contents.resolve(name)
     if image is None:
-        missing = ImageNotFound(
-            f"there is no image {name}", "Give an alias, or 12 and more digits."
-        )
-        raise store.with_visibility_hint(missing)
+        raise store.with_visibility_hint(contents.not_found(name))
     present = _matching_files(dest, image, store.server.transport.deadline)
     if present:
         return Export(image, present, present)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Iterable, Mapping
+from typing import Any, Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from .errors import ImageNotFound, OptionError
@@ -275,6 +275,17 @@ class Contents:
             )
         return found[0] if found else None
 
+    def not_found(self, name: str, where: str = "") -> ImageNotFound:
+        """What to raise where none of these images is called ``name``; ``where`` is added to the message."""
+        names = [
+            sorted(image.alias_names) or [short_fingerprint(image.fingerprint)]
+            for image in self.images
+        ]
+        fingerprints = [image.fingerprint for image in self.images]
+        return ImageNotFound(
+            f"there is no image {name}{where}", similar_names(name, names, fingerprints)
+        )
+
     def without(self, gone: Image) -> Contents:
         """The same, but for one image."""
         return Contents(tuple(image for image in self.images if image is not gone))
@@ -292,6 +303,33 @@ class Contents:
     def has_size(self, size: int) -> bool:
         """Whether any image has just this many bytes. If none has, a file of that size is certainly not there."""
         return any(image.size == size for image in self.images)
+
+
+MAX_NAMES_SHOWN = 10
+
+
+def similar_names(
+    name: str, names: Sequence[Sequence[str]], fingerprints: Sequence[str] = ()
+) -> str:
+    """A hint for somebody who asked for an image by a ``name`` that none has.
+
+    ``names`` are those of each image, ``fingerprints`` those of all. The hint says what is similar, else what there is
+    if that is little.
+    """
+    from difflib import get_close_matches
+
+    begun = [text for text in fingerprints if len(name) >= 4 and text.startswith(name.lower())]
+    known = sorted({alias for own in names for alias in own if len(alias) <= 256})
+    similar = (begun and _apart(begun)[:3]) or get_close_matches(name[:256], known, 3)
+    if similar:
+        return f"Did you mean {' or '.join(similar)}?"
+    if not names:
+        return "No image is visible."
+    if len(names) <= MAX_NAMES_SHOWN:
+        return f"It has {', '.join(own[0][:100] for own in names)}."
+    if is_prefix(name.lower()):
+        return "No fingerprint begins with these digits."
+    return f"Use an alias, or at least {MIN_PREFIX_DIGITS} digits of a fingerprint."
 
 
 def _apart(fingerprints: Iterable[str]) -> list[str]:

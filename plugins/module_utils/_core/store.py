@@ -80,7 +80,7 @@ class Store:
     def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
         """The error, or one that also says why the image may be hidden from this client."""
         narrow = self.visibility_warning()
-        return ImageNotFound(error.message, narrow) if narrow else error
+        return ImageNotFound(error.message, f"{narrow} {error.hint}".strip()) if narrow else error
 
     def contents_of_all_projects(self) -> Contents:
         """The images of all projects that this client may see; each image's ``raw`` names its ``project``.
@@ -284,12 +284,22 @@ class Store:
 
     def get_image(self, digits: str) -> Image:
         """The image with this fingerprint, or with one that begins so. Raises ImageNotFound."""
+        image = self._find_image(digits)
+        if image is None:
+            raise self.image_not_found(digits)
+        return image
+
+    def has_image(self, fingerprint: str) -> bool:
+        """Whether this image is in the store now, and this client may see it."""
+        return self._find_image(fingerprint) is not None
+
+    def _find_image(self, digits: str) -> Image | None:
         path = url_path("/1.0/images/{}", digits)
         try:
             image = self.server.call("GET", path, self._query).metadata
         except ApiError as error:
             if error.status in (403, 404):
-                raise self.image_not_found(digits) from error
+                return None
             if self.server.dialect.is_ambiguous_prefix(error.reason):
                 raise ImageNotFound(
                     f"{self} has several images whose fingerprints begin with {digits}",
@@ -315,18 +325,13 @@ class Store:
             raise OptionError(f"{self.server.address} has no image registry {registry}") from error
         return [Image.parse(image) for image in images]
 
-    def has_image(self, fingerprint: str) -> bool:
-        """Whether this image is in the store now."""
-        try:
-            self.get_image(fingerprint)
-        except ImageNotFound:
-            return False
-        return True
-
     def image_not_found(self, name: str) -> ImageNotFound:
-        """What to raise when there is no such image for us to see."""
+        """What to raise when this client sees no such image."""
         public = "" if self.server.is_trusted else "public "
-        return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}"))
+        hint = ""
+        with suppress(ImageStoreError):
+            hint = self.contents().not_found(name).hint
+        return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}", hint))
 
     def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
         """The image's file, or a form with its two files, as an answer whose body is still to be read.
@@ -442,9 +447,11 @@ def _header_text(filename: str) -> str:
     return re.sub(r"[^ -~]", "_", filename).strip()[:255]
 
 
-def _sorted_contents(images: Iterable[Mapping[str, Any]]) -> Contents:
+def _sorted_contents(images: Iterable[Mapping[str, Any]] | None) -> Contents:
     """The images of an answer by project and fingerprint: Incus lists them in another order each time."""
-    by_name = sorted(images, key=lambda image: (image.get("project", ""), image["fingerprint"]))
+    by_name = sorted(
+        images or (), key=lambda image: (image.get("project", ""), image["fingerprint"])
+    )
     return Contents(tuple(Image.parse(image) for image in by_name))
 
 

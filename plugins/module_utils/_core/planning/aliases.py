@@ -90,10 +90,7 @@ def _target(contents: Contents, desired: DesiredAlias, holder: Image | None) -> 
         raise ImageNotFound(f"there is no alias {desired.final_name}", "Give a target to make one.")
     target = contents.resolve(desired.target)
     if target is None:
-        raise ImageNotFound(
-            f"there is no image {desired.target} for the alias {desired.final_name} to point to",
-            "Give an alias, or twelve and more digits of a fingerprint.",
-        )
+        raise contents.not_found(desired.target, f" for the alias {desired.final_name} to point to")
     return target
 
 

@@ -17,6 +17,7 @@ from ..images import (
     architecture_name,
     is_prefix,
     short_fingerprint,
+    similar_names,
 )
 from . import ROOTS
 from .reading import PublishedImage
@@ -84,7 +85,10 @@ class Listing:
                     return found
         if is_prefix(name.lower()):
             return self._by_fingerprint(name.lower(), image_type)
-        raise ImageNotFound(f"{self.server} has no image {name}{self._others(name, image_type)}")
+        raise ImageNotFound(
+            f"{self.server} has no image {name}{self._others(name, image_type)}",
+            self._similar(name),
+        )
 
     def _spellings(self, name: str) -> Iterator[tuple[str, str]]:
         yield name, self.native
@@ -102,7 +106,8 @@ class Listing:
             )
         if not found:
             raise ImageNotFound(
-                f"{self.server} has no image with the alias or fingerprint {digits}"
+                f"{self.server} has no image with the alias or fingerprint {digits}",
+                self._similar(digits),
             )
         one = next(iter(found.values()))
         if image_type and one.type != image_type:
@@ -110,6 +115,14 @@ class Listing:
                 f"the image {short_fingerprint(one.fingerprint)} on {self.server} is of the type {one.type}"
             )
         return one
+
+    def _similar(self, name: str) -> str:
+        """A hint about names that are like this one."""
+        if any(alias == name for alias, _type, _architecture in self._aliases):
+            return ""
+        shown = {one.fingerprint: one for one in self._images}
+        names = [names for one in shown.values() for names in [self.aliases_of(one)] if names]
+        return similar_names(name, names, list(shown))
 
     def _others(self, name: str, image_type: str | None) -> str:
         """The types and architectures for which the server has that name instead."""

@@ -63,7 +63,8 @@ class RegistrySource:
             found = Contents(tuple(fitting)).resolve(name)
             if found:
                 return found
-        raise ImageNotFound(f"the image registry {self._name} has no image {name}")
+        hint = Contents(tuple(images)).not_found(name).hint
+        raise ImageNotFound(f"the image registry {self._name} has no image {name}", hint)
 
 
 def _only_pull() -> str:

@@ -112,6 +112,10 @@ class UrlSource:
     def _why_no_pull(self, landing: ImageHeaders) -> str:
         if not self._target.server.dialect.fetches_urls:
             return f"{self._target.server.address} fetches no images by their address"
+        if self._target.is_in_another_project(landing.fingerprint):
+            return (
+                "another project of the server has the image, and a pull would take its attributes"
+            )
         return self._obstacle or landing.obstacle
 
     def _require(self, image: Image | None, landing: ImageHeaders) -> None:

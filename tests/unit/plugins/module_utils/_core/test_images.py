@@ -218,3 +218,35 @@ class TestOrigin:
         assert held.by_origin("https://a", "lxd", any_name) is new
         assert held.by_origin("https://a", "lxd", any_name, "mine") is old
         assert held.by_origin("https://b", "lxd", any_name) is None
+
+
+def held(*names, digit="a"):
+    return [
+        image(digit * 12 + f"{number:052x}", (name,) if name else ())
+        for number, name in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "hint"),
+    [
+        ("wbe", held("web", "db"), "Did you mean web?"),
+        ("Web", held("web", "db"), "Did you mean web?"),
+        ("webb", held("web1", "web2", "db"), "Did you mean web2 or web1?"),
+        ("aaaa", held(None), "Did you mean aaaaaaaaaaaa?"),
+        ("other", held("web", "db", None), "It has web, db, aaaaaaaaaaaa."),
+        ("other", [], "No image is visible."),
+        ("1" * 13, held("web"), "It has web."),
+        ("1" * 13, held(*"abcdefghijk"), "No fingerprint begins with these digits."),
+        ("11", held(*"abcdefghijk"), "Use an alias, or at least 12 digits of a fingerprint."),
+    ],
+)
+def test_a_name_that_nothing_has_is_an_error_that_says_what_is_near(name, images, hint):
+    error = Contents(tuple(images)).not_found(name)
+    assert error.message == f"there is no image {name}"
+    assert error.hint == hint
+
+
+def test_names_without_bounds_are_neither_compared_nor_shown():
+    error = Contents(tuple(held("x" * 100_000))).not_found("y" * 100_000)
+    assert len(error.hint) < 200
