@@ -24,6 +24,7 @@ check demo bench docs dev: setup
 	@.venv/bin/python tests/tools/steps.py --show $@
 
 format: setup
+	@.venv/bin/python tests/tools/steps.py --show page
 	@.venv/bin/python tests/tools/steps.py --show formatters
 
 setup:

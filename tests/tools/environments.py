@@ -25,6 +25,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "dev": ("requirements/dev", "requirements/system", "unit/requirements"),
     "docs": ("requirements/docs",),
     "integration": ("integration/requirements",),
+    "page": ("requirements/page",),
     "sanity": (),
     "system": ("requirements/system",),
     "units": ("unit/requirements", "requirements/requests-oldest"),

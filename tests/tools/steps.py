@@ -90,7 +90,10 @@ def steps() -> list[Step]:
     for version in pythons.VERSIONS:
         missing = "" if pythons.find(version) else f"Python {version} was not found"
         found.append(Step(f"units-{version}", needs="tests/unit", why_not=missing))
-    names = "codeqa formatters yamllint docs-check extra-checks license-check changelog antsibull-nox-config"
+    names = (
+        "codeqa formatters yamllint page docs-check extra-checks license-check changelog"
+        " antsibull-nox-config"
+    )
     return found + [Step(name) for name in names.split()]
 
 

@@ -2,17 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the page of a catalogue is made of: its style, its script and its frame. They are Python, since a module brings
-nothing else to a managed host.
-
-Images have their names as ids. The page's own ids have a colon, which names cannot have.
-"""
+"""Style, script and templates of the page. Generated from docs/page: edit the files there and run ``make format``."""
 
 from __future__ import annotations
 
 from string import Template
 
-STYLE = """
+STYLE = """\
 :root {
   color-scheme: light dark;
   --paper: #fcfbf9; --ink: #1d1c1a; --quiet: #67635c; --line: #e5e1da; --wash: #f4f1eb; --accent: #0a6b5c;
@@ -174,7 +170,7 @@ footer {
 @media print { .bar, .command button { display: none; } .image { break-inside: avoid; } }
 """
 
-SCRIPT = """
+SCRIPT = """\
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -343,8 +339,7 @@ $hint""")
 
 HINT = Template("""\
 <p class="hint">A name stands for the image for your own architecture. For another, add it: <code>$name</code>, or
-<code>architecture: $architecture</code> in a task.</p>
-""")
+<code>architecture: $architecture</code> in a task.</p>""")
 
 MAIN = Template("""\
 <div class="bar js-only" role="search" aria-label="Images">
@@ -369,7 +364,8 @@ architecture, and none has a fingerprint that begins so.</p>
 </section>
 </main>""")
 
-TOOL = Template('<label><input type="radio" name="tool" value="$tool"><span>$tool</span></label>')
+TOOL = Template("""\
+<label><input type="radio" name="tool" value="$tool"><span>$tool</span></label>""")
 
 IMAGE = Template("""\
 <article id="$name" class="image">
@@ -385,8 +381,14 @@ KIND = Template("""\
 <section class="kind">
 <h3>$title</h3>
 <table>
-<thead><tr><th scope="col">Architecture</th><th scope="col">Version</th><th scope="col">Made</th>\
-<th scope="col">Size</th><th scope="col">Files</th><th scope="col">Fingerprint</th></tr></thead>
+<thead><tr>
+<th scope="col">Architecture</th>
+<th scope="col">Version</th>
+<th scope="col">Made</th>
+<th scope="col">Size</th>
+<th scope="col">Files</th>
+<th scope="col">Fingerprint</th>
+</tr></thead>
 $products
 </table>
 <div class="commands">
@@ -395,12 +397,19 @@ $commands
 </section>""")
 
 VERSION = Template("""\
-<tr>$head<td class="version"><code>$name</code></td><td class="age">$made</td><td class="size">$size</td>\
-<td class="files">$files</td><td class="mark"><code title="$fingerprint">$short</code></td></tr>""")
+<tr>$head
+<td class="version"><code>$name</code></td>
+<td class="age">$made</td>
+<td class="size">$size</td>
+<td class="files">$files</td>
+<td class="mark"><code title="$fingerprint">$short</code></td>
+</tr>""")
 
 COMMAND = Template("""\
-<figure class="command" data-tool="$tool"><figcaption><b>$tool</b> <i>$way</i></figcaption>\
-<pre><code>$text</code></pre></figure>""")
+<figure class="command" data-tool="$tool">
+<figcaption><b>$tool</b> <i>$way</i></figcaption>
+<pre><code>$text</code></pre>
+</figure>""")
 
 EMPTY = Template("""\
 <main class="void">
