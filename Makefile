@@ -4,12 +4,13 @@
 
 # Each target sets up all that it needs: Debian packages, .venv, and the environments of nox below .nox.
 
-.PHONY: help check test demo bench docs format dev setup clean
+.PHONY: help check test fuzz demo bench docs format dev setup clean
 
 help:
 	@echo 'make demo    import an image into a scratch LXD server and start a container from it (root)'
 	@echo 'make check   format, lint, types and unit tests on one Python, in seconds: for the time while you write'
 	@echo 'make test    all checks and tests (root); some of them: make test ONLY="sanity-2.21 units-3.8"'
+	@echo 'make fuzz    damaged input for all readers of files and answers, for SECONDS=60'
 	@echo 'make bench   speed and memory, measured against the lxc client (root)'
 	@echo 'make docs    the documentation as a site: .cache/docs/build/html'
 	@echo 'make format  format the code'
@@ -22,6 +23,9 @@ test: setup
 
 check demo bench docs dev: setup
 	@.venv/bin/python tests/tools/steps.py --show $@
+
+fuzz: setup
+	@.venv/bin/python tests/tools/steps.py --show $@ $(SECONDS)
 
 format: setup
 	@.venv/bin/python tests/tools/steps.py --show page

@@ -157,7 +157,7 @@ def sanity(session: nox.Session, line: str) -> None:
     session.install(core(line))
     if copy := collection_copy(session):
         # Programs of this repository, no Ansible content: ruff and mypy judge them.
-        for name in ("bench", "lab", "system", "tools"):
+        for name in ("bench", "fuzz", "lab", "system", "tools"):
             shutil.rmtree(copy / "tests" / name, ignore_errors=True)
         provide_pip(session)
         with session.chdir(copy):
@@ -336,6 +336,13 @@ def bench(session: nox.Session) -> None:
     session.install(core(_CORE), *requirements(session))
     session.run("python", "tests/lab", "install", silent=True)
     session.run("python", "tests/bench/run.py", *session.posargs, env=user())
+
+
+@nox.session(python=_PYTHON)
+def fuzz(session: nox.Session) -> None:
+    """Feed damaged input to the readers of all that comes from outside, for so many seconds."""
+    session.install(core(_CORE), *requirements(session))
+    session.run("python", "tests/fuzz", *(session.posargs or ["60"]), env=user())
 
 
 @nox.session(python=_PYTHON, default=False)

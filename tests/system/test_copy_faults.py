@@ -114,6 +114,10 @@ def sets_attributes(proxy: Proxy) -> bool:
     return any(request.method == "PUT" for request in proxy.requests)
 
 
+def has_passed_on(proxy: Proxy, requests: int) -> Callable[[], bool]:
+    return lambda: len(proxy.requests) >= requests
+
+
 @pytest.mark.parametrize("mode", ["relay", "push"])
 def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next_run(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
@@ -130,7 +134,7 @@ def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next
             lxd.operation("DELETE", f"/1.0/images/{fingerprint}")
             before = len(proxy.requests)
             run = through.start("lxd_image_copy", **wish)
-            until(lambda before=before, step=step: len(proxy.requests) >= before + step)
+            until(has_passed_on(proxy, before + step))
             run.kill()
             until(lambda: not any(one["class"] == "task" for one in running(lxd)))
             assert lxd.images().get(fingerprint) is None or (

@@ -284,7 +284,7 @@ def liar(authority: Authority) -> Iterator[Hostile]:
     """A server with one image, whose export is for the test to say."""
     with Hostile(authority.issue("liar", "127.0.0.1")) as server:
         image = {"fingerprint": SPLIT, "size": len(METADATA + ROOTFS)}
-        image["aliases"] = [{"name": "web"}]  # type: ignore[assignment]
+        image["aliases"] = [{"name": "web"}]
         listed = json.dumps({"type": "sync", "metadata": [image]}).encode()
         server.answers["/1.0/images"] = Answer(body=listed)
         yield server

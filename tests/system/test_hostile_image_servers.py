@@ -112,5 +112,5 @@ def test_a_date_that_cannot_be_is_ignored(
     site: Hostile, source: dict[str, str], headers: Headers
 ) -> None:
     for answer in (INDEX, PRODUCTS):
-        site.answers[answer].headers = headers  # type: ignore[union-attr]
+        site.answers[answer].headers = headers
     assert len(Modules().done("lxd_image_info", **source)["images"]) == 1

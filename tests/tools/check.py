@@ -16,7 +16,7 @@ from pathlib import Path
 from page import LINT as LINT_PAGE
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("noxfile.py", "plugins", "roles", "tests")
+CODE = ("noxfile.py", "plugins", "tests")
 COLLECTION = Path("ansible_collections/imagestore/lxd")  # in one of PYTHONPATH
 
 

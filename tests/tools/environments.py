@@ -24,6 +24,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "demo": ("integration/requirements",),
     "dev": ("requirements/dev", "requirements/system", "unit/requirements"),
     "docs": ("requirements/docs",),
+    "fuzz": ("unit/requirements",),
     "integration": ("integration/requirements",),
     "page": ("requirements/page",),
     "sanity": (),

@@ -6,7 +6,8 @@
 
     steps.py                  all of them, as ``make test``
     steps.py NAME...          some of them; the name of a session stands for all of its steps
-    steps.py --show NAME      one session in the foreground, with nothing of nox around it (``make demo``)
+    steps.py --show NAME [ARGUMENT...]
+                              one session in the foreground, with nothing of nox around it (``make demo``)
 
 The environment of a session is made before its first run, reused from then on, and made anew when what defines it
 has changed: requirements, antsibull-nox.toml, the Pythons, the tools in .venv, the place of the checkout.
@@ -86,6 +87,7 @@ def steps() -> list[Step]:
         for family, core in pythons.CORE_OF_FAMILY.items()
     ]
     found += [_with_core("sanity", line) for line in cores]
+    found.append(Step("fuzz"))
     found += [Step(name) for name in ("ansible-lint", "build-import-check", "typing")]
     for version in pythons.VERSIONS:
         missing = "" if pythons.find(version) else f"Python {version} was not found"
@@ -194,8 +196,8 @@ def run(step: Step, log: Path) -> int:
     return prepare(step.session, log) or RUNNING.run(words, log, **step.environment)
 
 
-def show(name: str) -> int:
-    """Run a session in the foreground."""
+def show(name: str, *words: str) -> int:
+    """Run a session in the foreground, with arguments."""
     log = LOGS / f"{name}.log"
     if prepare(name, log):
         print("\n".join(readable(log)))
@@ -203,7 +205,7 @@ def show(name: str) -> int:
     with owner() as number:
         environment = {**os.environ, "LAB_OWNER": number, "NOX_QUIET": "1"}
         return subprocess.run(
-            nox("-R", "-s", name), cwd=ROOT, env=environment, check=False
+            nox("-R", "-s", name, "--", *words), cwd=ROOT, env=environment, check=False
         ).returncode
 
 
@@ -357,7 +359,7 @@ def main() -> int:
     KEYS.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return show(arguments.names[0]) if arguments.show else test(arguments.names)
+        return show(*arguments.names) if arguments.show else test(arguments.names)
     except KeyboardInterrupt:
         RUNNING.stop()
         lab("sweep")

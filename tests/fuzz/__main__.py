@@ -1,0 +1,19 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``make fuzz``: feed the readers what nobody should have sent."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if not __package__:
+    # Run by its path, Python looks for modules in this folder; the package is found beside it.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from fuzz.session import main
+
+if __name__ == "__main__":
+    sys.exit(main())

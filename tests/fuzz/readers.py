@@ -1,0 +1,204 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The readers of whatever files, web servers and LXD servers send, each as a function of bytes.
+
+A reader may do two things with its input: take it, or raise ``ImageStoreError``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.archive_scan import (
+    scan_image,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_info import (
+    read_image_info,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.metadata import (
+    parse_metadata,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.header_map import (
+    header_map,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import Catalog
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.server import Server
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
+    Listing,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.reading import (
+    ProductReader,
+    parse_index,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.export_form import (
+    ExportForm,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.image_headers import (
+    parse_image_headers,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.store import Store
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import (
+    Transport,
+    why_not_valid_now,
+)
+from hypothesis import strategies as st
+
+from .answers import AnsweringServer
+from .mutations import damaged, other_json, packed, retarred
+
+Inputs = st.SearchStrategy[bytes]
+
+ADDRESS = "https://images.example.com"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and how its inputs are made from those of the corpus."""
+
+    read: Callable[[bytes], object]
+    inputs: Callable[[list[bytes]], Inputs]
+
+
+@cache
+def folder() -> Path:
+    """A folder for the files that readers want."""
+    return Path(tempfile.mkdtemp(prefix="imagestore-fuzz-"))
+
+
+def _index(data: bytes) -> None:
+    parse_index(data, ADDRESS)
+
+
+def _products(data: bytes) -> None:
+    for family in ("lxd", "incus"):
+        reader = ProductReader(Reader(family), ADDRESS)
+        reader.read(data, ADDRESS)
+        Listing(ADDRESS, reader.images, "x86_64").images()
+
+
+def _headers(data: bytes) -> None:
+    """Lines of ``Name: value``."""
+    pairs = [line.partition(b":") for line in data.split(b"\n")]
+    given = [(name.decode("latin-1"), value.decode("latin-1")) for name, _colon, value in pairs]
+
+    def values(name: str) -> list[str]:
+        return [value for other, value in given if other.lower() == name.lower()]
+
+    for family in ("LXD", "Incus"):
+        with suppress(ImageStoreError):
+            parse_image_headers(ADDRESS, 200, values, family)
+
+
+def _metadata(data: bytes) -> None:
+    parse_metadata("web.tar.xz", data)
+
+
+def _archive(data: bytes) -> None:
+    file = folder() / "image"
+    file.write_bytes(data)
+    with suppress(ImageStoreError):
+        read_image_info(str(file))
+    with ImageFiles(str(file)) as files:
+        scan_image(files, 1 << 20)
+
+
+def _client_config(data: bytes) -> None:
+    (folder() / "config.yml").write_bytes(data)
+    for name in ("one", "images", "two"):
+        with suppress(ImageStoreError):
+            ClientConfig(str(folder())).remote(name)
+
+
+def _record(data: bytes) -> None:
+    catalog = Catalog.parse(data.decode("utf-8", "replace"), "/srv/images/catalog.json")
+    header_map(catalog, ADDRESS)
+    assert Catalog.parse(catalog.text(), "…") == catalog
+
+
+def _form(data: bytes) -> None:
+    form = ExportForm('multipart/form-data; boundary="b0b"', iter([data[:7], data[7:]]))
+    while True:
+        form.next_part()
+        for _block in form.content():
+            pass
+
+
+def _certificate(data: bytes) -> None:
+    why_not_valid_now(data)
+
+
+@cache
+def _answering() -> tuple[AnsweringServer, Transport]:
+    socket = folder() / "socket"
+    server = AnsweringServer(socket)
+    return server, Transport(f"unix://{socket}", Deadline(86_400))
+
+
+def _answers(data: bytes) -> None:
+    """The answers of a LXD server, by path."""
+    answering, transport = _answering()
+    answering.answers = data
+    server = Server(transport)
+    store = Store(server, "default")
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: server.dialect,
+        lambda: server.identification_headers,
+        lambda: (server.addresses, server.certificate),
+        store.contents,
+        store.contents_of_all_projects,
+        store.visibility_warning,
+        lambda: store.get_alias("web"),
+        lambda: store.get_image("1" * 12),
+        lambda: store.require_profiles_and_visibility(("web",), public=True),
+        lambda: server.run("POST", "/1.0/images", json={}),
+    )
+    for call in calls:
+        with suppress(ImageStoreError):
+            call()
+
+
+def _either(*makers: Callable[[list[bytes]], Inputs]) -> Callable[[list[bytes]], Inputs]:
+    return lambda seeds: st.one_of(*(maker(seeds) for maker in makers))
+
+
+def _archives(seeds: list[bytes]) -> Inputs:
+    documents = damaged([seed for seed in seeds if b"architecture" in seed[:2000]])
+    return st.one_of(packed(damaged(seeds)), retarred(documents))
+
+
+TARGETS = {
+    "answers": Target(_answers, _either(other_json, damaged)),
+    "archive": Target(_archive, _archives),
+    "catalog-record": Target(_record, _either(other_json, damaged)),
+    "certificate": Target(_certificate, damaged),
+    "client-config": Target(_client_config, _either(other_json, damaged)),
+    "export-form": Target(_form, damaged),
+    "image-headers": Target(_headers, damaged),
+    "metadata": Target(_metadata, _either(other_json, damaged)),
+    "simplestreams-index": Target(_index, _either(other_json, damaged)),
+    "simplestreams-products": Target(_products, _either(other_json, damaged)),
+}
+
+
+@contextmanager
+def only_errors_of_the_library() -> Iterator[None]:
+    """An error of the library's family is an answer, and one that is safe to print."""
+    try:
+        yield
+    except ImageStoreError as error:
+        text = str(error)
+        assert text.isprintable(), f"the message is not safe to print: {text!r}"
+        assert len(text) < 10_000, f"the message has {len(text)} characters"
