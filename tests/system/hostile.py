@@ -33,16 +33,21 @@ class Answer:
     """Seconds to keep silent once the body is out, before the connection is closed."""
     drip: float = 0
     """Seconds between the bytes of the body's second half."""
+    endless: bool = False
+    """Whether the body is written again and again, until the client has gone."""
 
 
 class Hostile:
     """Answers by path, and notes the requests as (method, path, headers). It works while used as a context manager.
 
-    Of a list of answers each is given once, and the last for good.
+    The key of an answer is a path, or a method and a path (``POST /1.0/images``). Of a list of answers each is given
+    once, and the last for good.
     """
 
     def __init__(self, pair: KeyPair | None = None) -> None:
         self.answers: dict[str, Answer | list[Answer]] = {}
+        self.otherwise = Answer(404)
+        """The answer for paths that have none."""
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self._pair = pair
 
@@ -57,6 +62,10 @@ class Hostile:
 
             def do_HEAD(self) -> None:
                 owner._answer(self, "HEAD")
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                owner._answer(self, "POST")
 
             def log_message(self, format: str, *args: object) -> None:
                 """Be quiet."""
@@ -87,7 +96,7 @@ class Hostile:
     def _answer(self, handler: BaseHTTPRequestHandler, method: str) -> None:
         path = handler.path.split("?")[0]
         self.requests.append((method, handler.path, dict(handler.headers)))
-        answers = self.answers.get(path, Answer(404))
+        answers = self.answers.get(f"{method} {path}", self.answers.get(path, self.otherwise))
         if isinstance(answers, Answer):
             answer = answers
         else:
@@ -95,7 +104,7 @@ class Hostile:
         handler.send_response(answer.head if answer.head and method == "HEAD" else answer.status)
         for name, value in answer.headers:
             handler.send_header(name, value)
-        if answer.length != -1:
+        if answer.length != -1 and not answer.endless:
             length = len(answer.body) if answer.length is None else answer.length
             handler.send_header("Content-Length", str(length))
         handler.send_header("Connection", "close")
@@ -109,6 +118,8 @@ class Hostile:
             for byte in answer.body[half:]:
                 time.sleep(answer.drip)
                 handler.wfile.write(bytes([byte]))
+            while answer.endless:
+                handler.wfile.write(answer.body)
             time.sleep(answer.then)
         except OSError:
             # Whoever asked has gone away.

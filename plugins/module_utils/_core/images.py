@@ -133,9 +133,15 @@ class Origin:
 
 
 def _canonical(server: str) -> str:
-    """An address with lower-case host, explicit port, and without a slash at its end."""
-    parts = urlsplit(server.strip())
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    """An address with lower-case host, explicit port, and without a slash at its end.
+
+    A server keeps what it was once given, so it may be no address at all: then it is left as it is.
+    """
+    try:
+        parts = urlsplit(server.strip())
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme, 0)
+    except ValueError:
+        return server
     return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
 
 
@@ -166,27 +172,32 @@ class Image:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> Image:
-        """From one element of ``GET /1.0/images?recursion=1`` (``shared/api/image.go``)."""
+        """From one element of ``GET /1.0/images?recursion=1`` (``shared/api/image.go``).
+
+        Raises ValueError, TypeError and the like if it is no description of an image.
+        """
         source = raw.get("update_source")
         return cls(
-            fingerprint=raw["fingerprint"],
+            fingerprint=_text(raw["fingerprint"]),
             # LXD before 3.19 knew no types: all its images were containers.
-            type=raw.get("type") or CONTAINER,
-            architecture=raw.get("architecture") or "",
+            type=_text(raw.get("type")) or CONTAINER,
+            architecture=_text(raw.get("architecture")),
             size=int(raw.get("size") or 0),
             aliases=tuple(
-                Alias(alias["name"], alias.get("description") or "")
+                Alias(_text(alias["name"]), _text(alias.get("description")))
                 for alias in raw.get("aliases") or ()
             ),
-            properties=dict(raw.get("properties") or {}),
+            properties={
+                _text(name): _text(value) for name, value in (raw.get("properties") or {}).items()
+            },
             public=bool(raw.get("public")),
             auto_update=bool(raw.get("auto_update")),
-            profiles=tuple(sorted(raw.get("profiles") or ())),
+            profiles=tuple(sorted(map(_text, raw.get("profiles") or ()))),
             expires_at=parse_time(raw["expires_at"]) if raw.get("expires_at") else NEVER,
             cached=bool(raw.get("cached")),
             uploaded_at=parse_time(raw["uploaded_at"]) if raw.get("uploaded_at") else NEVER,
-            filename=raw.get("filename") or "",
-            origin=Origin(source["server"], source["protocol"], source["alias"])
+            filename=_text(raw.get("filename")),
+            origin=Origin(*(_text(source[name]) for name in ("server", "protocol", "alias")))
             if source
             else None,
             raw=raw,
@@ -215,6 +226,13 @@ class Image:
                 f"the server only caches the image {short_fingerprint(self.fingerprint)}, and will remove it by itself",
                 "Copy or import it, and it stays.",
             )
+
+
+def _text(value: str | None) -> str:
+    """A text of an answer; null is an empty one. Raises TypeError if it is none."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of a text")
+    return value or ""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
+from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
 from .dialect import Dialect
@@ -23,7 +24,9 @@ from .errors import (
     ImageStoreError,
     OperationFailed,
     TimedOut,
+    clean_text,
 )
+from .json_reader import parse_json
 from .transport import Body, Stream, Transport
 
 if TYPE_CHECKING:
@@ -36,7 +39,16 @@ CANCEL_SECONDS = 1.5
 """What a task takes beyond its deadline to cancel what it has started."""
 
 MAX_ANSWER_BYTES = 16 << 20
-"""Of an answer in JSON. A list of 5,000 images, more than LXD can list, has 8 MiB."""
+"""Of an answer in JSON. LXD can list some 4,600 images, which are 6 MiB."""
+
+MAX_WIDE_ANSWER_BYTES = 8 << 20
+"""The same, if it is not all ASCII: a single rare character makes every one of them take four bytes of memory."""
+
+MAX_ANSWER_VALUES = 400_000
+"""Values of an answer; an image has some 40."""
+
+MAX_REASON_CHARACTERS = 4000
+"""Characters that are kept of a server's error text."""
 
 TRUST_ATTEMPTS = 20
 """How often a server is asked whether it has come to trust this client, ``TRUST_PAUSE`` seconds after each other."""
@@ -69,10 +81,7 @@ class Server:
     @cached_property
     def info(self) -> Mapping[str, Any]:
         """The answer to ``GET /1.0``: ``auth``, ``api_extensions``, and ``environment`` for a trusted client."""
-        info: Mapping[str, Any] = self.call("GET", "/1.0").metadata
-        if not isinstance(info, dict):
-            raise self._not_lxd("no description of itself")
-        return info
+        return self.get_object("/1.0", "itself")
 
     @property
     def environment(self) -> Mapping[str, Any]:
@@ -201,31 +210,92 @@ class Server:
         headers: Mapping[str, str] | None = None,
     ) -> ApiResponse:
         """One call of the API. Raises ApiError with LXD's own words where the server answers with an error."""
-        response = self.transport.send(method, path, query, json, body, headers)
+        response = self._send(method, path, query, json, body, headers)
         envelope = self._envelope(response)
         if envelope.get("type") == "error":
-            status = int(envelope.get("error_code") or response.status_code)
-            reason = str(envelope.get("error") or response.reason)
-            raise ApiError(f"{self.address} says: {reason}", status, reason)
+            raise self._api_error(envelope, response)
         return ApiResponse(envelope.get("metadata"), response.headers.get("ETag"))
+
+    def get_object(
+        self, path: str, what: str, query: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """GET the description of something. Raises ApiError, and ConnectionFailed if the answer is no such thing."""
+        metadata = self.call("GET", path, query).metadata
+        if not isinstance(metadata, dict):
+            raise self._not_lxd(f"no description of {what}")
+        return metadata
+
+    def get_list(
+        self, path: str, what: str, query: Mapping[str, str] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """GET the descriptions of all of a kind; ``null`` is an empty list. Raises ApiError, ConnectionFailed."""
+        listed = self.call("GET", path, {**(query or {}), "recursion": "1"}).metadata or []
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise self._not_lxd(f"no list of {what}")
+        return listed
+
+    def get_names(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[str]:
+        """GET the names of all of a kind: the last part of each URL that the server lists. Raises as ``get_list``."""
+        urls = self.call("GET", path, query).metadata or []
+        with self.validating_response(what):
+            return [unquote(urlsplit(url).path.rpartition("/")[2]) for url in urls]
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        json: Any,
+        body: Body | Stream | None,
+        headers: Mapping[str, str] | None,
+    ) -> requests.Response:
+        try:
+            return self.transport.send(method, path, query, json, body, headers)
+        except ConnectionFailed as error:
+            if not error.refused:
+                raise
+            raise ConnectionFailed(
+                error.message,
+                "Is the server running, and does it listen there? On its host, lxc config get core.https_address"
+                " (or incus config get core.https_address) tells, and lxc config set core.https_address :8443"
+                " makes it listen.",
+            ) from error
 
     def _envelope(self, response: requests.Response) -> Mapping[str, Any]:
         """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
+        kind = clean_text(response.headers.get("Content-Type", "something").split(";")[0], 80)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            response.close()
+            raise self._not_lxd(f"compressed {kind}, which was not asked for")
+        content = self.transport.read(response, MAX_ANSWER_BYTES)
+        if len(content) > MAX_WIDE_ANSWER_BYTES and not content.isascii():
+            raise self._not_lxd(f"more than {MAX_WIDE_ANSWER_BYTES >> 20} MiB of {kind}")
         try:
-            envelope = json.loads(self.transport.read(response, MAX_ANSWER_BYTES))
-        except (ValueError, RecursionError):
+            envelope = parse_json(content, MAX_ANSWER_VALUES)
+        except ValueError as error:
             envelope = None
+            if error.__cause__ is None:
+                # It is no page of some web site, but too large or too deep.
+                kind = f"{kind} that {error}"
         if not isinstance(envelope, dict) or "type" not in envelope:
-            kind = response.headers.get("Content-Type", "something").split(";")[0]
             raise self._not_lxd(f"{kind} (HTTP status {response.status_code})")
         return envelope
 
+    def _api_error(self, envelope: Mapping[str, Any], response: requests.Response) -> ApiError:
+        """What to raise for an envelope with an error."""
+        code = envelope.get("error_code")
+        status = code if isinstance(code, int) and code else response.status_code
+        reason = clean_text(str(envelope.get("error") or response.reason), MAX_REASON_CHARACTERS)
+        return ApiError(
+            f"{self.address} says: {clean_text(reason)}", status, reason, failure_hint(reason)
+        )
+
     @contextmanager
     def validating_response(self, what: str) -> Iterator[None]:
-        """For reading what an answer says of something. Raises Unreachable if that is not as LXD says it."""
+        """For reading what an answer says of something. Raises ConnectionFailed if that is not as LXD says it."""
         try:
             yield
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise self._not_lxd(f"no description of {what}") from error
 
     def _not_lxd(self, what: str) -> ConnectionFailed:
@@ -237,12 +307,10 @@ class Server:
     def stream(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> requests.Response:
-        """GET something that is no JSON; its body is left to be read. Raises ApiError."""
-        response = self.transport.send("GET", path, query, headers=headers)
+        """GET something that is not JSON; its body is left to be read. Raises ApiError."""
+        response = self._send("GET", path, query, None, None, headers)
         if response.status_code >= 400:
-            envelope = self._envelope(response)
-            reason = str(envelope.get("error") or response.reason)
-            raise ApiError(f"{self.address} says: {reason}", response.status_code, reason)
+            raise self._api_error(self._envelope(response), response)
         return response
 
     def run(
@@ -256,12 +324,19 @@ class Server:
     ) -> Mapping[str, Any]:
         """A call that starts an operation: waits for its end and returns the operation (``shared/api/operation.go``).
 
-        Raises OperationFailed with the server's ``err``, TimedOut (the operation is then cancelled if the server
-        lets us), and ConflictError if its outcome can no longer be known: servers forget an operation some seconds
-        after its end.
+        Its ``metadata`` is a mapping, if an empty one. Raises OperationFailed with the server's ``err``, TimedOut (the
+        operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
+        servers forget an operation some seconds after its end.
         """
         operation = self.call(method, path, query, json, body, headers).metadata
-        return self.wait(operation["id"], query)
+        return self.wait(self.operation_id(operation), query)
+
+    def operation_id(self, operation: Any) -> str:
+        """The id in the description of an operation. Raises ConnectionFailed if there is none."""
+        found = operation.get("id") if isinstance(operation, dict) else None
+        if not isinstance(found, str) or not _OPERATION_ID.match(found):
+            raise self._not_lxd("no description of the operation that it has started")
+        return found
 
     def wait(self, operation_id: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Wait for the end of a running operation; see ``run``."""
@@ -271,9 +346,16 @@ class Server:
         except TimedOut as error:
             raise self._after_timeout(path, query, error) from error
         if state["status_code"] != _SUCCESS:
-            err = str(state.get("err") or state.get("status"))
-            raise OperationFailed(f"{self.address} says: {err}", err)
-        return state
+            err = clean_text(str(state.get("err") or state.get("status")), MAX_REASON_CHARACTERS)
+            raise OperationFailed(f"{self.address} says: {clean_text(err)}", err, failure_hint(err))
+        return {**state, "metadata": _mapping(state.get("metadata"))}
+
+    def stored_fingerprint(self, operation: Mapping[str, Any]) -> str:
+        """The fingerprint of the image that an operation (see ``run``) has stored. Raises ConnectionFailed."""
+        fingerprint = operation["metadata"].get("fingerprint")
+        if not isinstance(fingerprint, str):
+            raise self._not_lxd("no fingerprint of the image that it has stored")
+        return fingerprint
 
     def cancel(self, path: str, query: Mapping[str, str] | None = None) -> None:
         """Cancel an operation, even past the deadline. Raises ApiError where the server does not let us."""
@@ -289,14 +371,17 @@ class Server:
                 # (cmd/incusd/operations.go). The operation tells which it was.
                 pass
             try:
-                state: Mapping[str, Any] = self.call("GET", path, query).metadata
+                state = self.get_object(path, "the operation that it has started", query)
             except ApiError as error:
                 if error.status != 404:
                     raise
                 raise ConflictError(
                     f"{self.address} has forgotten how the operation ended"
                 ) from error
-            if state["status_code"] in _ENDED:
+            code = state.get("status_code")
+            if not isinstance(code, int):
+                raise self._not_lxd("no status of the operation that it has started")
+            if code in _ENDED:
                 return state
 
     def _after_timeout(
@@ -313,6 +398,23 @@ class Server:
         else:
             left = f"{name} was cancelled"
         return TimedOut(f"{error.message}; {left}", error.hint)
+
+
+_OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def failure_hint(reason: str) -> str:
+    """What to do about a server's error, where its text is that of the operating system; else empty."""
+    if "no space left on device" in reason.lower():
+        return (
+            "The disk of the server is full. On its host, df -h shows which; lxc image list (or incus image list)"
+            " shows what could be deleted."
+        )
+    return ""
 
 
 def _token_hint(token: str, certificate: bytes) -> str:

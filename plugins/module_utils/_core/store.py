@@ -14,7 +14,6 @@ import re
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Mapping
-from urllib.parse import unquote, urlsplit
 
 from .errors import (
     ApiError,
@@ -55,9 +54,7 @@ class Store:
 
     def _list(self) -> Contents:
         try:
-            images = self.server.call(
-                "GET", "/1.0/images", {**self._query, "recursion": "1"}
-            ).metadata
+            images = self.server.get_list("/1.0/images", "its images", self._query)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -89,16 +86,21 @@ class Store:
         """
         self.server.require_trust()
         if self.server.dialect.supports("lists_all_projects"):
-            images = self.server.call(
-                "GET", "/1.0/images", {"all-projects": "true", "recursion": "1"}
-            ).metadata
-            return _sorted_contents(images)
-        found: list[Mapping[str, Any]] = []
-        for project in self.server.call("GET", "/1.0/projects", {"recursion": "1"}).metadata:
+            images = self.server.get_list("/1.0/images", "its images", {"all-projects": "true"})
+            with self.server.validating_response("its images"):
+                return _sorted_contents(images)
+        projects = self.server.get_list("/1.0/projects", "its projects")
+        with self.server.validating_response("its projects"):
             # The others share the images of the default project.
-            if project["config"].get("features.images") == "true":
-                images = Store(self.server, project["name"]).contents().images
-                found += [{**image.raw, "project": project["name"]} for image in images]
+            names = [
+                str(project["name"])
+                for project in projects
+                if project["config"].get("features.images") == "true"
+            ]
+        found: list[Mapping[str, Any]] = []
+        for name in names:
+            images_of_project = Store(self.server, name).contents().images
+            found += [{**image.raw, "project": name} for image in images_of_project]
         return _sorted_contents(found)
 
     def current_image(self, fingerprint: str) -> Image:
@@ -121,10 +123,9 @@ class Store:
     def require_profiles_and_visibility(self, profiles: tuple[str, ...], public: bool) -> None:
         """Check that there are these profiles, and that an image here can be ``public``. Raises OptionError."""
         if profiles:
-            listed = self.server.call(
-                "GET", "/1.0/profiles", {**self._query, "recursion": "1"}
-            ).metadata
-            known = sorted(profile["name"] for profile in listed)
+            listed = self.server.get_list("/1.0/profiles", "its profiles", self._query)
+            with self.server.validating_response("its profiles"):
+                known = sorted(str(profile["name"]) for profile in listed)
             for missing in sorted(set(profiles) - set(known)):
                 raise OptionError(
                     f"project {self.project} on {self.server.address} has no profile {missing}",
@@ -158,7 +159,7 @@ class Store:
             if dialect.is_already_exists(error.err):
                 raise ConflictError(f"{self} got the image from somebody else") from error
             raise
-        return str(ended["metadata"]["fingerprint"])
+        return self.server.stored_fingerprint(ended)
 
     def pull(self, source: Mapping[str, Any]) -> tuple[Image, bool]:
         """Have the server fetch an image: the image that it has then, and whether it got it during this operation.
@@ -168,13 +169,13 @@ class Store:
         """
         source = {"type": "image", "mode": "pull", **source}
         ended = self.server.run("POST", "/1.0/images", self._query, {"source": source})
-        image = self.current_image(ended["metadata"]["fingerprint"])
-        return image, image.uploaded_at >= parse_time(ended["created_at"])
+        image = self.current_image(self.server.stored_fingerprint(ended))
+        with self.server.validating_response("the operation that it has started"):
+            return image, image.uploaded_at >= parse_time(ended["created_at"])
 
     def fingerprints(self) -> frozenset[str]:
         """The fingerprints of all images that the store holds now."""
-        listed = self.server.call("GET", "/1.0/images", self._query).metadata or ()
-        return frozenset(urlsplit(url).path.rpartition("/")[2] for url in listed)
+        return frozenset(self.server.get_names("/1.0/images", "its images", self._query))
 
     def is_in_another_project(self, fingerprint: str) -> bool:
         """Whether another project of this server has the image, as far as this client may see.
@@ -182,8 +183,7 @@ class Store:
         A server that is to fetch such an image fetches nothing (``lxd/daemon_images.go``, ImageDownload): the new image
         gets the other one's attributes.
         """
-        listed = self.server.call("GET", "/1.0/projects").metadata or ()
-        names = (unquote(urlsplit(url).path.rpartition("/")[2]) for url in listed)
+        names = self.server.get_names("/1.0/projects", "its projects")
         others = (Store(self.server, name) for name in names if name != self.project)
         return any(other.has_image(fingerprint) for other in others)
 
@@ -274,13 +274,14 @@ class Store:
     def get_alias(self, name: str) -> tuple[str, str] | None:
         """The fingerprint behind an alias, and the type of that image; None if this client can see no such alias."""
         try:
-            alias = self.server.call("GET", url_path("/1.0/images/aliases/{}", name), self._query)
+            path = url_path("/1.0/images/aliases/{}", name)
+            alias = self.server.get_object(path, "an alias", self._query)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
             return None
         with self.server.validating_response("an alias"):
-            return alias.metadata["target"], alias.metadata.get("type") or CONTAINER
+            return str(alias["target"]), str(alias.get("type") or CONTAINER)
 
     def get_image(self, digits: str) -> Image:
         """The image with this fingerprint, or with one that begins so. Raises ImageNotFound."""
@@ -296,7 +297,7 @@ class Store:
     def _find_image(self, digits: str) -> Image | None:
         path = url_path("/1.0/images/{}", digits)
         try:
-            image = self.server.call("GET", path, self._query).metadata
+            image = self.server.get_object(path, "an image", self._query)
         except ApiError as error:
             if error.status in (403, 404):
                 return None
@@ -318,12 +319,13 @@ class Store:
             )
         path = url_path("/1.0/image-registries/{}/images", registry)
         try:
-            images = self.server.call("GET", path).metadata
+            images = self.server.call("GET", path).metadata or []
         except ApiError as error:
             if error.status != 404:
                 raise
             raise OptionError(f"{self.server.address} has no image registry {registry}") from error
-        return [Image.parse(image) for image in images]
+        with self.server.validating_response("the images of a registry"):
+            return [Image.parse(image) for image in images]
 
     def image_not_found(self, name: str) -> ImageNotFound:
         """What to raise when this client sees no such image."""
@@ -354,7 +356,7 @@ class Store:
         In a cluster another member than the one that issued the token may get the upload, and then crashes on the
         token's attributes, which it expects in its own memory (``lxd/images.go``, getImgPostInfo).
         """
-        clustered = self.server.info["environment"].get("server_clustered")
+        clustered = self.server.environment.get("server_clustered")
         return self.server.dialect.supports("pushes") and not clustered
 
     def upload_token(self, image: Image) -> ContextManager[str]:
@@ -378,9 +380,11 @@ class Store:
     @contextmanager
     def _secret_of(self, operation: Mapping[str, Any]) -> Iterator[str]:
         """The secret of a token. It would live on, so it is withdrawn, be it used or not."""
-        path = url_path("/1.0/operations/{}", operation["id"])
+        path = f"/1.0/operations/{self.server.operation_id(operation)}"
+        with self.server.validating_response("a secret"):
+            secret = str(operation["metadata"]["secret"])
         try:
-            yield operation["metadata"]["secret"]
+            yield secret
         except BaseException:
             with suppress(ImageStoreError):
                 # What went wrong before is what has to be told.
@@ -395,11 +399,14 @@ class Store:
             url_path("/1.0/images/{}", fingerprint),
             f"the image {short_fingerprint(fingerprint)} is gone",
         )
-        return Image.parse(answer.metadata), answer.etag
+        with self.server.validating_response("an image"):
+            return Image.parse(answer.metadata), answer.etag
 
     def _read_alias(self, name: str, holder: str) -> tuple[Mapping[str, Any], str | None]:
         answer = self._get(url_path("/1.0/images/aliases/{}", name), f"the alias {name} is gone")
-        if answer.metadata["target"] != holder:
+        with self.server.validating_response("an alias"):
+            target = answer.metadata["target"]
+        if target != holder:
             raise ConflictError(f"the alias {name} was pointed to another image")
         return answer.metadata, answer.etag
 
