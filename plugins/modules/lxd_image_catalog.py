@@ -30,13 +30,14 @@ attributes:
 options:
   root:
     description:
-      - The document root of the web server. It is created if it does not exist.
+      - The document root of the web server, an absolute path. It is created if it does not exist.
       - Its subdirectory C(.catalog) is private to this module and need not be served.
     type: path
     required: true
   base_url:
     description:
-      - The URL under which clients access O(root), for example V(https://images.example.com).
+      - The URL under which clients access O(root), for example V(https://images.example.com). It must be an C(https)
+        URL, since clients do not use image servers over plain C(http).
     type: str
     required: true
   header_map:
@@ -44,6 +45,7 @@ options:
       - A file to write for nginx, outside of O(root), to be included in its C(http) block. It maps the name in
         C(/images/NAME) and the architectures of the client to the values of C(LXD-Image-Hash) and C(LXD-Image-URL),
         and of the equivalent headers of Incus. Reload nginx when the file has changed.
+      - Its directory must exist.
     type: path
   images:
     description:
@@ -75,7 +77,8 @@ options:
       version:
         description:
           - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops
-            the underscore of an unquoted number. Defaults to the creation date of the image.
+            the underscore of an unquoted number. Defaults to the creation date of the image, which must then be neither
+            before 1970 nor in the future.
           - The content of a published version never changes. The task fails if the same version has other content.
           - With O(images[].state=absent), the version to withdraw. If omitted, all versions are withdrawn.
         type: str
@@ -149,6 +152,12 @@ options:
       - If V(false), only missing files and wrong sizes are detected.
     type: bool
     default: false
+  timeout:
+    description:
+      - The time limit for the whole task in seconds, including reading and verifying files and waiting for another task
+        that publishes into O(root).
+    type: int
+    default: 1800
 seealso:
   - module: imagestore.lxd.lxd_image_copy
   - module: imagestore.lxd.lxd_image_import

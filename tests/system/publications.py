@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Small images to publish, and a look at a published tree that knows nothing of how it was made."""
+"""Small images to publish, a site to publish them on, and a look at its tree that knows nothing of how it was made."""
 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import tarfile
@@ -14,10 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lab import Authority, Image, WebServer
+from runner import Modules, Outcome
 
-def small_image(folder: Path, content: str, architecture: str = "x86_64") -> Path:
+
+def small_image(
+    folder: Path, content: str, architecture: str = "x86_64", created: str = "1700000000"
+) -> Path:
     """The smallest unified image of a container; another ``content`` makes it another."""
-    metadata = f"architecture: {architecture}\ncreation_date: 1700000000\n"
+    metadata = f"architecture: {architecture}\ncreation_date: {created}\n"
     path = folder / f"{content}-{architecture}.tar"
     with tarfile.open(path, "w") as tar:
         for name, text in (("metadata.yaml", metadata), ("rootfs/etc/version", content * 1000)):
@@ -70,3 +76,97 @@ def published(root: Path) -> dict[str, list[str]]:
         )
         for product in index["products"].values()
     }
+
+
+AT = "/images/"
+ANSWER = f"""
+location {AT} {{
+    add_header LXD-Image-Hash $lxd_image_hash always;
+    add_header LXD-Image-URL $lxd_image_url always;
+    add_header Incus-Image-Hash $lxd_image_hash always;
+    add_header Incus-Image-URL $lxd_image_url always;
+    add_header State $lxd_image_state always;
+    return 200;
+}}
+"""
+
+
+class CatalogSite:
+    """A web server with a tree that the module keeps, and the map that nginx answers from."""
+
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        self.folder = folder
+        self.root = folder / "www"
+        self.map = folder / "map"
+        folder.chmod(0o755)
+        self.root.mkdir()
+        self.server = WebServer(authority, self.root, ANSWER, f"include {self.map};")
+        self.params = {
+            "root": str(self.root),
+            "base_url": self.server.url,
+            "header_map": str(self.map),
+            "remote_src": True,
+        }
+        self.publish()
+
+    def publish(self, *images: dict[str, Any], check: bool = False, **params: Any) -> Outcome:
+        wish = {**self.params, "images": list(images), **params}
+        return Modules().done("lxd_image_catalog", check, **wish)
+
+    def fails(self, *images: dict[str, Any], **params: Any) -> str:
+        """What a publication that has to fail says. The tree is as before."""
+        before = content(self.root)
+        message = Modules().fails(
+            "lxd_image_catalog", **{**self.params, "images": list(images), **params}
+        )
+        assert content(self.root) == before
+        return message
+
+    def small(self, name: str, text: str, version: str, **more: Any) -> dict[str, Any]:
+        """An image to publish."""
+        return {
+            "name": name,
+            "src": str(small_image(self.folder, text)),
+            "version": version,
+            **more,
+        }
+
+
+def content(root: Path) -> dict[str, str]:
+    """All files of a tree, but what is the publisher's own."""
+    return {
+        str(path.relative_to(root)): digest(path)
+        for path in root.rglob("*")
+        if path.is_file() and ".catalog" not in path.parts
+    }
+
+
+def files_of(image: Image) -> dict[str, str]:
+    """The options that name the files of an image."""
+    keys = ("src",) if image.rootfs is None else ("metadata", "rootfs")
+    return dict(zip(keys, map(str, image.paths), strict=True))
+
+
+def ask(
+    site: CatalogSite, method: str, path: str, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body that the web server answers with, in a connection of its own."""
+    line = http.client.HTTPConnection(site.server.host, timeout=30)
+    line.request(method, path, headers=headers)
+    response = line.getresponse()
+    body = response.read()
+    line.close()
+    return response.status, dict(response.headers), body
+
+
+def answer(site: CatalogSite, name: str, architectures: str, family: str = "LXD") -> dict[str, str]:
+    """The headers that a server gets which asks for an image."""
+    wish = {f"{family}-Server-Architectures": architectures}
+    return ask(site, "HEAD", f"{AT}{name}", **wish)[1]
+
+
+def get(site: CatalogSite, path: str) -> bytes:
+    """Fetch something that has to be there."""
+    status, _headers, body = ask(site, "GET", path)
+    assert status == 200, f"{path}: {status}"
+    return body

@@ -31,6 +31,8 @@ _ENDINGS = {
     "squashfs": "squashfs",
     "qcow2": "qcow2",
 }
+PART_ENDINGS = frozenset(_ENDINGS.values())
+"""What the names of published files can end with."""
 
 
 @dataclass(frozen=True)

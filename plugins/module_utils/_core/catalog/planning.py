@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what a catalogue becomes. Pure: what it holds and what is wanted go in, what it is to hold comes out."""
+"""Decides what becomes of a catalogue. Pure: its content and the task's entries go in, its new content comes out."""
 
 from __future__ import annotations
 
@@ -11,39 +11,28 @@ from typing import Any, Collection, Iterable, Mapping, Sequence
 
 from ..errors import OptionError
 from ..images import short_fingerprint
-from .entries import Given, Publication, require_consistent, spellings
-from .record import Catalog, Key, Part, Product, Version, sorted_products
+from .entries import CatalogEntry, EntrySpec, require_consistent, spellings
+from .record import Catalog, Key, Part, Product, newest_first, sorted_products
 
 
 @dataclass(frozen=True)
 class CatalogPolicy:
-    """How a catalogue is kept: ``keep`` versions of each product, files for ``grace`` seconds after they left it.
+    """What a catalogue keeps: ``keep`` versions of each product, and files for ``grace`` seconds after they left it.
 
-    With ``purge``, only the names that the task has.
+    With ``purge``, it keeps only the names that the task publishes.
     """
 
     keep: int = 2
     grace: int = 7200
     purge: bool = False
 
-    @classmethod
-    def parse(cls, params: Mapping[str, Any]) -> CatalogPolicy:
-        """From the options of ``lxd_image_catalog``. Raises OptionError."""
-        if params["keep"] < 1:
-            raise OptionError(
-                f"keep is {params['keep']}",
-                "It takes 1 or more; to withdraw an image, use state: absent.",
-            )
-        if params["grace"] < 0:
-            raise OptionError(
-                f"grace is {params['grace']}", "It takes a number of seconds, 0 or more."
-            )
-        return cls(params["keep"], params["grace"], params["purge"])
-
 
 @dataclass(frozen=True)
 class CatalogPlan:
-    """What becomes of a catalogue: how it was, how it will be, and which files then go (paths below the root)."""
+    """What becomes of a catalogue: how it was, how it will be, and what becomes of files (paths below the root).
+
+    ``expired`` files are removed. ``abandoned`` ones, left by a task that was killed, are removed after the grace.
+    """
 
     before: Catalog
     after: Catalog
@@ -52,45 +41,41 @@ class CatalogPlan:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """All that changes for clients, and the files that go."""
-        return (*_changes(self.before, self.after), *self._files("remove", self.expired))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What is noted besides."""
-        return self._files("abandon", self.abandoned)
-
-    @staticmethod
-    def _files(verb: str, paths: Iterable[str]) -> tuple[str, ...]:
-        return tuple(f"{verb} file {short_fingerprint(path.rpartition('/')[2])}" for path in paths)
+        """All that changes for clients, and what becomes of files."""
+        return (
+            *_changes(self.before, self.after),
+            *_file_actions("remove", self.expired),
+            *_file_actions("abandon", self.abandoned),
+        )
 
 
-def planned(
+def plan_catalog(
     catalog: Catalog,
-    publications: Sequence[Publication],
-    withdrawals: Sequence[Given],
-    rules: CatalogPolicy,
+    entries: Sequence[CatalogEntry],
+    policy: CatalogPolicy,
     files: Collection[str],
     now: int,
 ) -> CatalogPlan:
-    """The plan for one task.
+    """The plan for one task, whose entries to publish have facts.
 
-    ``files`` are the paths of all files that the tree has. Those that nobody knows were left by a run that was killed;
-    they leave as others do. Raises OptionError if images get in each other's way.
+    ``files`` are the paths of all files that the tree has; ``now`` is in seconds since 1970. Raises OptionError if
+    entries contradict each other.
     """
+    publications = [entry for entry in entries if not entry.spec.absent]
+    withdrawals = [entry.spec for entry in entries if entry.spec.absent]
     require_consistent(publications, withdrawals)
     products = {product.key: product for product in catalog.products}
-    for gone in withdrawals:
-        products = _without(products, gone)
-    # The newest one comes last, and so has the last word on what they share.
-    for one in sorted(publications, key=lambda one: one.version.name):
-        product = one.product
-        products[product.key] = _merged(products.get(product.key), product, one.given)
-    if rules.purge:
-        names = {one.given.name for one in publications}
+    for withdrawal in withdrawals:
+        products = _without(products, withdrawal)
+    # The newest comes last, so that it decides on what all versions share.
+    for entry in sorted(publications, key=lambda entry: entry.version.name):
+        product = entry.product
+        products[product.key] = _merged(products.get(product.key), product, entry.spec)
+    if policy.purge:
+        names = {entry.spec.name for entry in publications}
         products = {key: product for key, product in products.items() if product.name in names}
     kept = sorted_products(
-        replace(product, versions=product.versions[: rules.keep]) for product in products.values()
+        replace(product, versions=product.versions[: policy.keep]) for product in products.values()
     )
     require_unique(kept)
     after = Catalog(kept)
@@ -98,53 +83,56 @@ def planned(
     unlisted = [path for path in (*catalog.parts, *catalog.leaving) if path not in listed]
     abandoned = sorted(set(files) - set(listed) - set(unlisted))
     since = {path: catalog.leaving.get(path, now) for path in (*unlisted, *abandoned)}
-    expired = sorted(path for path, start in since.items() if now - start >= rules.grace)
+    expired = {path for path, start in since.items() if now - start >= policy.grace}
     leaving = {path: start for path, start in since.items() if path not in expired}
     return CatalogPlan(
         catalog,
         replace(after, leaving=leaving),
-        tuple(path for path in expired if path in files),
+        tuple(sorted(expired & set(files))),
         tuple(path for path in abandoned if path not in expired),
     )
 
 
-def _without(products: Mapping[Key, Product], gone: Given) -> dict[Key, Product]:
-    """The products without one version of one, or without the whole."""
+def _file_actions(verb: str, paths: Iterable[str]) -> list[str]:
+    return [f"{verb} file {short_fingerprint(path.rpartition('/')[2])}" for path in paths]
+
+
+def _without(products: Mapping[Key, Product], withdrawal: EntrySpec) -> dict[Key, Product]:
+    """The products without the versions that are withdrawn, and without products that have none left."""
     left: dict[Key, Product] = {}
     for key, product in products.items():
         versions = tuple(
             version
             for version in product.versions
-            if not gone.fits(product) or gone.version not in (None, version.name)
+            if not withdrawal.matches(product) or withdrawal.version not in (None, version.name)
         )
         if versions:
             left[key] = replace(product, versions=versions)
     return left
 
 
-def _merged(have: Product | None, one: Product, given: Given) -> Product:
-    """A product with one more version, or the same again. Aliases and requirements that the task leaves out stay."""
-    if have is None:
-        return one
-    new = one.newest
-    same = next((version for version in have.versions if version.name == new.name), None)
+def _merged(published: Product | None, entry: Product, spec: EntrySpec) -> Product:
+    """A product with the version of an entry. Aliases and requirements that the task omits remain."""
+    if published is None:
+        return entry
+    new = entry.newest
+    same = next((version for version in published.versions if version.name == new.name), None)
     if same and same.fingerprint != new.fingerprint:
         raise OptionError(
-            f"{one} {new.name} is published already with other content: it is {same.fingerprint},"
+            f"{entry} {new.name} is already published with other content: it is {same.fingerprint},"
             f" and the file is {new.fingerprint}",
             "Give the new one a version of its own, or withdraw the old one first (state: absent).",
         )
-    versions = have.versions if same else (*have.versions, new)
     return replace(
-        one,
-        aliases=have.aliases if given.aliases is None else given.aliases,
-        requirements=have.requirements if given.requirements is None else given.requirements,
-        versions=tuple(sorted(versions, key=lambda version: version.name, reverse=True)),
+        entry,
+        aliases=published.aliases if spec.aliases is None else spec.aliases,
+        requirements=published.requirements if spec.requirements is None else spec.requirements,
+        versions=published.versions if same else newest_first((*published.versions, new)),
     )
 
 
 def require_unique(products: Sequence[Product]) -> None:
-    """Raises OptionError if two names would be the same to a client. (nginx takes capitals for small letters.)"""
+    """Raises OptionError if clients could not distinguish two names. (nginx ignores case.)"""
     owners: dict[str, str] = {}
     for product in products:
         for spelling in spellings(product):
@@ -152,36 +140,36 @@ def require_unique(products: Sequence[Product]) -> None:
             if owner != product.name:
                 raise OptionError(
                     f"{spelling} is a name or alias of both {owner} and {product.name}",
-                    "An alias belongs to one name only.",
+                    "Use each alias for one name only.",
                 )
 
 
 def _changes(before: Catalog, after: Catalog) -> list[str]:
-    had = {product.key: product for product in before.products}
-    has = {product.key: product for product in after.products}
-    said: list[str] = []
-    for key in sorted({*had, *has}):
-        old, new = had.get(key), has.get(key)
-        named = str(new or old)
+    old_products = {product.key: product for product in before.products}
+    new_products = {product.key: product for product in after.products}
+    actions: list[str] = []
+    for key in sorted({*old_products, *new_products}):
+        old, new = old_products.get(key), new_products.get(key)
+        product = str(new or old)
         old_versions = old.versions if old else ()
         new_versions = new.versions if new else ()
-        said += [
-            f"publish {named} {version.name}"
+        actions += [
+            f"publish {product} {version.name}"
             for version in reversed(new_versions)
             if version not in old_versions
         ]
         if old and new and replace(old, versions=()) != replace(new, versions=()):
-            said.append(f"update {named}")
-        said += [
-            f"withdraw {named} {version.name}"
+            actions.append(f"update {product}")
+        actions += [
+            f"withdraw {product} {version.name}"
             for version in old_versions
             if version not in new_versions
         ]
-    return said
+    return actions
 
 
-def shown(catalog: Catalog) -> dict[str, Any]:
-    """A catalogue for people to compare."""
+def readable(catalog: Catalog) -> dict[str, Any]:
+    """A catalogue as a diff shows it."""
     return {
         str(product): {
             **{
@@ -201,11 +189,10 @@ def shown(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def listed(catalog: Catalog) -> list[dict[str, Any]]:
+def list_versions(catalog: Catalog) -> list[dict[str, Any]]:
     """The versions of a catalogue, for the result of a task."""
-
-    def one(product: Product, version: Version) -> dict[str, Any]:
-        return {
+    return [
+        {
             "name": product.name,
             "image_type": product.type,
             "architecture": product.architecture,
@@ -213,14 +200,15 @@ def listed(catalog: Catalog) -> list[dict[str, Any]]:
             "fingerprint": version.fingerprint,
             "size": version.size,
         }
+        for product in catalog.products
+        for version in product.versions
+    ]
 
-    return [one(product, version) for product in catalog.products for version in product.versions]
 
-
-def needed(
+def missing_parts(
     plan: CatalogPlan, files: Mapping[str, int], damaged: Collection[str]
 ) -> dict[str, Part]:
-    """The files that the tree lacks for what it is to hold; ``files`` has the sizes of those that there are."""
+    """The files that have to be placed in the tree, by path; ``files`` has the sizes of those that are there."""
     return {
         path: part
         for path, part in plan.after.parts.items()

@@ -4,7 +4,7 @@
 
 """A catalogue of images that a web server serves, and its record ``catalog.json``. Plain facts.
 
-All that a web server shows is made from this: the simplestreams documents, the page for people, the map for nginx.
+All other documents are generated from the record: those of simplestreams, the page for people, the map for nginx.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Tuple
 
-from ..errors import FileError
 from ..images import CONTAINER
+from .names import is_version
 
 FORMAT = "imagestore.catalog:1"
 
 Key = Tuple[str, str, str]
-"""Name, type and architecture: what tells one product from another."""
+"""Name, type and architecture: what distinguishes one product from another."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of an image: the SHA-256 of its content, its size in bytes, and how its name ends, as in ``tar.xz``."""
+    """One file of an image: the SHA-256 of its content, its size in bytes, and its name's ending, as in ``tar.xz``."""
 
     sha256: str
     size: int
@@ -62,10 +62,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Product:
-    """What one name stands for on one architecture; ``type`` is ``container`` or ``virtual-machine``.
+    """The images of one name, type (``container`` or ``virtual-machine``) and architecture.
 
     ``architecture`` is LXD's name, as in ``x86_64``. ``aliases`` are further names, without architectures. ``os``,
-    ``release`` and ``variant`` are empty where nobody has said them. The newest of ``versions`` comes first.
+    ``release`` and ``variant`` are empty where they are unknown. The newest of ``versions`` comes first.
     """
 
     name: str
@@ -80,21 +80,21 @@ class Product:
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """What distinguishes it from others."""
         return self.name, self.type, self.architecture
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that clients may call it."""
+        """The name and the aliases."""
         return (self.name, *self.aliases)
 
     @property
     def newest(self) -> Version:
-        """The version that a client gets who names none."""
+        """The version that a client gets."""
         return self.versions[0]
 
     def is_streamed(self, version: Version) -> bool:
-        """Whether image servers can have this version: what is unified they take for a container."""
+        """Whether simplestreams can offer this version: clients take unified images for those of containers."""
         return version.is_split or self.type == CONTAINER
 
     def __str__(self) -> str:
@@ -105,7 +105,7 @@ class Product:
 class Catalog:
     """All products, in the order of their keys, each with at least one version.
 
-    ``leaving`` has the paths of files that no version has any more, and since when, in seconds since 1970: clients
+    ``leaving`` has the paths of files that no version uses any more, and since when, in seconds since 1970: clients
     with an older index still ask for them.
     """
 
@@ -122,23 +122,6 @@ class Catalog:
             for part in version.parts
         }
 
-    @classmethod
-    def parse(cls, text: str, where: str) -> Catalog:
-        """From the content of ``catalog.json``. Raises FileError if it is none; ``where`` is its path."""
-        hint = "Mend it, or move it away: a catalogue is then begun anew, and its files stay."
-        try:
-            raw = json.loads(text)
-            if raw["format"] != FORMAT:
-                raise FileError(
-                    f"{where} has the format {raw['format']!r}, not {FORMAT!r}",
-                    "It was written by another version of this collection, or by something else.",
-                )
-            products = tuple(_product(one) for one in raw["products"])
-            leaving = {str(path): int(since) for path, since in raw["leaving"].items()}
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise FileError(f"{where} is no record of a catalogue: {error!r}", hint) from error
-        return cls(products, leaving)
-
     def text(self) -> str:
         """The content of ``catalog.json``."""
         raw = {
@@ -154,18 +137,9 @@ def sorted_products(products: Iterable[Product]) -> tuple[Product, ...]:
     return tuple(sorted(products, key=lambda product: product.key))
 
 
-def _product(raw: Mapping[str, Any]) -> Product:
-    return Product(
-        **{
-            **raw,
-            "aliases": tuple(raw["aliases"]),
-            "versions": tuple(_version(one) for one in raw["versions"]),
-        }
-    )
-
-
-def _version(raw: Mapping[str, Any]) -> Version:
-    return Version(**{**raw, "parts": tuple(Part(**part) for part in raw["parts"])})
+def newest_first(versions: Iterable[Version]) -> tuple[Version, ...]:
+    """Versions in the order of servers, which ignore those whose names are no dates: these come last."""
+    return tuple(sorted(versions, key=lambda one: (is_version(one.name), one.name), reverse=True))
 
 
 def _raw(product: Product) -> dict[str, Any]:

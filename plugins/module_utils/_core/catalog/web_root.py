@@ -2,159 +2,178 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tree of files that a web server serves. A file under its final name is whole, whenever it is read.
+"""The tree of files that a web server serves. A file under its final name is complete, whenever it is read.
 
 files/<sha256>.<ending>   image files, never rewritten
 streams/v1/…              what LXD and Incus read
 index.html                what people read
-catalog.json              the record, from which the others are made
-.catalog/                 for the publisher alone: a lock, what it knows of files it has read, files in the making
+catalog.json              the record, from which the others are generated
+.catalog/                 for the publisher alone: a lock, what it remembers of files that it has read, unfinished files
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import stat
 import tempfile
 import time
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import Any, Iterable, Iterator, Mapping
+from typing import IO, Any, Callable, Iterable, Iterator, Mapping
 
 from ..archives.image_info import ImageInfo
-from ..errors import FileError, OptionError, TimedOut
+from ..deadline import Deadline
+from ..errors import FileError, TimedOut
 from .record import Catalog, Part
+from .record_reader import MAX_RECORD_BYTES, parse_record
+from .source_cache import MAX_CACHE_BYTES, cache_text, parse_cache
 
 RECORD = "catalog.json"
 PAGE = "index.html"
 
-LOCK_SECONDS = 1800
-"""How long to wait for another task that publishes into the same tree."""
+MAX_DOCUMENT_BYTES = 256 << 20
+"""Of a document that is compared with what it should be."""
 
 _OWN = ".catalog"
 _CACHE = "sources.json"
 _FILES = "files"
 _BLOCK = 1 << 20
+_LOCK_POLL_SECONDS = 0.1
 
 
 class WebRoot:
-    """The tree below ``root``, which may not be there yet. All paths that it takes and gives are below that.
+    """The tree below ``root``, which need not exist yet. The paths that it takes and returns are relative to that.
 
-    Whatever cannot be read or written raises FileError.
+    Whatever cannot be read or written raises FileError; what takes longer than the deadline raises TimedOut.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, deadline: Deadline) -> None:
         self.root = root.rstrip("/") or "/"
+        self._deadline = deadline
 
     def __str__(self) -> str:
         return self.root
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other tasks from publishing here; what a killed one had in the making is removed.
-
-        Raises TimedOut if another is at work for too long.
-        """
-        with self._said("publish into"):
+        """Keep other tasks from publishing here; unfinished files of killed tasks are removed."""
+        with self._explain("publish into"):
             for folder in ("", _FILES, "streams", "streams/v1", _OWN):
                 _make_folder(self._path(folder))
             lock = os.open(self._path(_OWN, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._wait_for(lock)
-            with self._said("publish into"):
+            with self._explain("publish into"):
                 self._clear(self._path(_OWN), "new-")
             yield
         finally:
             os.close(lock)
 
     def _wait_for(self, lock: int) -> None:
-        end = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError as error:
-                if time.monotonic() > end:
+                if self._deadline.passed:
                     raise TimedOut(
-                        f"another task has been publishing into {self} for {LOCK_SECONDS} seconds",
-                        "Wait for its end.",
+                        f"timed out after {self._deadline.seconds:g} seconds: another task was publishing into {self}",
+                        "Wait until it has ended, or raise timeout.",
                     ) from error
-                time.sleep(0.1)
+                time.sleep(_LOCK_POLL_SECONDS)
 
     def record(self) -> Catalog:
         """What is published; nothing where there is no record."""
-        text = self.read(RECORD)
-        return Catalog() if text is None else Catalog.parse(text, self._path(RECORD))
+        path = self._path(RECORD)
+        content = self._read(path, MAX_RECORD_BYTES)
+        return Catalog() if content is None else parse_record(content, path)
 
-    def read(self, path: str) -> str | None:
-        """The text of a document, or of one that stands elsewhere if the path is absolute; None if there is none."""
-        whole = os.path.join(self.root, path)
-        try:
-            with open(whole, encoding="utf-8") as file:
-                return file.read()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise FileError(f"cannot read {whole}: {reason}") from error
+    def has_document(self, path: str, text: str) -> bool:
+        """Whether a document has this content. An absolute path may lead outside of the tree."""
+        return self._read(os.path.join(self.root, path), MAX_DOCUMENT_BYTES) == text.encode()
 
     def files(self) -> dict[str, int]:
-        """The image files that there are, with their sizes in bytes."""
-        with self._said("list the files of"):
+        """The image files that exist, with their sizes in bytes."""
+        with self._explain("list the files of"):
             try:
                 with os.scandir(self._path(_FILES)) as entries:
                     return {
                         f"{_FILES}/{entry.name}": entry.stat().st_size
                         for entry in entries
-                        if entry.is_file()
+                        # No record can hold a name that is not UTF-8, and no publisher makes one.
+                        if entry.is_file() and _is_unicode(entry.name)
                     }
             except (FileNotFoundError, NotADirectoryError):
                 return {}
 
-    def known(self) -> dict[str, ImageInfo]:
-        """What files were when they were read, by their stamps. What cannot be understood is not known."""
+    def remembered(self) -> dict[str, ImageInfo]:
+        """What files contained when they were read, by their stamps."""
         try:
-            raw = json.loads(self.read(f"{_OWN}/{_CACHE}") or "{}")
-            return {stamp: ImageInfo.parse(one) for stamp, one in raw.items()}
-        except (AttributeError, KeyError, TypeError, ValueError):
+            content = self._read(self._path(_OWN, _CACHE), MAX_CACHE_BYTES)
+        except FileError:
             return {}
+        return parse_cache(content) if content else {}
 
     def remember(self, known: Mapping[str, ImageInfo]) -> None:
-        """Keep what is known of files."""
-        raw = {stamp: one.plain for stamp, one in sorted(known.items())}
-        self.write(f"{_OWN}/{_CACHE}", json.dumps(raw) + "\n")
+        """Remember what files contain. Where that fails, they are read again by the next task."""
+        try:
+            with self.prepared({f"{_OWN}/{_CACHE}": cache_text(known)}) as replace:
+                replace()
+        except FileError:
+            return
 
     def place(self, part: Part, source: str) -> None:
-        """Put a file into the tree, copied from ``source``. Raises FileError if that is not what it was."""
+        """Put a file into the tree, copied from ``source``. Raises FileError if its content has changed."""
         digest = sha256()
-        with self._said(f"copy {source} into"):
-            with open(source, "rb", buffering=0) as read, self._new(self._path(_OWN)) as file:
-                while True:
-                    block = read.read(_BLOCK)
-                    if not block:
-                        break
+        with self._explain(f"copy {source} into"):
+            with _opened(source) as content, self._new(self._path(_OWN)) as file:
+                for block in self._blocks(content):
                     digest.update(block)
                     file.write(block)
                 if digest.hexdigest() != part.sha256:
                     raise FileError(f"{source} changed while it was copied", "Run the task again.")
-                self._finish(file, self._path(part.path))
+                self._finish(file)
+                os.rename(file.name, self._path(part.path))
 
-    def write(self, path: str, text: str) -> None:
-        """Write a document whole: its readers find the old one or the new one. An absolute path may lead elsewhere."""
-        target = os.path.join(self.root, path)
-        elsewhere = os.path.isabs(path)
-        folder = os.path.dirname(target) if elsewhere else self._path(_OWN)
-        with self._said(f"write {path} of" if not elsewhere else f"write {path} for"):
-            if elsewhere:
-                self._clear(folder, _hidden(target))
-            with self._new(folder, _hidden(target) if elsewhere else "new-") as file:
-                file.write(text.encode())
-                self._finish(file, target)
+    @contextmanager
+    def prepared(self, documents: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+        """Write documents under temporary names; the result replaces the old ones, in order.
+
+        Readers find the old or the new document, complete. An absolute path may lead outside of the tree.
+        """
+        unfinished: list[tuple[str, str]] = []
+
+        def replace() -> None:
+            for name, target in unfinished:
+                with self._explain(f"write {target} for"):
+                    os.rename(name, target)
+
+        try:
+            for path, text in documents.items():
+                target = os.path.join(self.root, path)
+                with self._explain(f"write {path} {'for' if os.path.isabs(path) else 'of'}"):
+                    unfinished.append((self._write_unfinished(target, text), target))
+            yield replace
+        finally:
+            for name, _target in unfinished:
+                if os.path.lexists(name):
+                    os.unlink(name)
+
+    def _write_unfinished(self, target: str, text: str) -> str:
+        """Write the content of a document to a file that is to be renamed; its path."""
+        folder, prefix = self._path(_OWN), "new-"
+        if not target.startswith(f"{self.root.rstrip('/')}/"):
+            folder, prefix = os.path.dirname(target), f".{os.path.basename(target)}.new-"
+            self._clear(folder, prefix)
+        with self._new(folder, prefix) as file:
+            file.write(text.encode())
+            self._finish(file)
+            return str(file.name)
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files; it is fine if they are gone."""
-        with self._said("remove files of"):
+        """Remove files, if they exist."""
+        with self._explain("remove files of"):
             for path in paths:
                 try:
                     os.unlink(self._path(path))
@@ -162,14 +181,14 @@ class WebRoot:
                     continue
 
     def damaged(self, parts: Mapping[str, Part]) -> list[str]:
-        """Those of the files whose content is not what it has to be; those that are missing are none of them."""
+        """The paths of those files that exist with another content than they should have."""
         found: list[str] = []
         for path, part in parts.items():
             digest = sha256()
-            with self._said("read the files of"):
+            with self._explain("read the files of"):
                 try:
-                    with open(self._path(path), "rb", buffering=0) as file:
-                        for block in iter(lambda: file.read(_BLOCK), b""):
+                    with _opened(self._path(path)) as file:
+                        for block in self._blocks(file):
                             digest.update(block)
                 except FileNotFoundError:
                     continue
@@ -180,8 +199,32 @@ class WebRoot:
     def _path(self, *parts: str) -> str:
         return os.path.join(self.root, *parts)
 
+    def _read(self, path: str, max_bytes: int) -> bytes | None:
+        """The content of a document; None if it does not exist."""
+        try:
+            with _opened(path) as file:
+                content = b"".join(self._blocks(file, max_bytes + 1))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise FileError(f"cannot read {path}: {error.strerror}") from error
+        if len(content) > max_bytes:
+            raise FileError(f"{path} is larger than {max_bytes >> 20} MiB", "Repair or remove it.")
+        return content
+
+    def _blocks(self, file: IO[bytes], max_bytes: int | None = None) -> Iterator[bytes]:
+        """The content of a file, or its first bytes, within the deadline."""
+        while max_bytes is None or max_bytes > 0:
+            self._deadline.left()
+            block = file.read(_BLOCK if max_bytes is None else min(_BLOCK, max_bytes))
+            if not block:
+                return
+            if max_bytes is not None:
+                max_bytes -= len(block)
+            yield block
+
     @contextmanager
-    def _said(self, verb: str) -> Iterator[None]:
+    def _explain(self, verb: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -190,7 +233,7 @@ class WebRoot:
 
     @contextmanager
     def _new(self, folder: str, prefix: str = "new-") -> Iterator[Any]:
-        """A file in the making, to be finished; it is gone if that fails."""
+        """An unfinished file, which is removed if something fails."""
         with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as file:
             try:
                 yield file
@@ -199,12 +242,11 @@ class WebRoot:
                 raise
 
     @staticmethod
-    def _finish(file: Any, target: str) -> None:
-        """Give a file its final name, once it is whole and on disk."""
+    def _finish(file: Any) -> None:
+        """Make a file complete on disk, and readable for web servers."""
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-        os.rename(file.name, target)
 
     @staticmethod
     def _clear(folder: str, prefix: str) -> None:
@@ -213,24 +255,43 @@ class WebRoot:
                 os.unlink(os.path.join(folder, name))
 
 
-def require_outside(header_map: str, root: str) -> None:
-    """Raises OptionError unless the map for nginx is elsewhere than what it serves, in a folder that there is."""
-    if not os.path.isabs(header_map):
-        raise OptionError(f"header_map is {header_map}", "It takes an absolute path.")
-    place, tree = os.path.realpath(header_map), os.path.realpath(root)
-    if os.path.commonpath([place, tree]) == tree:
-        raise OptionError(
-            f"header_map is {header_map}, which is below the root {root}",
-            "It is configuration, not for clients: give it a path elsewhere.",
+def require_folder(path: str) -> None:
+    """Raises FileError unless the folder of this file exists."""
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise FileError(
+            f"cannot write {path}: the directory {folder} does not exist", "Create it first."
         )
+    if os.path.isdir(path):
+        raise FileError(f"cannot write {path}: it is a directory", "Name a file.")
 
 
-def _hidden(target: str) -> str:
-    """How the names of files in the making begin, beside a document outside the tree."""
-    return f".{os.path.basename(target)}.new-"
+def _opened(path: str) -> IO[bytes]:
+    """A regular file, opened for reading. Raises OSError; never waits for a writer of a pipe."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(None, "it is not a regular file", path)
+    return os.fdopen(number, "rb", buffering=0)
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _make_folder(path: str) -> None:
-    if not os.path.isdir(path):
-        os.makedirs(path, exist_ok=True)
-        os.chmod(path, 0o755)
+    """Make a directory and its missing parents, readable for web servers whatever the umask is."""
+    if os.path.isdir(path):
+        return
+    if os.path.dirname(path) != path:
+        _make_folder(os.path.dirname(path))
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        # By another task, perhaps; if it is no directory, using it fails.
+        return
+    os.chmod(path, 0o755)

@@ -6,19 +6,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Mapping
+
+from ..archives.image_info import ImageInfo
+from ..catalog import names
+from ..catalog.entries import CatalogEntry, EntryFiles, EntrySpec
+from ..catalog.planning import CatalogPolicy
+from ..catalog.publishing import CatalogLocation
+from ..errors import OptionError
+from ..images import parse_properties
+from .specification import IMAGE_TYPE, architecture_of, at_least, names_of, require_not_blank
+
+_URL = re.compile(
+    r"https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
+)
+_FILES = ("src", "metadata", "rootfs")
+_ONLY_PRESENT = (*_FILES, "os", "release", "variant", "aliases", "requirements")
 
 
 def image_catalog() -> dict[str, Any]:
-    """Module ``lxd_image_catalog``."""
-    one = {
+    """The specification of ``lxd_image_catalog``."""
+    image = {
         "name": {"type": "str", "required": True},
         "src": {"type": "path"},
         "metadata": {"type": "path"},
         "rootfs": {"type": "path"},
         "version": {"type": "str"},
         "architecture": {"type": "str"},
-        "image_type": {"type": "str", "choices": ["container", "virtual-machine"]},
+        "image_type": IMAGE_TYPE,
         "os": {"type": "str"},
         "release": {"type": "str"},
         "variant": {"type": "str"},
@@ -35,7 +54,7 @@ def image_catalog() -> dict[str, Any]:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": one,
+                "options": image,
                 "mutually_exclusive": [("src", "metadata"), ("src", "rootfs")],
                 "required_together": [("metadata", "rootfs")],
             },
@@ -44,8 +63,171 @@ def image_catalog() -> dict[str, Any]:
             "grace": {"type": "int", "default": 7200},
             "purge": {"type": "bool", "default": False},
             "verify": {"type": "bool", "default": False},
+            "timeout": {"type": "int", "default": 1800},
             # What the controller knows of files that are there; see action/lxd_image_catalog.py.
             "_controller": {"type": "dict"},
         },
         "supports_check_mode": True,
     }
+
+
+@dataclass(frozen=True)
+class CatalogOptions:
+    """Which images a catalogue has to publish or withdraw, where it is, and how it is kept.
+
+    ``only_asks`` is set while the controller asks what it has to send: nothing is written then. ``timeout`` is in
+    seconds.
+    """
+
+    location: CatalogLocation
+    policy: CatalogPolicy
+    entries: tuple[CatalogEntry, ...]
+    verify: bool
+    timeout: int
+    only_asks: bool
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> CatalogOptions:
+        """From the options of the task. Raises OptionError."""
+        at_least("keep", params["keep"], 1)
+        at_least("grace", params["grace"], 0)
+        at_least("timeout", params["timeout"], 1)
+        specs = [_entry_spec(raw) for raw in params["images"]]
+        controller = params["_controller"] or {}
+        if controller:
+            entries = [
+                _controller_entry(spec, raw) for spec, raw in zip(specs, controller["entries"])
+            ]
+        elif params["remote_src"] or not any(spec.paths for spec in specs):
+            entries = [CatalogEntry(spec) for spec in specs]
+        else:
+            raise OptionError(
+                "the files are on the controller, but this module was not called by its action plugin",
+                "Set remote_src: true for files of the managed host.",
+            )
+        return cls(
+            location=_location(params),
+            policy=CatalogPolicy(params["keep"], params["grace"], params["purge"]),
+            entries=tuple(entries),
+            verify=params["verify"],
+            timeout=params["timeout"],
+            only_asks=bool(controller.get("only_asks")),
+        )
+
+
+def _location(params: Mapping[str, Any]) -> CatalogLocation:
+    root, header_map = params["root"], params["header_map"]
+    require_not_blank(params, {"header_map": "Name a file."})
+    _require_absolute("root", root, "/srv/lxd-images")
+    if header_map is not None:
+        _require_absolute("header_map", header_map, "/srv/nginx/lxd-images.map")
+        file, tree = os.path.realpath(header_map), os.path.realpath(root)
+        if os.path.commonpath([file, tree]) == tree:
+            raise OptionError(
+                f"header_map is {header_map}, which is below the root {root}",
+                "It is configuration of nginx, and must not be served: use a path elsewhere.",
+            )
+    given = params["base_url"].strip()
+    base_url = given.rstrip("/")
+    if base_url.startswith("http://"):
+        raise OptionError(
+            f"base_url is {given!r}, but clients take image servers over https only",
+            "Use https://host[:port][/path].",
+        )
+    match = _URL.match(base_url)
+    if not match or not 0 < int((match[2] or ":443")[1:]) < 65536:
+        raise OptionError(f"invalid base_url {given!r}", "Use https://host[:port][/path].")
+    return CatalogLocation(root, base_url, header_map)
+
+
+def _require_absolute(option: str, path: str, example: str) -> None:
+    if not os.path.isabs(path) or "\0" in path:
+        raise OptionError(
+            f"{option} is {path!r}, which is not an absolute path", f"Use one such as {example}."
+        )
+
+
+def _entry_spec(raw: Mapping[str, Any]) -> EntrySpec:
+    name = _valid("name", "", names.check_name, raw["name"])
+    absent = raw["state"] == "absent"
+    if absent:
+        for option in _ONLY_PRESENT:
+            if raw[option] is not None:
+                raise OptionError(
+                    f"{option} of the image {name} cannot be used with state: absent", "Remove it."
+                )
+        paths: tuple[str, ...] = ()
+    else:
+        paths = _paths(name, raw)
+    aliases = names_of(f"aliases of the image {name}", raw["aliases"])
+    requirements = raw["requirements"]
+    with _of_image(name):
+        architecture = architecture_of(raw["architecture"])
+        texts = None if requirements is None else parse_properties(requirements)
+    return EntrySpec(
+        name=name,
+        paths=paths,
+        version=_version(name, raw["version"], absent),
+        architecture=architecture,
+        type=raw["image_type"],
+        aliases=None
+        if aliases is None
+        else _valid("aliases", name, lambda value: names.check_aliases(name, value), aliases),
+        requirements=_valid("requirements", name, names.check_requirements, texts),
+        absent=absent,
+        **{
+            option: _valid(option, name, names.check_text, raw[option])
+            for option in ("os", "release", "variant")
+        },
+    )
+
+
+def _paths(name: str, raw: Mapping[str, Any]) -> tuple[str, ...]:
+    paths = (raw["src"],) if raw["src"] else (raw["metadata"], raw["rootfs"])
+    if not all(paths):
+        raise OptionError(
+            f"the image {name} has no file", "Give src, or metadata and rootfs; or state: absent."
+        )
+    for path in paths:
+        if "\0" in path:
+            raise OptionError(f"the image {name} has the file {path!r}", "Name a file.")
+    return paths
+
+
+def _version(name: str, version: str | None, absent: bool) -> str | None:
+    if version is not None and absent and names.LEGACY_VERSION.match(version):
+        return version
+    valid: str | None = _valid("version", name, names.parse_version, version)
+    return valid
+
+
+def _valid(option: str, name: str, check: Callable[[Any], Any], value: Any) -> Any:
+    """The value as ``check`` returns it; None if the option was omitted. Raises OptionError where it refuses it."""
+    if value is None:
+        return None
+    try:
+        return check(value)
+    except ValueError as error:
+        of_image = f" of the image {name}" if name else " of an image"
+        raise OptionError(f"invalid {option}{of_image}: {error}") from error
+
+
+@contextmanager
+def _of_image(name: str) -> Iterator[None]:
+    """Say in errors which image they are about."""
+    try:
+        yield
+    except OptionError as error:
+        raise OptionError(f"the image {name}: {error.message}", error.hint) from error
+
+
+def _controller_entry(spec: EntrySpec, raw: Mapping[str, Any]) -> CatalogEntry:
+    """An entry whose files, if it has any, are on the controller, which has sent them, their facts, or neither."""
+    if not raw:
+        return CatalogEntry(spec)
+    paths, facts = raw.get("paths"), raw.get("facts")
+    return CatalogEntry(
+        spec,
+        EntryFiles(raw["stamp"], tuple(paths) if paths else None),
+        ImageInfo.parse(facts) if facts else None,
+    )

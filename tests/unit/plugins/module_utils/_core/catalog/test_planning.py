@@ -11,51 +11,48 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.imag
     ImageInfo,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.entries import (
-    Given,
-    Publication,
+    CatalogEntry,
+    EntryFiles,
+    EntrySpec,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.planning import (
     CatalogPolicy,
-    needed,
-    planned,
+    missing_parts,
+    plan_catalog,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import Catalog
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
-    FileError,
-    OptionError,
-)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 
 NOW = 1_800_000_000
 
 
-def image(name, content, version="20260101", split=False, **given):
+def image(name, content, version="20260101", split=False, created=1_700_000_000, **spec):
     """An image to publish, whose content is one character."""
-    kind = given.pop("type", "container")
+    kind = spec.pop("type", "container")
     parts = (("0" * 64, 1, "tar"), (content * 64, 5, "squashfs"))
-    described = ImageInfo(
+    facts = ImageInfo(
         fingerprint=content * 64,
         parts=parts if split else ((content * 64, 5, "tar"),),
         type=kind,
-        architecture=given.pop("arch", "x86_64"),
-        created=1_700_000_000,
+        architecture=spec.pop("arch", "x86_64"),
+        created=created,
         os="Alpine",
     )
-    return Publication(Given(name=name, paths=("x",), version=version, **given), described)
+    spec = EntrySpec(name=name, paths=("x",), version=version, **spec)
+    return CatalogEntry(spec, EntryFiles("stamp")).with_facts(facts, NOW)
 
 
-def gone(name, version=None, **given):
-    return Given(name=name, version=version, absent=True, **given)
+def gone(name, version=None, **spec):
+    return CatalogEntry(EntrySpec(name=name, version=version, absent=True, **spec))
 
 
-def plan(catalog, *images, rules=None, files=None, now=NOW):
-    publications = [one for one in images if isinstance(one, Publication)]
-    withdrawals = [one for one in images if isinstance(one, Given)]
-    there = list(catalog.parts) + list(catalog.leaving) if files is None else files
-    return planned(catalog, publications, withdrawals, rules or CatalogPolicy(), there, now)
+def plan(catalog, *entries, policy=None, files=None, now=NOW):
+    existing = list(catalog.parts) + list(catalog.leaving) if files is None else files
+    return plan_catalog(catalog, entries, policy or CatalogPolicy(), existing, now)
 
 
-def made(*images, **how):
-    return plan(Catalog(), *images, **how).after
+def made(*entries, **how):
+    return plan(Catalog(), *entries, **how).after
 
 
 def versions(catalog):
@@ -80,7 +77,7 @@ class TestVersions:
             image("web", "a"),
             image("web", "b", arch="aarch64"),
             image("web", "c", type="virtual-machine"),
-            rules=CatalogPolicy(keep=1),
+            policy=CatalogPolicy(keep=1),
         )
         assert len(catalog.products) == 3
 
@@ -101,8 +98,32 @@ class TestVersions:
         )
         assert catalog.products[0].release == "2"
 
-    def test_one_is_named_by_the_date_in_the_image_where_nobody_names_it(self):
+    def test_are_named_by_the_date_in_the_image_if_the_task_names_none(self):
         assert versions(made(image("web", "a", None))) == {"web": ["20231114_2213"]}
+
+    @pytest.mark.parametrize(
+        ("created", "said"),
+        [
+            (-40_000_000_000, "the creation date -40000000000 is before 1970"),
+            (-1, "is before 1970"),
+            (0, "is before 1970"),
+            (NOW + 100_000, "is not in the past"),
+            (253_370_764_800, "is not in the past"),
+            (10**18, "is not in the past"),
+        ],
+    )
+    def test_are_not_named_by_a_date_that_cannot_be(self, created, said):
+        with pytest.raises(OptionError, match=f"has no usable version: .*{said}") as caught:
+            image("web", "a", None, created=created)
+        assert "Set version" in str(caught.value)
+        assert image("web", "a", "20260101", created=created)
+
+    def test_that_servers_ignore_come_last_and_leave_first(self):
+        (product,) = made(image("web", "a"), image("web", "b", "20260102")).products
+        strange = replace(product.versions[0], name="7020615_0053")
+        product = replace(product, versions=(strange, product.versions[1]))
+        after = plan(Catalog((product,)), image("web", "c", "20260103")).after
+        assert versions(after) == {"web": ["20260103", "20260101"]}
 
 
 class TestFilesThatAreNoLongerListed:
@@ -128,12 +149,12 @@ class TestFilesThatAreNoLongerListed:
 
     def test_leave_in_the_same_way_if_nobody_knows_them(self):
         done = plan(Catalog(), files=["files/x.tar"])
-        assert done.notes == ("abandon file x.tar",)
+        assert done.actions == ("abandon file x.tar",)
         assert done.after.leaving == {"files/x.tar": NOW}
 
     def test_are_forgotten_once_they_are_gone(self):
         catalog = Catalog(leaving={"files/x.tar": NOW - 10})
-        done = plan(catalog, rules=CatalogPolicy(grace=5), files=[])
+        done = plan(catalog, policy=CatalogPolicy(grace=5), files=[])
         assert done.actions == ()
         assert done.after.leaving == {}
 
@@ -170,44 +191,14 @@ class TestNames:
 
 def test_purging_leaves_only_what_is_named():
     catalog = made(image("web", "a"), image("box", "b"))
-    assert versions(plan(catalog, image("box", "b"), rules=CatalogPolicy(purge=True)).after) == {
+    assert versions(plan(catalog, image("box", "b"), policy=CatalogPolicy(purge=True)).after) == {
         "box": ["20260101"]
     }
     assert plan(catalog).after == catalog
 
 
-def test_what_is_missing_or_of_another_size_is_needed():
+def test_what_is_missing_or_of_another_size_is_missing_parts():
     done = plan(Catalog(), image("web", "a"), image("box", "b"), image("sun", "c"))
     a, b, c = (f"files/{content * 64}.tar" for content in "abc")
-    assert set(needed(done, {a: 5, b: 4, c: 5}, [])) == {b}
-    assert set(needed(done, {a: 5, b: 5, c: 5}, [c])) == {c}
-
-
-class TestTheRecord:
-    def test_is_read_as_it_was_written(self):
-        catalog = made(
-            image("web", "a", aliases=("w",), requirements={"secureboot": "false"}, split=True),
-            image("box", "b", type="virtual-machine"),
-        )
-        catalog = replace(catalog, leaving={"files/x": NOW})
-        assert Catalog.parse(catalog.text(), "x") == catalog
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "",
-            "[]",
-            "{}",
-            "null",
-            '{"format": "imagestore.catalog:1"}',
-            '{"format": "imagestore.catalog:1", "products": [{}], "leaving": {}}',
-            '{"format": "imagestore.catalog:1", "products": [], "leaving": []}',
-        ],
-    )
-    def test_that_is_none_is_an_error(self, text):
-        with pytest.raises(FileError, match="no record of a catalogue"):
-            Catalog.parse(text, "/srv/catalog.json")
-
-    def test_of_another_format_is_an_error(self):
-        with pytest.raises(FileError, match=r"has the format 'imagestore\.catalog:9'"):
-            Catalog.parse('{"format": "imagestore.catalog:9"}', "/srv/catalog.json")
+    assert set(missing_parts(done, {a: 5, b: 4, c: 5}, [])) == {b}
+    assert set(missing_parts(done, {a: 5, b: 5, c: 5}, [c])) == {c}

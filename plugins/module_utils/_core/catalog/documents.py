@@ -1,0 +1,62 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documents of a catalogue: its record, and all that is generated from it."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable
+
+from ..simplestreams import INDEX, File
+from ..simplestreams import writing as streams
+from .header_map import header_map
+from .page import page
+from .record import Catalog, Product
+from .web_root import PAGE, RECORD
+
+
+def documents(catalog: Catalog, base_url: str, header_map_path: str | None) -> dict[str, str]:
+    """The content of each document by its path, in the order in which they are to be replaced."""
+    products = _products(catalog.products)
+    texts = {
+        RECORD: catalog.text(),
+        streams.PRODUCTS: streams.products_text(products),
+        INDEX: streams.index_text(products),
+    }
+    if header_map_path:
+        texts[header_map_path] = header_map(catalog, base_url)
+    texts[PAGE] = page(catalog, base_url)
+    return texts
+
+
+def _products(products: Iterable[Product]) -> dict[str, Any]:
+    """The products that simplestreams can offer, in its form."""
+    return {
+        f"{product.name}:{product.type}:{product.architecture}": streams.product(
+            product.architecture,
+            product.names,
+            _properties(product),
+            product.requirements,
+            {
+                version.name: streams.items(
+                    version.fingerprint,
+                    [File(part.path, part.sha256, part.size) for part in version.parts],
+                )
+                for version in product.versions
+                if product.is_streamed(version)
+            },
+        )
+        for product in products
+        if any(map(product.is_streamed, product.versions))
+    }
+
+
+def _properties(product: Product) -> dict[str, str]:
+    properties = {
+        # Servers make the image's description from it, which would else begin with a space.
+        "os": product.os or product.name,
+        "release": product.release,
+        "variant": product.variant,
+    }
+    return {name: value for name, value in properties.items() if value}

@@ -1,0 +1,196 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A static tree of images that any web server can serve: versions are published into it, and old ones withdrawn.
+
+Files come first, then the record, then what is generated from it; last, files are removed that nobody needs any more.
+So a task that is killed leaves a valid tree, and any later one completes what the record says.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Iterable, Mapping, Sequence
+
+from ..archives.image_info import ImageInfo, read_image_info
+from ..deadline import Deadline
+from ..errors import FileError
+from ..images import short_fingerprint
+from .documents import documents
+from .entries import CatalogEntry
+from .planning import (
+    CatalogPlan,
+    CatalogPolicy,
+    list_versions,
+    missing_parts,
+    plan_catalog,
+    readable,
+)
+from .record import Catalog, Part
+from .web_root import WebRoot, require_folder
+
+
+@dataclass(frozen=True)
+class CatalogLocation:
+    """Where a catalogue is, and the address at which clients find it, without a slash at its end.
+
+    ``header_map`` is the path of a map for nginx, or None.
+    """
+
+    root: str
+    base_url: str
+    header_map: str | None = None
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """What was done, or in check mode would be.
+
+    ``needs_facts`` and ``needs_files`` are the positions of entries of which the controller has to send the facts or
+    the files first. Then nothing was done.
+    """
+
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    actions: tuple[str, ...] = ()
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    needs_facts: tuple[int, ...] = ()
+    needs_files: tuple[int, ...] = ()
+
+
+class Publisher:
+    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure."""
+
+    def __init__(
+        self,
+        location: CatalogLocation,
+        policy: CatalogPolicy,
+        deadline: Deadline,
+        verify: bool = False,
+    ) -> None:
+        self._location = location
+        self._policy = policy
+        self._verify = verify
+        self._deadline = deadline
+        self._tree = WebRoot(location.root, deadline)
+        self.actions: list[str] = []
+
+    def publish(self, entries: Sequence[CatalogEntry], check_mode: bool = False) -> PublishResult:
+        """Publish these entries, or withdraw those that are absent.
+
+        In check mode nothing is written. Raises FileError, OptionError, TimedOut; the catalogue is then as it was.
+        """
+        if self._location.header_map and not check_mode:
+            require_folder(self._location.header_map)
+        now = int(time.time())
+        known = self._tree.remembered()
+        complete: list[CatalogEntry] = []
+        needs_facts: list[int] = []
+        for number, entry in enumerate(entry.with_files() for entry in entries):
+            if entry.files is None:
+                complete.append(entry)
+                continue
+            facts = entry.facts or known.get(entry.files.stamp) or self._read(entry)
+            if facts is None:
+                needs_facts.append(number)
+            else:
+                complete.append(entry.with_facts(facts, now))
+        if needs_facts:
+            return PublishResult(needs_facts=tuple(needs_facts))
+        with nullcontext() if check_mode else self._tree.locked():
+            return self._converge(complete, now, check_mode)
+
+    def _read(self, entry: CatalogEntry) -> ImageInfo | None:
+        """The facts of an entry, from its files; None if they are on the controller."""
+        if entry.files is None or entry.files.paths is None:
+            return None
+        try:
+            return read_image_info(*entry.files.paths, deadline=self._deadline)
+        except FileError as error:
+            raise FileError(f"{entry.spec}: {error.message}", error.hint) from error
+
+    def _converge(
+        self, entries: Sequence[CatalogEntry], now: int, check_mode: bool
+    ) -> PublishResult:
+        tree = self._tree
+        files = tree.files()
+        plan = plan_catalog(tree.record(), entries, self._policy, files, now)
+        damaged = tree.damaged(plan.after.parts) if self._verify else []
+        missing = missing_parts(plan, files, damaged)
+        sources = _sources(entries)
+        _require_sources(plan.after, missing, sources, tree)
+        unsent = sorted({sources[path][0] for path in missing if sources[path][1] is None})
+        location = self._location
+        texts = documents(plan.after, location.base_url, location.header_map)
+        stale = [path for path, text in texts.items() if not tree.has_document(path, text)]
+        replaced = [path for path in missing if path in plan.before.parts]
+        actions = _actions(plan, replaced, stale)
+        if not check_mode and not unsent:
+            for path, part in missing.items():
+                tree.place(part, sources[path][1] or "")
+            with tree.prepared({path: texts[path] for path in stale}) as replace_documents:
+                self.actions[:] = actions
+                replace_documents()
+            tree.remove(plan.expired)
+            self._remember(plan.after, entries)
+        return PublishResult(
+            list_versions(plan.after),
+            tuple(actions),
+            readable(plan.before),
+            readable(plan.after),
+            needs_files=tuple(unsent),
+        )
+
+    def _remember(self, catalog: Catalog, entries: Iterable[CatalogEntry]) -> None:
+        """Remember the facts of this task's entries, and those of what is published."""
+        published = {
+            version.fingerprint for product in catalog.products for version in product.versions
+        }
+        known = self._tree.remembered()
+        kept = {stamp: one for stamp, one in known.items() if one.fingerprint in published}
+        kept.update(
+            {entry.files.stamp: entry.facts for entry in entries if entry.files and entry.facts}
+        )
+        if kept != known:
+            self._tree.remember(kept)
+
+
+def _sources(entries: Sequence[CatalogEntry]) -> dict[str, tuple[int, str | None]]:
+    """For each file of the entries, by its path in the tree: the entry's position, and the file's path on this host."""
+    sources: dict[str, tuple[int, str | None]] = {}
+    for number, entry in enumerate(entries):
+        if entry.files is None:
+            continue
+        parts = entry.version.parts
+        for part, path in zip(parts, entry.files.paths or [None] * len(parts)):
+            sources.setdefault(part.path, (number, path))
+    return sources
+
+
+def _actions(plan: CatalogPlan, replaced: Iterable[str], stale: Iterable[str]) -> list[str]:
+    """What to report. Documents are named only if nothing else changes."""
+    actions = [f"replace file {short_fingerprint(path.rpartition('/')[2])}" for path in replaced]
+    actions += plan.actions
+    return actions or [f"write {path}" for path in stale]
+
+
+def _require_sources(
+    catalog: Catalog, missing: Mapping[str, Part], sources: Mapping[str, Any], tree: WebRoot
+) -> None:
+    """Raises FileError if the task lacks a source of files that are missing or damaged."""
+    lost = [
+        f"{path} of {product} {version.name}"
+        for product in catalog.products
+        for version in product.versions
+        for path in (part.path for part in version.parts)
+        if path in missing and path not in sources
+    ]
+    if lost:
+        more = f", and {len(lost) - 3} more" if len(lost) > 3 else ""
+        raise FileError(
+            f"files below {tree} are missing or damaged: {', '.join(lost[:3])}{more}",
+            "Publish that version from its file again, or withdraw it (state: absent).",
+        )
