@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from module_forkserver import module_forkserver
-from publications import CatalogSite, digest, faults, published, small_image
+from publications import CatalogSite, content, digest, faults, published, small_image
 
 from lab import Authority
 from runner import Modules
@@ -236,7 +236,6 @@ class TestTheTimeout:
             .fails("lxd_image_catalog", **tree.params, images=[], verify=True, timeout=1)
         )
         assert "1 seconds" in message
-
 
     def test_bounds_reading_of_new_files(self, tree: CatalogSite) -> None:
         one = tree.small("box", "1", "20260101")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, NamedTuple, Tuple
 
 from ..catalog.record import Catalog
+from ..catalog.record_reader import parse_record
 from ..catalog.web_root import RECORD
 from ..errors import FileError
 from ..images import short_fingerprint
@@ -53,7 +54,7 @@ def read_documents(endpoint: Endpoint) -> Documents:
     for path in product_lists:
         texts[path] = endpoint.document(path)
     texts[RECORD] = endpoint.document(RECORD)
-    catalog = Catalog.parse(texts[RECORD].decode(errors="replace"), f"{endpoint.url}/{RECORD}")
+    catalog = parse_record(texts[RECORD], f"{endpoint.url}/{RECORD}")
     return Documents(catalog, product_lists, texts)
 
 
