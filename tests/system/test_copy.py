@@ -142,6 +142,17 @@ class TestEveryWay:
         assert not copies("web", aliases=["web"])["changed"]
         assert not running(lxd)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("mode", ["pull", "relay"])
+    def test_keeps_the_name_of_the_file(
+        self, lxd: Server, other: Server, trusted: Copies, build: Build, kind: str, mode: str
+    ) -> None:
+        image = build(kind)
+        fingerprint = offered(other, image, "web", public=False)
+        assert other.images()[fingerprint]["filename"] == image.paths[-1].name
+        trusted("web", mode=mode)
+        assert lxd.images()[fingerprint]["filename"] == image.paths[-1].name
+
     def test_from_another_project_of_a_server_that_does_not_listen(self, build: Build) -> None:
         with Server("mute", https=False) as mute:
             mute.run("project", "create", "build")

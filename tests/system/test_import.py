@@ -37,6 +37,30 @@ def test_imports_every_form_of_an_image_once(
     assert lxd.aliases() == {"it": image.fingerprint}
 
 
+@pytest.mark.parametrize("kind", ["tar.gz", "split", "vm"])
+def test_the_server_notes_the_name_of_the_file_as_with_its_own_client(
+    lxd: Server, modules: Modules, build: Build, kind: str
+) -> None:
+    image = build(kind)
+    lxd.run("project", "create", "client")
+    lxd.run("image", "import", *map(str, image.paths), "--project", "client")
+    modules.import_image(image)
+    name = lxd.images()[image.fingerprint]["filename"]
+    assert name == lxd.images("client")[image.fingerprint]["filename"]
+    assert name == image.paths[-1].name
+
+
+def test_a_name_that_no_header_can_have_is_noted_without_what_is_odd_in_it(
+    lxd: Server, modules: Modules, image: Image, tmp_path: Path
+) -> None:
+    path = tmp_path / "größe\r\nX-LXD-public: true.tar.gz"
+    path.write_bytes(image.metadata.read_bytes())
+    modules.done("lxd_image_import", src=str(path), remote_src=True)
+    stored = lxd.images()[image.fingerprint]
+    assert stored["filename"] == "gr__e__X-LXD-public: true.tar.gz"
+    assert not stored["public"]
+
+
 @pytest.mark.families("lxd", "incus6")
 def test_a_container_starts_from_an_imported_image(
     lxd: Server, modules: Modules, image: Image
