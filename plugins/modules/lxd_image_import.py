@@ -119,6 +119,15 @@ options:
       - Whether to validate the web server's certificate.
     type: bool
     default: true
+  url_allowed_hosts:
+    description:
+      - The hosts that the web server may refer to with C(LXD-Image-URL) (or C(Incus-Image-URL)) or a redirect, as
+        patterns such as V(*.example.com) or V(192.0.2.*).
+      - Without it, the web server may refer to its own host and to hosts with public addresses, but not to loopback,
+        link-local and private addresses, which only the managed host may be able to reach. From C(https), it may refer
+        to C(https) only.
+    type: list
+    elements: str
 seealso:
   - module: imagestore.lxd.lxd_image_copy
   - module: imagestore.lxd.lxd_image_info

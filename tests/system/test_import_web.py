@@ -461,7 +461,7 @@ class TestHostileAnswers:
 
     @pytest.fixture
     def web(self, authority: Authority) -> Iterator[Hostile]:
-        with Hostile(authority.issue("hostile", "127.0.0.1")) as web:
+        with Hostile(authority.issue("hostile", "127.0.0.1", "localhost")) as web:
             yield web
 
     def refused(self, lxd: Server, private: Modules, web: Hostile, **params: Any) -> str:
@@ -618,6 +618,47 @@ class TestHostileAnswers:
         else:
             assert "leads to more than 5 redirects" in self.refused(lxd, private, web)
 
+    @pytest.mark.parametrize("by", ["header", "redirect", "redirect of the file"])
+    def test_that_lead_to_a_host_which_only_this_network_reaches(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, by: str
+    ) -> None:
+        inside = web.url.replace("127.0.0.1", "localhost")
+        web.answers["/it"] = good(web, image)
+        web.answers["/file"] = Answer(body=image.metadata.read_bytes())
+        if by == "header":
+            headers = [("LXD-Image-Hash", image.fingerprint), ("LXD-Image-URL", f"{inside}/file")]
+            web.answers["/it"] = Answer(headers=headers)
+        elif by == "redirect":
+            web.answers["/it"] = Answer(302, [("Location", f"{inside}/landing")])
+            web.answers["/landing"] = good(web, image)
+        else:
+            web.answers["/file"] = Answer(302, [("Location", f"{inside}/content")])
+            web.answers["/content"] = Answer(body=image.metadata.read_bytes())
+        msg = self.refused(lxd, private, web)
+        assert f"refers to {inside}/" in msg
+        assert "set url_allowed_hosts=localhost" in msg
+        outcome = load(private, f"{web.url}/it", url_allowed_hosts="elsewhere, LOCAL*")
+        assert outcome.actions == ["relay"]
+        assert set(lxd.images()) == {image.fingerprint}
+
+    @pytest.mark.parametrize(
+        ("target", "said"),
+        [
+            ("https://169.254.169.254/latest", "169.254.169.254 is neither a public address"),
+            ("https://10.0.0.1/x", "10.0.0.1 is neither a public address"),
+            ("https://[::1]/x", "::1 is neither a public address"),
+            ("https://0x7f000002/x", "127.0.0.2 is neither a public address"),
+            ("https://nowhere.invalid/x", "nowhere.invalid cannot be resolved"),
+            ("http://127.0.0.1/x", "which is less secure"),
+        ],
+    )
+    def test_with_an_address_that_is_not_public(
+        self, lxd: Server, private: Modules, web: Hostile, image: Image, target: str, said: str
+    ) -> None:
+        headers = [("LXD-Image-Hash", image.fingerprint), ("LXD-Image-URL", target)]
+        web.answers["/it"] = Answer(headers=headers)
+        assert said in self.refused(lxd, private, web)
+
     @pytest.mark.parametrize("target", ["http://127.0.0.1/x", "ftp://a/b", "file:///etc/passwd"])
     def test_with_a_redirect_to_something_less_secure(
         self, lxd: Server, private: Modules, web: Hostile, target: str
@@ -694,7 +735,7 @@ class TestHostileAnswers:
         [
             ("https://[bad/x", "redirects to 'https://[bad/x', which is no address"),
             ("https://a:99999/", "redirects to 'https://a:99999/', which is no address"),
-            ("https://a..b/", "cannot connect to https://a..b"),
+            ("https://a..b/", "a..b cannot be resolved"),
             ("https://me:hunter2secret@127.0.0.1:1/x", "cannot connect to https://127.0.0.1:1"),
             ("http://me:hunter2secret@127.0.0.1:1/x", "redirects to http://***@127.0.0.1:1/x"),
         ],

@@ -129,7 +129,8 @@ class Download:
 class WebClient:
     """Gets files from web servers, over redirects.
 
-    ``trust`` holds for all of them; the ``private`` headers are sent to the server at ``home`` only.
+    ``trust`` holds for all of them; the ``private`` headers are sent to the server at ``home`` only. ``check_redirect``
+    is called with the URL that redirects and the one that it redirects to, and raises if that is not to be followed.
     """
 
     def __init__(
@@ -138,11 +139,13 @@ class WebClient:
         trust: Verification,
         home: str = "",
         private: Mapping[str, str] | None = None,
+        check_redirect: Callable[[str, str], None] | None = None,
     ) -> None:
         self._deadline = deadline
         self._trust = trust
         self._home = _origin(home)
         self._private = private or {}
+        self._check_redirect = check_redirect
         self._transports: dict[str, Transport] = {}
 
     def get(
@@ -168,6 +171,8 @@ class WebClient:
                 raise ConnectionFailed(
                     f"{mask_credentials(url)} redirects to {mask_credentials(target)}, which is less secure"
                 )
+            if self._check_redirect:
+                self._check_redirect(url, target)
             url = target
         raise ConnectionFailed(
             f"{mask_credentials(asked)} leads to more than {MAX_REDIRECTS} redirects"

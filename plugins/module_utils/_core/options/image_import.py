@@ -16,7 +16,7 @@ from ..planning.desired_state import DesiredState
 from ..sources.controller_file import ControllerFile
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
-from .specification import at_least, merged, reject, require_not_blank
+from .specification import at_least, merged, names_of, reject, require_not_blank
 from .web import WebAddress, headers_of
 
 
@@ -44,6 +44,7 @@ def image_import() -> dict[str, Any]:
             "url_password": {"type": "str", "no_log": True},
             "url_ca_path": {"type": "path", "aliases": ["ca_path"]},
             "url_validate_certs": {"type": "bool", "default": True},
+            "url_allowed_hosts": {"type": "list", "elements": "str"},
             # What the controller knows of a file that is there; see plugin_utils/controller_files.py.
             "_file": {"type": "dict"},
         },
@@ -82,7 +83,8 @@ class LocalFiles:
 class WebImage:
     """A unified image at one address, or a split image at two (metadata, then rootfs).
 
-    ``headers`` are sent to the server of the last address only; they include the credentials. ``secrets`` are texts to
+    ``headers`` are sent to the server of the last address only; they include the credentials. ``allowed_hosts`` are
+    patterns of hosts to which the web servers may refer besides their own and public ones. ``secrets`` are texts to
     mask besides the options.
     """
 
@@ -92,6 +94,7 @@ class WebImage:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_path: str | None = None
     validate: bool = True
+    allowed_hosts: tuple[str, ...] = ()
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -136,7 +139,7 @@ class ImportOptions:
 
 
 def _local_files(params: Mapping[str, Any]) -> LocalFiles:
-    reject(params, "files", "url_headers", "url_username", "url_ca_path")
+    reject(params, "files", "url_headers", "url_username", "url_ca_path", "url_allowed_hosts")
     if params["mode"] != "auto" or not params["url_validate_certs"]:
         raise OptionError("mode and url_validate_certs cannot be used with files", "Remove them.")
     told = params["_file"]
@@ -186,5 +189,6 @@ def _web_image(params: Mapping[str, Any], retries: int, checked_otherwise: bool)
         headers=headers,
         ca_path=params["url_ca_path"],
         validate=params["url_validate_certs"],
+        allowed_hosts=names_of("url_allowed_hosts", params["url_allowed_hosts"]) or (),
         secrets=tuple(value for name, value in headers.items() if name == "Authorization"),
     )

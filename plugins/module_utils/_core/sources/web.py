@@ -15,6 +15,7 @@ from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Contents, Image
 from ..store import Store
 from ..transport import Stream
 from . import Offer
+from .allowed_hosts import AllowedHosts
 from .image_headers import ImageHeaders, parse_image_headers
 from .pull import Pull
 from .relay import Relay
@@ -27,7 +28,8 @@ HEAD_BYTES = 512
 class UrlSource:
     """The unified image at ``url``, for the store ``target``. With ``expected``, it has to have that fingerprint.
 
-    ``obstacle`` is what keeps the target from fetching it by itself, as far as the task's options tell, or empty.
+    ``obstacle`` is what keeps the target from fetching it by itself, as far as the task's options tell, or empty;
+    ``hosts`` are those where the image may be.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class UrlSource:
         retries: int,
         expected: str | None,
         obstacle: str,
+        hosts: AllowedHosts,
     ) -> None:
         self._web = web
         self._url = url
@@ -47,6 +50,7 @@ class UrlSource:
         self._retries = retries
         self._expected = expected
         self._obstacle = obstacle
+        self._hosts = hosts
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
@@ -98,6 +102,7 @@ class UrlSource:
                 f"{mask_credentials(self._url)} has the image {landing.fingerprint}, not {self._expected}",
                 "Correct the option fingerprint, or the address.",
             )
+        self._hosts.require(self._url, landing.location)
         return landing
 
     def _plain(self) -> ImageHeaders:

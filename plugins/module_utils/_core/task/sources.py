@@ -140,13 +140,15 @@ def _file_source(form: LocalFiles, expected: str | None, deadline: Deadline) -> 
 def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
     """A web server's unified image, or the two files of a split one."""
     from ..downloads import WebClient
+    from ..sources.allowed_hosts import AllowedHosts
     from ..sources.web import SplitUrlSource, UrlSource
     from ..transport import Verification
 
     task.mask(*form.secrets)
     verification = Verification(form.ca_path, None, form.validate, "url_ca_path", takes_pin=False)
     *others, url = form.addresses
-    web = WebClient(task.deadline, verification, url, form.headers)
+    hosts = AllowedHosts(form.addresses, form.allowed_hosts, task.deadline)
+    web = WebClient(task.deadline, verification, url, form.headers, hosts.require)
     if others:
         return SplitUrlSource(web, (others[0], url), form.retries, expected or "")
     obstacle = ""
@@ -154,4 +156,4 @@ def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
         obstacle = "the web server wants headers or credentials that only this task has"
     elif form.ca_path or not form.validate:
         obstacle = "the server checks web servers against its system's authorities only"
-    return UrlSource(web, url, task.store, form.mode, form.retries, expected, obstacle)
+    return UrlSource(web, url, task.store, form.mode, form.retries, expected, obstacle, hosts)
