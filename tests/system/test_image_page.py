@@ -42,7 +42,7 @@ STICKING_OUT = """() => {
     const all = new CSSStyleSheet();
     all.replaceSync(".image { content-visibility: visible !important }");
     document.adoptedStyleSheets = [all];
-    return [...document.querySelectorAll("body *:not(.unseen, .unseen *, thead, thead *)")]
+    return [...document.querySelectorAll("body *:not(.visually-hidden, .visually-hidden *, thead, thead *)")]
         .filter((one) => one.getBoundingClientRect().right > document.documentElement.clientWidth)
         .map((one) => one.outerHTML);
 }"""
@@ -242,7 +242,7 @@ class TestFilter:
         assert "No image has \u201c<i>plan9\u201d in its name" in view.locator("main").inner_text()
         view.get_by_role("button", name="Show all images").click()
         assert len(shown(view)) == 6
-        assert not view.get_by_text("Nothing fits").is_visible()
+        assert not view.get_by_text("No matching images").is_visible()
 
 
 class TestCopying:
@@ -251,7 +251,7 @@ class TestCopying:
         [
             (
                 "LXD",
-                "Copy (LXD, Once: add this server as a remote)",
+                "Copy (LXD, Add this server as a remote)",
                 f"lxc remote add images.example.com {SITE} --protocol=simplestreams",
             ),
             (
@@ -261,7 +261,7 @@ class TestCopying:
             ),
             (
                 "Incus",
-                "Copy (debian, Incus, By its address)",
+                "Copy (debian, Incus, By URL)",
                 f"incus image import {SITE}/images/debian --alias debian",
             ),
             (
@@ -330,11 +330,11 @@ class TestWithoutScripts:
             assert command in text
         assert plain.locator("article:visible").count() == 3
         assert plain.locator("input:visible, button:visible").count() == 0
-        assert "Nothing fits" not in text
-        assert plain.locator("#debian td.age").first.text_content() == DATE
+        assert "No matching images" not in text
+        assert plain.locator("#debian td.created").first.text_content() == DATE
 
     def test_ages_are_what_they_add(self, view: Page) -> None:
-        assert view.locator("#debian td.age").all_text_contents() == [
+        assert view.locator("#debian td.created").all_text_contents() == [
             f"{DATE} · 4 days ago",
             f"{TODAY} · 2 hours ago",
         ]

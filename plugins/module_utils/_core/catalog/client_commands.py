@@ -2,22 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands and tasks with which people take images from a catalogue, ready to be pasted.
+"""Commands and tasks with which people get images of a catalog, ready to be pasted.
 
-Two ways lead to an image. As a remote, the server offers all but unified images of virtual machines, since clients
-would take those for containers' images. By its address, it gives unified images, and of two that share name and
-architecture the container's. What neither leads to is fetched as a file.
+The server is added as a simplestreams remote, which offers all images but those of virtual machines in one file:
+clients would import these as containers. By URL it serves images in one file; where a container and a virtual machine
+image share name and architecture, the container's. What is available in neither way is downloaded as a file.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 from urllib.parse import urlsplit
 
+from ..errors import MissingLibrary
 from ..images import CONTAINER, VIRTUAL_MACHINE
 from .record import Product
 
@@ -25,149 +25,142 @@ LXD, INCUS, ANSIBLE = "LXD", "Incus", "Ansible"
 
 TOOLS = (LXD, INCUS, ANSIBLE)
 
-_PROGRAMS = ((LXD, "lxc"), (INCUS, "incus"))
+_CLIENTS = ((LXD, "lxc"), (INCUS, "incus"))
 _COLLECTION = "imagestore.lxd"
 
-# Remotes that the clients come with.
-_TAKEN = re.compile("|images|local|ubuntu(-minimal)?(-daily)?")
-
-# What YAML takes for a text without quotes, if it is no word of its own.
-_PLAIN = re.compile(
-    r"(https?://[A-Za-z0-9]|[A-Za-z])[A-Za-z0-9._+/-]*(:[0-9]+)?(/[A-Za-z0-9._+/-]*)?"
-)
-_WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
+_BUILT_IN_REMOTES = re.compile("|images|local|ubuntu(-minimal)?(-daily)?")
+"""Names of remotes that clients come with, and the empty one."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to type for one tool; ``way`` says in a few words how it gets there."""
+    """What to paste for one tool; ``caption`` says what it does."""
 
     tool: str
-    way: str
+    caption: str
     text: str
 
 
 class ClientCommands:
-    """A catalogue as its clients know it: by ``base_url``, which has no slash at its end, and as a remote."""
+    """The commands for one catalog. ``base_url`` has no slash at its end; ``remote`` is the name of the remote."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
-        self.remote = _remote(base_url)
+        self.remote = _remote_name(base_url)
 
-    def first(self) -> list[Command]:
-        """What makes the catalogue a remote, once."""
+    def add_remote(self) -> list[Command]:
+        """Add the server as a remote, once."""
         words = ["remote", "add", self.remote, self.base_url, "--protocol=simplestreams"]
         return [
-            Command(tool, "Once: add this server as a remote", _line(program, *words))
-            for tool, program in _PROGRAMS
+            Command(tool, "Add this server as a remote", _shell_line(client, *words))
+            for tool, client in _CLIENTS
         ]
 
-    def publishing(self) -> Command:
-        """How the catalogue gets an image."""
-        lines = [
-            "- name: Publish an image",
-            f"  {_COLLECTION}.lxd_image_catalog:",
-            "    root: /srv/lxd-images",
-            f"    base_url: {_scalar(self.base_url)}",
-            "    images:",
-            "      - name: alpine",
-            "        src: alpine.tar.xz",
-        ]
-        return Command(ANSIBLE, "On the server", "\n".join(lines))
-
-    def commands(self, products: Sequence[Product], others: Iterable[Product]) -> list[Command]:
-        """For products that share name and type. ``others`` are all products of that name."""
-        containers = {
-            other.architecture
-            for other in others
-            if other.type == CONTAINER and not other.newest.is_split
+    def publish_example(self) -> Command:
+        """Publish an image, on the server."""
+        options = {
+            "root": "/srv/lxd-images",
+            "base_url": self.base_url,
+            "images": [{"name": "alpine", "src": "alpine.tar.xz"}],
         }
+        text = _task("Publish an image", "lxd_image_catalog", options)
+        return Command(ANSIBLE, "On the server", text)
+
+    def get_image(self, products: Sequence[Product], same_name: Iterable[Product]) -> list[Command]:
+        """Get an image of products that share name and type; ``same_name`` are all products of that name."""
         is_container = products[0].type == CONTAINER
-        listed = [one for one in products if is_container or one.newest.is_split]
+        hidden_by = {
+            other.architecture
+            for other in same_name
+            if other.type == CONTAINER and not other.newest.is_split and not is_container
+        }
+        from_remote = [one for one in products if is_container or one.newest.is_split]
         unified = [one for one in products if not one.newest.is_split]
-        addressed = [one for one in unified if is_container or one.architecture not in containers]
+        by_url = [one for one in unified if one.architecture not in hidden_by]
         found = []
-        if listed:
-            found += self._as_remote(listed[0], _but(listed, products))
-        if addressed:
-            found += self._by_address(addressed[0], _but(addressed, products))
+        if from_remote:
+            found += self._from_remote(from_remote[0], _architecture_note(from_remote, products))
+        if by_url:
+            found += self._by_url(by_url[0], _architecture_note(by_url, products))
         for product in unified:
-            if product not in addressed:
-                found += self._as_file(product, _but([product], products))
+            if product not in by_url:
+                found += self._as_file(product, _architecture_note([product], products))
         return found
 
-    def _as_remote(self, product: Product, only: str) -> list[Command]:
-        name = product.name
+    def _from_remote(self, product: Product, note: str) -> list[Command]:
+        name, caption = product.name, f"From the remote{note}"
         vm = [] if product.type == CONTAINER else ["--vm"]
         words = ["image", "copy", f"{self.remote}:{name}", "local:", "--alias", name, *vm]
-        commands = [
-            Command(tool, f"From the remote{only}", _line(program, *words))
-            for tool, program in _PROGRAMS
-        ]
         options = {
             "image": name,
             **({"image_type": VIRTUAL_MACHINE} if vm else {}),
             "source_server": self.base_url,
             "source_protocol": "simplestreams",
+            "aliases": [name],
         }
-        task = _task(f"Copy {name}", "lxd_image_copy", options, name)
-        return [*commands, Command(ANSIBLE, f"From the remote{only}", task)]
+        task = _task(f"Copy {name}", "lxd_image_copy", options)
+        return [*_client_commands(caption, *words), Command(ANSIBLE, caption, task)]
 
-    def _by_address(self, product: Product, only: str) -> list[Command]:
-        name, url = product.name, f"{self.base_url}/images/{product.name}"
-        way = f"By its address{only}"
-        words = ["image", "import", url, "--alias", name]
-        commands = [Command(tool, way, _line(program, *words)) for tool, program in _PROGRAMS]
-        if product.type == CONTAINER:  # it is copied, and one task is enough
+    def _by_url(self, product: Product, note: str) -> list[Command]:
+        name, url, caption = product.name, f"{self.base_url}/images/{product.name}", f"By URL{note}"
+        commands = _client_commands(caption, "image", "import", url, "--alias", name)
+        if product.type == CONTAINER:  # the task that copies it from the remote is enough
             return commands
-        task = _task(f"Import {name}", "lxd_image_import", {"url": url}, name)
-        return [*commands, Command(ANSIBLE, way, task)]
+        task = _task(f"Import {name}", "lxd_image_import", {"url": url, "aliases": [name]})
+        return [*commands, Command(ANSIBLE, caption, task)]
 
-    def _as_file(self, product: Product, only: str) -> list[Command]:
-        name, newest = product.name, product.newest
+    def _as_file(self, product: Product, note: str) -> list[Command]:
+        name, newest, caption = product.name, product.newest, f"As a file{note}"
         path = newest.parts[0].path
         url, file = f"{self.base_url}/{path}", path.rpartition("/")[2]
-        way = f"As a file{only}"
-        fetch = _line("curl", "-fO", url)
+        download = _shell_line("curl", "-fO", url)
         commands = [
-            Command(
-                tool, way, f"{fetch}\n{_line(program, 'image', 'import', file, '--alias', name)}"
-            )
-            for tool, program in _PROGRAMS
+            Command(one.tool, caption, f"{download}\n{one.text}")
+            for one in _client_commands(caption, "image", "import", file, "--alias", name)
         ]
-        options = {"url": url, "fingerprint": newest.fingerprint}
-        task = _task(f"Import {name}", "lxd_image_import", options, name)
-        return [*commands, Command(ANSIBLE, way, task)]
+        options = {"url": url, "fingerprint": newest.fingerprint, "aliases": [name]}
+        task = _task(f"Import {name}", "lxd_image_import", options)
+        return [*commands, Command(ANSIBLE, caption, task)]
 
 
-def _remote(base_url: str) -> str:
-    """What to call it as a remote: as its host, if nothing speaks against it."""
+def _remote_name(base_url: str) -> str:
+    """The host of the server, unless clients would not accept that as the name of a remote."""
     try:
         host = urlsplit(base_url).hostname or ""
     except ValueError:
         host = ""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", host).strip("-.")
-    return f"{name or 'image'}-server" if _TAKEN.fullmatch(name) else name
+    return f"{name or 'image'}-server" if _BUILT_IN_REMOTES.fullmatch(name) else name
 
 
-def _but(chosen: Sequence[Product], products: Sequence[Product]) -> str:
-    """For which architectures a command is, where it is not for all."""
+def _architecture_note(chosen: Sequence[Product], products: Sequence[Product]) -> str:
+    """The architectures that a command is for, if it is not for all."""
     if len(chosen) == len(products):
         return ""
     return f", {' and '.join(product.architecture for product in chosen)} only"
 
 
-def _line(*words: str) -> str:
+def _client_commands(caption: str, *words: str) -> list[Command]:
+    return [Command(tool, caption, _shell_line(client, *words)) for tool, client in _CLIENTS]
+
+
+def _shell_line(*words: str) -> str:
     return " ".join(map(shlex.quote, words))
 
 
-def _task(name: str, module: str, options: dict[str, str], alias: str) -> str:
-    lines = [f"- name: {_scalar(name)}", f"  {_COLLECTION}.{module}:"]
-    lines += [f"    {option}: {_scalar(value)}" for option, value in options.items()]
-    return "\n".join([*lines, "    aliases:", f"      - {_scalar(alias)}"])
+def _task(name: str, module: str, options: dict[str, Any]) -> str:
+    """A task in YAML, with lists indented as is usual in playbooks. Raises MissingLibrary."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingLibrary("PyYAML") from error
 
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
 
-def _scalar(text: str) -> str:
-    """A text for YAML, quoted if it needs that."""
-    is_plain = all(map(_PLAIN.fullmatch, text.split(" "))) and text.lower() not in _WORDS
-    return text if is_plain else json.dumps(text, ensure_ascii=False)
+    task = {"name": name, f"{_COLLECTION}.{module}": options}
+    text: str = yaml.dump(
+        [task], Dumper=Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
+    )
+    return text.rstrip("\n")

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The map with which nginx answers for images by itself: from a name and the architectures of a client to a file.
+"""The header map: with it nginx responds to imports by URL, from a name and the architectures of a client.
 
-LXD asks so for an image by URL (``lxd/images.go``, imgPostURLInfo): it names its architectures, its own first, and
-wants the fingerprint and the address of the file in headers of the answer.
+A server that imports an image by URL (``lxd/images.go``, imgPostURLInfo) sends its architectures, its own first, and
+expects the fingerprint and the URL of the file in headers of the response.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from ..images import CONTAINER
 from .record import Catalog, Product
 
 _LONG_NAME = 40
-"""nginx makes room for keys of 46 characters by itself."""
+"""Characters. By default nginx has room for keys of 46."""
 
 _MANY_NAMES = 1000
 
 _HEAD = """\
-# For the http block of nginx. Each request for /images/NAME gets:
-#   $lxd_image_hash   the image's fingerprint, or nothing
-#   $lxd_image_url    the address of its file, or nothing
+# Include this in the http block of nginx. For a request for /images/NAME, it sets:
+#   $lxd_image_hash   the fingerprint of the image, or empty
+#   $lxd_image_url    the URL of its file, or empty
 #   $lxd_image_name   the name
-#   $lxd_image_page   where on the page the image is, for people: behind a #
-#   $lxd_image_state  here, or: person (the client names no architectures), split (there are two files, which this way
-#                     cannot serve), other (not for these architectures), unknown (no such name)
-#   $lxd_image_catalog  what stands in the first line
+#   $lxd_image_page   the anchor of the image on the page for people
+#   $lxd_image_state  here, person (the client sends no architectures), split (the image consists of two files, which
+#                     cannot be imported by URL), other (not for these architectures), or unknown (no such name)
+#   $lxd_image_catalog  the digest in the first line
 """
 
 _MAPS = """
@@ -41,13 +41,13 @@ map $http_lxd_server_architectures $lxd_image_client {
     default $http_lxd_server_architectures;
     "" $http_incus_server_architectures;
 }
-# The next pattern but one takes time that grows with the square of this header's length, so the length is bounded.
+# The time of the next match grows with the square of the length of this header, so longer ones are not accepted.
 map $lxd_image_client $lxd_image_architectures {
     default "?";
     "" "";
     "~^(?=.{1,256}$)[a-z0-9_]+( *, *[a-z0-9_]+)*$" $lxd_image_client;
 }
-# The first of the client's architectures for which there is a file.
+# The file for the first of the client's architectures that has one.
 map "$lxd_image_architectures|$lxd_image_choices" $lxd_image_file {
     default "";
     "~^LISTED(?<lxd_image_found>[0-9a-f]{64}\\.[a-z0-9.]+);" $lxd_image_found;
@@ -73,21 +73,21 @@ map "$lxd_image_architectures|$lxd_image_choices" $lxd_image_unfit {
 
 
 _LISTED = (
-    r"(?:[a-z0-9_]+[ ,]+)*?(?<lxd_image_fit>[a-z0-9_]+)(?:[ ,][^|]*)?"  # one that the client names
-    r"\|(?:.*;)?\k<lxd_image_fit>="  # and that there is
+    r"(?:[a-z0-9_]+[ ,]+)*?(?<lxd_image_fit>[a-z0-9_]+)(?:[ ,][^|]*)?"  # an architecture of the client
+    r"\|(?:.*;)?\k<lxd_image_fit>="  # that has a file
 )
 
 
 def header_map(catalog: Catalog, base_url: str) -> str:
-    """The content of the map. ``base_url`` has no slash at its end."""
+    """The content of the header map. ``base_url`` has no slash at its end."""
     choices = _choices(catalog.products)
     sizes = ""
     if any(len(name) > _LONG_NAME for name in choices):
         sizes += "map_hash_bucket_size 256;\n"
     if len(choices) > _MANY_NAMES:
         sizes += f"map_hash_max_size {1 << (2 * len(choices)).bit_length()};\n"
-    lines = [f'    "{name}" ";{choice};";' for name, choice in sorted(choices.items())]
-    places = {alias: product.name for product in catalog.products for alias in product.aliases}
+    entries = [f'    "{name}" ";{choice};";' for name, choice in sorted(choices.items())]
+    anchors = {alias: product.name for product in catalog.products for alias in product.aliases}
     body = "\n".join(
         [
             f"{_HEAD}{sizes}{_MAPS.replace('LISTED', _LISTED)}map $lxd_image_file $lxd_image_url {{",
@@ -96,11 +96,11 @@ def header_map(catalog: Catalog, base_url: str) -> str:
             "}",
             "map $lxd_image_name $lxd_image_choices {",
             '    default "";',
-            *lines,
+            *entries,
             "}",
             "map $lxd_image_name $lxd_image_page {",
             "    default $lxd_image_name;",
-            *(f'    "{alias}" "{name}";' for alias, name in sorted(places.items())),
+            *(f'    "{alias}" "{name}";' for alias, name in sorted(anchors.items())),
             "}",
         ]
     )
@@ -109,9 +109,9 @@ def header_map(catalog: Catalog, base_url: str) -> str:
 
 
 def _choices(products: Iterable[Product]) -> dict[str, str]:
-    """For each name what there is, as in ``x86_64=FILE;aarch64=split``."""
+    """The images by name, each as in ``x86_64=FILE;aarch64=split``."""
     found: dict[str, dict[str, str]] = {}
-    # A container's image is served rather than a virtual machine's, and a file rather than none.
+    # Images in one file take precedence, and of these container images.
     for product in sorted(
         products, key=lambda one: (one.newest.is_split, one.type != CONTAINER, one.key)
     ):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The page of a catalogue for people: its images, and the commands with which one gets them."""
+"""The page of a catalog for people: its images, and the commands to get them."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from .record import Catalog, Product, Version
 
 _TITLES = {CONTAINER: "Container", VIRTUAL_MACHINE: "Virtual machine"}
 _SHORT_TYPES = {CONTAINER: "ct", VIRTUAL_MACHINE: "vm"}
-_OPTION = re.compile(r"(?<= )--[a-z-]+(=simplestreams)?")
+_LONG_OPTION = re.compile(r"(?<= )--[a-z-]+(=simplestreams)?")
 
 
 def page(catalog: Catalog, base_url: str) -> str:
-    """The content of ``index.html``: the same for the same catalogue, whenever it is made.
+    """The content of ``index.html``, which depends on nothing but the catalog and the address.
 
-    Nothing on it comes from elsewhere, and a policy in its head has browsers hold it to that.
+    The page loads nothing else, and its content security policy makes browsers enforce that.
     """
-    shop = ClientCommands(base_url.rstrip("/"))
+    commands = ClientCommands(base_url.rstrip("/"))
     products = catalog.products
-    place = shop.base_url.partition("://")[2] or shop.base_url
+    address = commands.base_url.partition("://")[2] or commands.base_url
     return page_template.FRAME.substitute(
         policy=_policy(),
         style=page_template.STYLE,
         script=page_template.SCRIPT,
-        place=escape(place),
-        summary=_summary(products, shop) if products else "",
-        main=_main(products, shop) if products else _empty(shop),
+        address=escape(address),
+        summary=_summary(products, commands) if products else "",
+        main=_main(products, commands) if products else _empty(commands),
     )
 
 
@@ -53,20 +53,20 @@ def _policy() -> str:
     )
 
 
-def _summary(products: Sequence[Product], shop: ClientCommands) -> str:
+def _summary(products: Sequence[Product], commands: ClientCommands) -> str:
     versions = [version for product in products for version in product.versions]
     files = {part.path: part.size for version in versions for part in version.parts}
     words = [_counted(len(products), "image"), _counted(len(versions), "version")]
     architectures = {product.architecture for product in products}
     return page_template.SUMMARY.substitute(
-        sum=f"{' in '.join(words)}, {_size(sum(files.values()))}",
-        first=_rendered(shop.first()),
-        hint=_hint(products) if len(architectures) > 1 else "",
+        totals=f"{' in '.join(words)}, {_size(sum(files.values()))}",
+        add_remote=_render_commands(commands.add_remote()),
+        hint=_architecture_hint(products) if len(architectures) > 1 else "",
     )
 
 
-def _hint(products: Sequence[Product]) -> str:
-    """How to ask for another architecture, with the image that has most of them."""
+def _architecture_hint(products: Sequence[Product]) -> str:
+    """How to get an image for another architecture, with the image that has the most of them as the example."""
     groups = [list(group) for _key, group in groupby(products, key=lambda product: product.key[:2])]
     product = max(groups, key=len)[0]
     architecture = common_architecture(product.architecture)
@@ -75,54 +75,56 @@ def _hint(products: Sequence[Product]) -> str:
     )
 
 
-def _main(products: Sequence[Product], shop: ClientCommands) -> str:
+def _main(products: Sequence[Product], commands: ClientCommands) -> str:
     images = groupby(products, key=lambda product: product.name)
     return page_template.MAIN.substitute(
         count=_counted(len(products), "image"),
         tools="\n".join(page_template.TOOL.substitute(tool=tool) for tool in TOOLS),
-        images="\n".join(_image(name, list(group), shop) for name, group in images),
+        images="\n".join(_image(name, list(group), commands) for name, group in images),
     )
 
 
-def _empty(shop: ClientCommands) -> str:
-    return page_template.EMPTY.substitute(example=_rendered([shop.publishing()]))
+def _empty(commands: ClientCommands) -> str:
+    return page_template.EMPTY.substitute(example=_render_commands([commands.publish_example()]))
 
 
-def _image(name: str, products: Sequence[Product], shop: ClientCommands) -> str:
-    """All that one name stands for."""
+def _image(name: str, products: Sequence[Product], commands: ClientCommands) -> str:
+    """All products with one name."""
     facts = [_facts(product) for product in products]
-    common = [fact for fact in facts[0] if all(fact in others for others in facts)]
+    common = [fact for fact in facts[0] if all(fact in other for other in facts)]
     kinds = groupby(products, key=lambda product: product.type)
     return page_template.IMAGE.substitute(
         name=escape(name),
-        facts=_listed(common),
-        kinds="\n".join(_kind(kind, list(group), products, common, shop) for kind, group in kinds),
+        facts=_render_facts(common),
+        kinds="\n".join(
+            _kind(kind, list(group), products, common, commands) for kind, group in kinds
+        ),
     )
 
 
 def _kind(
     kind: str,
     products: Sequence[Product],
-    others: Sequence[Product],
+    same_name: Sequence[Product],
     common: Sequence[tuple[str, str]],
-    shop: ClientCommands,
+    commands: ClientCommands,
 ) -> str:
     return page_template.KIND.substitute(
         title=_TITLES[kind],
         products="\n".join(_product(product, common) for product in products),
-        commands=_rendered(shop.commands(products, others)),
+        commands=_render_commands(commands.get_image(products, same_name)),
     )
 
 
 def _product(product: Product, common: Sequence[tuple[str, str]]) -> str:
-    own = [fact for fact in _facts(product) if fact not in common]
+    specific = [fact for fact in _facts(product) if fact not in common]
     head = f'<th scope="rowgroup" rowspan="{len(product.versions)}">{product.architecture}</th>'
     rows = [
         _version(version, "" if number else head) for number, version in enumerate(product.versions)
     ]
-    if own:
-        rows.append(f'<tr class="own"><td colspan="6">{_listed(own)}</td></tr>')
-    words = " ".join(
+    if specific:
+        rows.append(f'<tr class="facts-row"><td colspan="6">{_render_facts(specific)}</td></tr>')
+    search = " ".join(
         [
             *product.names,
             product.os,
@@ -135,14 +137,14 @@ def _product(product: Product, common: Sequence[tuple[str, str]]) -> str:
             *(version.name for version in product.versions),
         ]
     ).lower()
-    return f'<tbody data-words="{escape(words)}">\n' + "\n".join(rows) + "\n</tbody>"
+    return f'<tbody data-search="{escape(search)}">\n' + "\n".join(rows) + "\n</tbody>"
 
 
 def _version(version: Version, head: str) -> str:
     return page_template.VERSION.substitute(
         head=head,
         name=escape(version.name),
-        made=_made(version.created),
+        created=_creation_date(version.created),
         size=_size(version.size),
         files=" ".join(
             f'<a href="{escape(part.path)}">{escape(part.ending)}</a>' for part in version.parts
@@ -153,7 +155,7 @@ def _version(version: Version, head: str) -> str:
 
 
 def _facts(product: Product) -> list[tuple[str, str]]:
-    """What is known of a product, beside its key, each with a label."""
+    """What is known about a product beside its key: pairs of a label and HTML."""
     system = " ".join(filter(None, [product.os, product.release]))
     aliases = ", ".join(f"<code>{escape(alias)}</code>" for alias in product.aliases)
     requirements = ", ".join(
@@ -163,49 +165,49 @@ def _facts(product: Product) -> list[tuple[str, str]]:
     facts = [
         ("system", escape(system)),
         ("variant", escape(product.variant)),
-        ("also", aliases),
-        ("needs", requirements),
+        ("aliases", aliases),
+        ("requires", requirements),
     ]
     return [fact for fact in facts if fact[1]]
 
 
-def _listed(facts: Iterable[tuple[str, str]]) -> str:
+def _render_facts(facts: Iterable[tuple[str, str]]) -> str:
     pairs = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>\n" for label, value in facts)
     return f'<dl class="facts">\n{pairs}</dl>\n' if pairs else ""
 
 
-def _rendered(commands: Iterable[Command]) -> str:
-    return "\n".join(_command(command) for command in commands)
+def _render_commands(commands: Iterable[Command]) -> str:
+    return "\n".join(map(_render_command, commands))
 
 
-def _command(command: Command) -> str:
+def _render_command(command: Command) -> str:
     text = escape(command.text, quote=False)
-    if command.tool != ANSIBLE:  # each line is a command of its own, with a prompt
+    if command.tool != ANSIBLE:  # each line is a command and gets a prompt
         text = "".join(
-            f'<span class="line">{_OPTION.sub(_unbroken, line)}</span>'
+            f'<span class="line">{_LONG_OPTION.sub(_unbreakable, line)}</span>'
             for line in text.splitlines(keepends=True)
         )
-    return page_template.COMMAND.substitute(tool=command.tool, way=command.way, text=text)
+    return page_template.COMMAND.substitute(tool=command.tool, caption=command.caption, text=text)
 
 
-def _unbroken(match: Match[str]) -> str:
+def _unbreakable(match: Match[str]) -> str:
     return f"<b>{match[0]}</b>"
 
 
-def _made(seconds: int) -> str:
-    """The day on which an image was made, if that is known."""
+def _creation_date(seconds: int) -> str:
+    """The creation date of an image, empty if it is unknown or absurd."""
     try:
         moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
     except OverflowError:
         return ""
     if seconds <= 0:
         return ""
-    exactly = format_time(moment)
-    return f'<time datetime="{exactly}" title="{exactly}">{moment:%Y-%m-%d}</time>'
+    timestamp = format_time(moment)
+    return f'<time datetime="{timestamp}" title="{timestamp}">{moment:%Y-%m-%d}</time>'
 
 
 def _size(size: int) -> str:
-    """Bytes as ``lxc image list`` shows them, in MiB and the like."""
+    """A size in the units of ``lxc image list``. (Ansible's formatter knows others, and belongs to the task layer.)"""
     if size < 1000:
         return f"{size} B"
     number, units = size / 1024, ["KiB", "MiB", "GiB", "TiB"]

@@ -30,13 +30,15 @@ a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset:
 code, pre { font: .875em/1.6 var(--mono); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 3px; }
 .quiet { color: var(--quiet); }
-.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.visually-hidden {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}
 
 .masthead { padding: clamp(2rem, 6vw, 4.5rem) 0 2rem; }
 .masthead .kicker { color: var(--accent); font-size: .8125rem; font-weight: 600; letter-spacing: .02em; }
 .masthead h1 { font-size: clamp(1.6rem, 4.5vw, 2.5rem); letter-spacing: -.02em; margin: .2rem 0 .5rem; }
-.masthead .sum { font-size: 1.0625rem; color: var(--quiet); }
-.masthead .first { margin-top: 2rem; max-width: 56rem; }
+.masthead .totals { font-size: 1.0625rem; color: var(--quiet); }
+.masthead .add-remote { margin-top: 2rem; max-width: 56rem; }
 .masthead .hint { margin-top: 1rem; max-width: 40rem; font-size: .9375rem; color: var(--quiet); }
 .masthead .hint code { color: var(--ink); }
 
@@ -89,15 +91,15 @@ thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path
 th, td { padding: .3rem 1.25rem .3rem 0; text-align: left; vertical-align: baseline; font-weight: 400; }
 tbody tr > :last-child { padding-right: 0; }
 tbody + tbody tr:first-child > * { padding-top: .8rem; }
-tbody tr ~ tr:not(.own) td { color: var(--quiet); }
+tbody tr ~ tr:not(.facts-row) td { color: var(--quiet); }
 td { white-space: nowrap; }
-td.size, td.mark { text-align: right; }
+td.size, td.fingerprint { text-align: right; }
 td.files a + a { margin-left: .6rem; }
-.mark button {
+.fingerprint button {
   font: .875em/1.6 var(--mono); color: inherit; background: none; border: 0; border-radius: 4px; cursor: copy;
   padding: 0 .3rem; margin-right: -.3rem;
 }
-.mark button:hover { background: var(--wash); color: var(--ink); }
+.fingerprint button:hover { background: var(--wash); color: var(--ink); }
 
 .commands { display: grid; gap: .5rem; margin-top: .8rem; }
 .command {
@@ -116,22 +118,22 @@ td.files a + a { margin-left: .6rem; }
   color: var(--accent); background: var(--paper); border: 1px solid var(--line); border-radius: 6px; cursor: pointer;
 }
 .command button:hover { border-color: var(--accent); }
-html[data-tool=LXD] :is(.first, .image) .command:not([data-tool=LXD]),
-html[data-tool=Incus] :is(.first, .image) .command:not([data-tool=Incus]),
-html[data-tool=Ansible] :is(.first, .image) .command:not([data-tool=Ansible]),
-html.js :is(.first, .image) figcaption b { display: none; }
-html[data-tool=Ansible] .masthead .first { display: none; }
+html[data-tool=LXD] :is(.add-remote, .image) .command:not([data-tool=LXD]),
+html[data-tool=Incus] :is(.add-remote, .image) .command:not([data-tool=Incus]),
+html[data-tool=Ansible] :is(.add-remote, .image) .command:not([data-tool=Ansible]),
+html.js :is(.add-remote, .image) figcaption b { display: none; }
+html[data-tool=Ansible] .masthead .add-remote { display: none; }
 .command figcaption b { font-weight: 600; color: var(--ink); }
 
-.void { padding: 1.5rem 0 4rem; max-width: 42rem; }
-.image ~ .void { padding-top: 3rem; }
-.void h2 { font-size: 1.25rem; margin-bottom: .5rem; }
-.void p + figure { margin-top: 1.25rem; }
-.void > button {
+.message { padding: 1.5rem 0 4rem; max-width: 42rem; }
+.image ~ .message { padding-top: 3rem; }
+.message h2 { font-size: 1.25rem; margin-bottom: .5rem; }
+.message p + figure { margin-top: 1.25rem; }
+.message > button {
   margin-top: 1rem; padding: .4rem .9rem; font: inherit; color: var(--accent); background: none;
   border: 1px solid var(--line); border-radius: 6px; cursor: pointer;
 }
-.void > button:hover { border-color: var(--accent); }
+.message > button:hover { border-color: var(--accent); }
 footer {
   margin: 1rem -.4rem 0; padding: 1.5rem .4rem 3rem; border-top: 1px solid var(--line);
   font-size: .875rem; color: var(--quiet);
@@ -144,9 +146,9 @@ footer {
 @media (min-width: 53rem) {
   th[scope=rowgroup] { width: 6.25rem; }
   td.version { width: 8.75rem; }
-  td.age { width: 14rem; }
+  td.created { width: 14rem; }
   td.size { width: 6rem; }
-  td.mark { width: 6.5rem; }
+  td.fingerprint { width: 6.5rem; }
 }
 @media (max-width: 53rem) {
   table, tbody { display: block; }
@@ -156,10 +158,10 @@ footer {
   th[scope=rowgroup] { grid-area: 1 / 1 / 2 / 3; font-weight: 600; }
   td.version { grid-area: 2 / 1; }
   td.size { grid-area: 2 / 2; }
-  td.age { grid-area: 3 / 1; }
+  td.created { grid-area: 3 / 1; }
   td.files { grid-area: 3 / 2; text-align: right; }
-  td.mark { grid-area: 4 / 1; text-align: left; }
-  .mark button { margin-left: -.3rem; }
+  td.fingerprint { grid-area: 4 / 1; text-align: left; }
+  .fingerprint button { margin-left: -.3rem; }
   .command pre { grid-column: 1 / 3; }
   .command button { grid-row: 1; }
 }
@@ -175,11 +177,11 @@ SCRIPT = """\
   "use strict";
   const root = document.documentElement;
   const tools = ["LXD", "Incus", "Ansible"];
-  const memory = "imagestore.tool";
-  const recall = () => { try { return localStorage.getItem(memory); } catch { return null; } };
-  const keep = (tool) => { try { localStorage.setItem(memory, tool); } catch { /* then not */ } };
+  const storageKey = "imagestore.tool";
+  const loadTool = () => { try { return localStorage.getItem(storageKey); } catch { return null; } };
+  const saveTool = (tool) => { try { localStorage.setItem(storageKey, tool); } catch { /* not remembered */ } };
   root.classList.add("js");
-  root.dataset.tool = tools.includes(recall()) ? recall() : tools[0];
+  root.dataset.tool = tools.includes(loadTool()) ? loadTool() : tools[0];
 
   const steps = [["year", 31556952], ["month", 2629746], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
@@ -191,72 +193,72 @@ SCRIPT = """\
   const copy = async (text) => {
     try {
       await navigator.clipboard.writeText(text);
-    } catch {  // not over plain http
-      const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
-      const before = document.activeElement;
+    } catch {  // not available over plain http
+      const area = Object.assign(document.createElement("textarea"), { value: text, className: "visually-hidden" });
+      const focused = document.activeElement;
       document.body.append(area);
       area.select();
       const done = document.execCommand("copy");
       area.remove();
-      before?.focus();
+      focused?.focus();
       if (!done) throw new Error("the browser does not let this page copy");
     }
   };
 
   document.addEventListener("DOMContentLoaded", () => {
     const now = Date.now() / 1000;
-    for (const time of document.querySelectorAll("td.age time")) {
+    for (const time of document.querySelectorAll("td.created time")) {
       const seconds = now - Date.parse(time.dateTime) / 1000;
       time.after(Object.assign(document.createElement("span"), {
         className: "quiet", textContent: ` · ${age(seconds)}`,
       }));
     }
 
-    const heard = document.getElementById("page:heard");
-    const offer = (button, label, read) => {
-      const own = button.textContent;
+    const status = document.getElementById("page:status");
+    const addCopyHandler = (button, description, read) => {
+      const label = button.textContent;
       let timer;
       button.type = "button";
-      button.setAttribute("aria-label", label);
+      button.setAttribute("aria-label", description);
       button.addEventListener("click", async () => {
         try {
           await copy(read());
-          button.textContent = heard.textContent = "Copied";
+          button.textContent = status.textContent = "Copied";
         } catch {
-          button.textContent = heard.textContent = "Not copied";
+          button.textContent = status.textContent = "Not copied";
         }
         clearTimeout(timer);
-        timer = setTimeout(() => { button.textContent = own; heard.textContent = ""; }, 1600);
+        timer = setTimeout(() => { button.textContent = label; status.textContent = ""; }, 1600);
       });
     };
     for (const command of document.querySelectorAll(".command")) {
       const button = Object.assign(document.createElement("button"), { textContent: "Copy" });
       const name = command.closest("article")?.id;
       const what = [name, command.dataset.tool, command.querySelector("i")?.textContent].filter(Boolean).join(", ");
-      offer(button, `Copy (${what})`, () => command.querySelector("code").textContent);
+      addCopyHandler(button, `Copy (${what})`, () => command.querySelector("code").textContent);
       command.append(button);
     }
-    for (const mark of document.querySelectorAll("td.mark code")) {
-      const { textContent, title } = mark;
+    for (const code of document.querySelectorAll("td.fingerprint code")) {
+      const { textContent, title } = code;
       const button = Object.assign(document.createElement("button"), { textContent, title });
-      offer(button, `${textContent}: copy the whole fingerprint`, () => title);
-      mark.replaceWith(button);
+      addCopyHandler(button, `${textContent}: copy the whole fingerprint`, () => title);
+      code.replaceWith(button);
     }
 
     for (const radio of document.querySelectorAll(".tools input")) {
       radio.checked = radio.value === root.dataset.tool;
-      radio.addEventListener("change", () => { root.dataset.tool = radio.value; keep(radio.value); });
+      radio.addEventListener("change", () => { root.dataset.tool = radio.value; saveTool(radio.value); });
     }
 
     const field = document.getElementById("page:filter");
     if (!field) return;
     const count = document.getElementById("page:count");
-    const nothing = document.getElementById("page:nothing");
-    const sought = document.getElementById("page:sought");
+    const noMatch = document.getElementById("page:no-match");
+    const query = document.getElementById("page:query");
     const images = [...document.querySelectorAll("tbody")].map((body) => ({
       body,
-      words: body.dataset.words,
-      marks: [...body.querySelectorAll(".mark button")].map((mark) => mark.title),
+      search: body.dataset.search,
+      fingerprints: [...body.querySelectorAll(".fingerprint button")].map((button) => button.title),
     }));
     const kinds = [...document.querySelectorAll(".kind")];
     const articles = [...document.querySelectorAll("article")];
@@ -264,19 +266,21 @@ SCRIPT = """\
     const filter = () => {
       const words = field.value.toLowerCase().split(/\\s+/).filter(Boolean);
       let shown = 0;
-      for (const { body, words: have, marks } of images) {
-        const fits = words.every((word) => have.includes(word) || marks.some((mark) => mark.startsWith(word)));
-        body.hidden = !fits;
-        shown += fits;
+      for (const { body, search, fingerprints } of images) {
+        const matches = words.every(
+          (word) => search.includes(word) || fingerprints.some((one) => one.startsWith(word)),
+        );
+        body.hidden = !matches;
+        shown += matches;
       }
       for (const kind of kinds) kind.hidden = isEmpty(kind, "tbody");
       for (const article of articles) article.hidden = isEmpty(article, ".kind");
       count.textContent = words.length ? `${shown} of ${count.dataset.all}` : count.dataset.all;
-      sought.textContent = field.value.trim();
-      nothing.hidden = shown > 0;
+      query.textContent = field.value.trim();
+      noMatch.hidden = shown > 0;
     };
     const clear = () => { field.value = ""; filter(); };
-    const goThere = () => {
+    const showTarget = () => {
       const target = document.querySelector(":target");
       if (target?.hidden) { clear(); target.scrollIntoView(); }
     };
@@ -290,9 +294,9 @@ SCRIPT = """\
         field.focus();
       }
     });
-    addEventListener("hashchange", goThere);
-    filter();  // what the browser has kept in the field from the last visit
-    goThere();
+    addEventListener("hashchange", showTarget);
+    filter();  // browsers may restore the field
+    showTarget();
   });
 })();
 """
@@ -306,7 +310,7 @@ FRAME = Template("""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <meta name="color-scheme" content="light dark">
-<title>Images of $place</title>
+<title>Images of $address</title>
 <link rel="icon" href="data:,">
 <style>$style</style>
 <script>$script</script>
@@ -314,52 +318,54 @@ FRAME = Template("""\
 <body>
 <header class="masthead">
 <p class="kicker">Images for LXD and Incus</p>
-<h1>$place</h1>
+<h1>$address</h1>
 $summary
 </header>
 $main
 <footer>
-<p>Made by imagestore.lxd. For programs: <a href="streams/v1/index.json">streams/v1/index.json</a> (simplestreams)
-and <a href="catalog.json">catalog.json</a>.</p>
+<p>Generated by imagestore.lxd. Machine-readable:
+<a href="streams/v1/index.json">streams/v1/index.json</a> (simplestreams) and
+<a href="catalog.json">catalog.json</a>.</p>
 </footer>
-<div id="page:heard" class="unseen" role="status"></div>
+<div id="page:status" class="visually-hidden" role="status"></div>
 </body>
 </html>
 """)
 
 SUMMARY = Template("""\
-<p class="sum">$sum</p>
-<section class="first" aria-labelledby="page:first">
-<h2 id="page:first" class="unseen">Add this server as a remote</h2>
+<p class="totals">$totals</p>
+<section class="add-remote" aria-labelledby="page:add-remote">
+<h2 id="page:add-remote" class="visually-hidden">Add this server as a remote</h2>
 <div class="commands">
-$first
+$add_remote
 </div>
 </section>
 $hint""")
 
 HINT = Template("""\
-<p class="hint">A name stands for the image for your own architecture. For another, add it: <code>$name</code>, or
+<p class="hint">A name refers to the image for your own architecture. To get another, append it: <code>$name</code>, or
 <code>architecture: $architecture</code> in a task.</p>""")
 
 MAIN = Template("""\
 <div class="bar js-only" role="search" aria-label="Images">
 <div class="field">
-<label for="page:filter" class="unseen">Filter by name, alias, system, type, architecture or fingerprint</label>
+<label for="page:filter" class="visually-hidden">
+Filter by name, alias, system, type, architecture or fingerprint</label>
 <input id="page:filter" type="search" placeholder="Filter" autocomplete="off" autocapitalize="none" spellcheck="false">
 <kbd aria-hidden="true">/</kbd>
 </div>
 <output id="page:count" for="page:filter" aria-live="polite" data-all="$count">$count</output>
 <fieldset class="tools">
-<legend class="unseen">Show commands for</legend>
+<legend class="visually-hidden">Show commands for</legend>
 $tools
 </fieldset>
 </div>
 <main>
 $images
-<section id="page:nothing" class="void" hidden>
-<h2>Nothing fits</h2>
-<p class="quiet">No image has &ldquo;<span id="page:sought"></span>&rdquo; in its name, aliases, system, type or
-architecture, and none has a fingerprint that begins so.</p>
+<section id="page:no-match" class="message" hidden>
+<h2>No matching images</h2>
+<p class="quiet">No image has &ldquo;<span id="page:query"></span>&rdquo; in its name, aliases, system, type or
+architecture, and no fingerprint starts with it.</p>
 <button id="page:clear" type="button">Show all images</button>
 </section>
 </main>""")
@@ -384,7 +390,7 @@ KIND = Template("""\
 <thead><tr>
 <th scope="col">Architecture</th>
 <th scope="col">Version</th>
-<th scope="col">Made</th>
+<th scope="col">Created</th>
 <th scope="col">Size</th>
 <th scope="col">Files</th>
 <th scope="col">Fingerprint</th>
@@ -399,23 +405,22 @@ $commands
 VERSION = Template("""\
 <tr>$head
 <td class="version"><code>$name</code></td>
-<td class="age">$made</td>
+<td class="created">$created</td>
 <td class="size">$size</td>
 <td class="files">$files</td>
-<td class="mark"><code title="$fingerprint">$short</code></td>
+<td class="fingerprint"><code title="$fingerprint">$short</code></td>
 </tr>""")
 
 COMMAND = Template("""\
 <figure class="command" data-tool="$tool">
-<figcaption><b>$tool</b> <i>$way</i></figcaption>
+<figcaption><b>$tool</b> <i>$caption</i></figcaption>
 <pre><code>$text</code></pre>
 </figure>""")
 
 EMPTY = Template("""\
-<main class="void">
+<main class="message">
 <h2>No images yet</h2>
-<p class="quiet">Whoever keeps this server adds images with a task like this one. What it leaves out is read from the
-image itself.</p>
+<p class="quiet">To publish an image, run a task like this one. Properties that it omits are read from the image.</p>
 <div class="commands">
 $example
 </div>

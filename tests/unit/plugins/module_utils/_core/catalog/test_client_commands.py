@@ -34,7 +34,7 @@ def product(kind=CONTAINER, parts=UNIFIED, architecture="x86_64", name="web"):
 
 
 def commands(*products, others=(), site=SITE):
-    return ClientCommands(site).commands(products, [*products, *others])
+    return ClientCommands(site).get_image(products, [*products, *others])
 
 
 def texts(*products, tool=LXD, **more):
@@ -72,7 +72,7 @@ class TestEachKind:
         assert texts(vm) == [f"{COPY} --vm"]
         assert options(vm)[1] == {**COPY_TASK, "image_type": VM}
 
-    def test_a_unified_virtual_machine_comes_by_its_address_only(self):
+    def test_a_unified_virtual_machine_comes_by_url_only(self):
         vm = product(VM)
         assert texts(vm) == [IMPORT]
         assert options(vm) == (
@@ -114,23 +114,23 @@ class TestEachKind:
 class TestSeveralArchitectures:
     def test_one_command_is_for_all(self):
         both = [product(), product(architecture="aarch64")]
-        assert [(one.way, one.text) for one in commands(*both) if one.tool == LXD] == [
+        assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
             ("From the remote", COPY),
-            ("By its address", IMPORT),
+            ("By URL", IMPORT),
         ]
 
     def test_one_that_is_not_for_all_says_so(self):
         both = [product(VM), product(VM, SPLIT, "aarch64")]
-        assert [(one.way, one.text) for one in commands(*both) if one.tool == LXD] == [
+        assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
             ("From the remote, aarch64 only", f"{COPY} --vm"),
-            ("By its address, x86_64 only", IMPORT),
+            ("By URL, x86_64 only", IMPORT),
         ]
 
     def test_files_are_each_for_one(self):
         both = [product(VM), product(VM, architecture="aarch64")]
         containers = [product(), product(architecture="aarch64")]
-        ways = [one.way for one in commands(*both, others=containers) if one.tool == LXD]
-        assert ways == ["As a file, x86_64 only", "As a file, aarch64 only"]
+        captions = [one.caption for one in commands(*both, others=containers) if one.tool == LXD]
+        assert captions == ["As a file, x86_64 only", "As a file, aarch64 only"]
 
 
 class TestQuoting:
@@ -154,12 +154,12 @@ class TestQuoting:
             *("lxc", "image", "import"),
             *(f"{site}/images/web", "--alias", "web"),
         ]
-        assert shlex.split(ClientCommands(site).first()[0].text)[4] == site
+        assert shlex.split(ClientCommands(site).add_remote()[0].text)[4] == site
 
 
 class TestTheRemote:
     def test_is_added_once(self):
-        assert [(one.tool, one.text) for one in ClientCommands(f"{SITE}/lxd").first()] == [
+        assert [(one.tool, one.text) for one in ClientCommands(f"{SITE}/lxd").add_remote()] == [
             (tool, f"{program} remote add images.example.com {SITE}/lxd --protocol=simplestreams")
             for tool, program in ((LXD, "lxc"), (INCUS, "incus"))
         ]

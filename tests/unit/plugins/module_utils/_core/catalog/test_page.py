@@ -191,7 +191,7 @@ class TestFacts:
         vm = product(kind="virtual-machine", os="Debian", requirements={"secureboot": "false"})
         assert self.facts(product(os="Debian"), vm) == [
             [("system", "Debian")],
-            [("needs", "<code>secureboot=false</code>")],
+            [("requires", "<code>secureboot=false</code>")],
         ]
 
 
@@ -238,7 +238,7 @@ class TestArchitectures:
         assert "your own architecture" not in read(product("a"), product("b")).text
 
     def test_are_found_by_either_name(self):
-        (words,) = read(product(os="Alpine", aliases=("Www",))).values("data-words")
+        (words,) = read(product(os="Alpine", aliases=("Www",))).values("data-search")
         assert {"x86_64", "amd64", "alpine", "www", "container"} <= set(words.split())
 
 
