@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What system tests share: scratch servers, and images to put into them."""
+"""Fixtures of the system tests: test servers and images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the servers of this family do not have, and say so."""
+    """Deselect tests that do not apply to the servers of this family."""
     fitting: list[pytest.Item] = []
     others: list[pytest.Item] = []
     for item in items:
@@ -51,8 +51,8 @@ def trusting_server(authority: Authority) -> Iterator[Server]:
         yield server
 
 
-def emptied(server: Server) -> Server:
-    """The server, up and with nothing in it but what a new one has."""
+def reset_server(server: Server) -> Server:
+    """The server, running and in the state of a new one."""
     server.start()
     for project in server.api("GET", "/1.0/projects?recursion=1"):
         name, config = project["name"], project["config"]
@@ -77,20 +77,20 @@ def emptied(server: Server) -> Server:
 
 @pytest.fixture
 def lxd(lxd_server: Server) -> Server:
-    """A server with nothing in it."""
-    return emptied(lxd_server)
+    """An empty server."""
+    return reset_server(lxd_server)
 
 
 @pytest.fixture
 def other(other_server: Server) -> Server:
-    """Another one."""
-    return emptied(other_server)
+    """Another empty server."""
+    return reset_server(other_server)
 
 
 @pytest.fixture
 def trusting(trusting_server: Server) -> Server:
-    """A server whose system trusts the authority of the site."""
-    return emptied(trusting_server)
+    """An empty server whose system trusts the certificate authority of the tests."""
+    return reset_server(trusting_server)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def modules(lxd: Server) -> Modules:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Image]:
-    """Build an image; each call makes another one, if it does not name a version."""
+    """Build an image. Each call builds a different one unless it names a version."""
     versions = itertools.count(1)
 
     def built(kind: str = "tar.gz", **options: Any) -> Image:
@@ -119,7 +119,7 @@ def build(tmp_path: Path) -> Callable[..., Image]:
 
 @pytest.fixture
 def image(build: Callable[..., Image]) -> Image:
-    """A small real image of a container."""
+    """A small, real container image."""
     return build()
 
 
@@ -129,26 +129,26 @@ def pair(tmp_path: Path) -> KeyPair:
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test meets the client configuration of whoever runs it."""
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests do not see the client configuration of the user who runs them."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority of the site."""
+    """A certificate authority."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture
 def by_name(modules: Modules, other: Server) -> Copies:
-    """Copies of the other server's public images, whom this client is a stranger to."""
+    """Copies of public images from the other server, which does not trust this client."""
     return Copies(modules, source_server=other.url, source_cert=str(other.certificate))
 
 
 @pytest.fixture
 def trusted(by_name: Copies, other: Server, pair: KeyPair) -> Copies:
-    """Copies as a client that the other server trusts."""
+    """Copies from the other server, which trusts this client."""
     other.trust(pair.certificate)
     keys = {"source_client_cert": str(pair.certificate), "source_client_key": str(pair.key)}
     return Copies(by_name.modules, **by_name.source, **keys)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of copying share: the module for one source, and what to compare."""
+"""Helpers of the tests that copy images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Copies:
 
 
 def offered(server: Server, image: Image, *aliases: str, public: bool = True, **params: Any) -> str:
-    """Put an image into a source, with attributes that are not in its files; its fingerprint."""
+    """Add an image to a source, with attributes that are not in its files. Returns its fingerprint."""
     Modules().at(server).import_image(
         image,
         aliases=list(aliases),
@@ -40,13 +40,13 @@ def offered(server: Server, image: Image, *aliases: str, public: bool = True, **
 
 
 def described(server: Server, fingerprint: str, project: str = "default") -> dict[str, Any]:
-    """What a copy of an image has to have of it."""
+    """The attributes that a copy of the image must have."""
     image = server.images(project)[fingerprint]
     names = ("fingerprint", "type", "architecture", "size", "properties", "expires_at")
     return {name: image[name] for name in names}
 
 
 def running(server: Server) -> list[Any]:
-    """The operations of a server that have not ended."""
+    """The operations of a server that are still running."""
     listed = server.api("GET", "/1.0/operations?recursion=1") or {}
     return [operation for kind in ("running", "pending") for operation in listed.get(kind, [])]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plays, run by ansible-playbook as their author would run them."""
+"""Plays that are run by ansible-playbook, as users run them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 
 @dataclass(frozen=True)
 class Played:
-    """How a play ended: ``results`` has what each task returned, by its name, and ``output`` all that was printed."""
+    """The result of a play: ``results`` has the return values of each task by name, ``output`` the whole output."""
 
     failed: bool
     results: dict[str, dict[str, Any]]
@@ -33,7 +33,7 @@ def play(
     host: dict[str, Any] | None = None,
     **keys: Any,
 ) -> Played:
-    """Run tasks, each with a name, on this machine or on ``host`` (its variables), from a playbook in ``folder``."""
+    """Run named tasks on this machine, or on a host with the variables ``host``, from a playbook in ``folder``."""
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     inventory = {"all": {"hosts": {"target": host or local}}}
     playbook = [{"hosts": "all", "gather_facts": False, **keys, "tasks": list(tasks)}]

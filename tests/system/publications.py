@@ -22,7 +22,7 @@ from runner import Modules, Outcome
 def small_image(
     folder: Path, content: str, architecture: str = "x86_64", created: str = "1700000000"
 ) -> Path:
-    """The smallest unified image of a container; another ``content`` makes it another."""
+    """A minimal unified container image. Different ``content`` makes a different image."""
     metadata = f"architecture: {architecture}\ncreation_date: {created}\n"
     path = folder / f"{content}-{architecture}.tar"
     with tarfile.open(path, "w") as tar:
@@ -38,7 +38,7 @@ def digest(path: Path) -> str:
 
 
 def items(root: Path) -> Iterator[dict[str, Any]]:
-    """All items that the index of a tree leads to."""
+    """All items that the index of a tree lists."""
     index = json.loads((root / "streams/v1/index.json").read_text())
     for entry in index["index"].values():
         products = json.loads((root / entry["path"]).read_text())["products"]
@@ -47,8 +47,8 @@ def items(root: Path) -> Iterator[dict[str, Any]]:
                 yield from version["items"].values()
 
 
-def faults(root: Path) -> list[str]:
-    """What is wrong with a tree: files that are not there, or not what the index says of them."""
+def find_faults(root: Path) -> list[str]:
+    """Problems of a tree: files that are missing or do not match the index."""
     found: list[str] = []
     for item in items(root):
         path = root / item["path"]
@@ -67,8 +67,8 @@ def faults(root: Path) -> list[str]:
     return found
 
 
-def published(root: Path) -> dict[str, list[str]]:
-    """The versions that a tree offers by its index, by name and architecture, the newest first."""
+def published_versions(root: Path) -> dict[str, list[str]]:
+    """The versions in the index of a tree by name and architecture, newest first."""
     index = json.loads((root / "streams/v1/images.json").read_text())
     return {
         f"{product['aliases'].partition(',')[0]}/{product['arch']}": sorted(
@@ -92,7 +92,7 @@ location {AT} {{
 
 
 class CatalogSite:
-    """A web server with a tree that the module keeps, and the map that nginx answers from."""
+    """A web server with a tree that the module publishes, and with its header map."""
 
     def __init__(self, folder: Path, authority: Authority) -> None:
         self.folder = folder
@@ -110,11 +110,11 @@ class CatalogSite:
         self.publish()
 
     def publish(self, *images: dict[str, Any], check: bool = False, **params: Any) -> Outcome:
-        wish = {**self.params, "images": list(images), **params}
-        return Modules().done("lxd_image_catalog", check, **wish)
+        desired = {**self.params, "images": list(images), **params}
+        return Modules().done("lxd_image_catalog", check, **desired)
 
     def fails(self, *images: dict[str, Any], **params: Any) -> str:
-        """What a publication that has to fail says. The tree is as before."""
+        """The message of a publication that must fail and leave the tree unchanged."""
         before = content(self.root)
         message = Modules().fails(
             "lxd_image_catalog", **{**self.params, "images": list(images), **params}
@@ -133,7 +133,7 @@ class CatalogSite:
 
 
 def content(root: Path) -> dict[str, str]:
-    """All files of a tree, but what is the publisher's own."""
+    """All files of a tree except those private to the publisher."""
     return {
         str(path.relative_to(root)): digest(path)
         for path in root.rglob("*")
@@ -142,7 +142,7 @@ def content(root: Path) -> dict[str, str]:
 
 
 def files_of(image: Image) -> dict[str, str]:
-    """The options that name the files of an image."""
+    """The options with the files of an image."""
     keys = ("src",) if image.rootfs is None else ("metadata", "rootfs")
     return dict(zip(keys, map(str, image.paths), strict=True))
 
@@ -150,7 +150,7 @@ def files_of(image: Image) -> dict[str, str]:
 def ask(
     site: CatalogSite, method: str, path: str, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body that the web server answers with, in a connection of its own."""
+    """Status, headers and body of the web server's response, over a new connection."""
     line = http.client.HTTPConnection(site.server.host, timeout=30)
     line.request(method, path, headers=headers)
     response = line.getresponse()
@@ -160,13 +160,13 @@ def ask(
 
 
 def answer(site: CatalogSite, name: str, architectures: str, family: str = "LXD") -> dict[str, str]:
-    """The headers that a server gets which asks for an image."""
-    wish = {f"{family}-Server-Architectures": architectures}
-    return ask(site, "HEAD", f"{AT}{name}", **wish)[1]
+    """The response headers for a server that requests an image."""
+    desired = {f"{family}-Server-Architectures": architectures}
+    return ask(site, "HEAD", f"{AT}{name}", **desired)[1]
 
 
 def get(site: CatalogSite, path: str) -> bytes:
-    """Fetch something that has to be there."""
+    """Download a file that must exist."""
     status, _headers, body = ask(site, "GET", path)
     assert status == 200, f"{path}: {status}"
     return body

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A web server that publishes images, as the guide on image servers sets it up."""
+"""A web server that publishes images, configured as in the guide."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PublishedSite:
         shutil.copy(self.map, folder / "right-map")
 
     def restore(self) -> None:
-        """Make everything right again."""
+        """Restore the tree."""
         shutil.rmtree(self.root)
         shutil.copytree(self.folder / "right", self.root)
         shutil.copy(self.folder / "right-map", self.map)
@@ -71,13 +71,13 @@ class PublishedSite:
         return path
 
     def replace(self, path: str, old: str, new: str) -> None:
-        """Change a text of the tree."""
+        """Replace text in a file of the tree."""
         text = (self.root / path).read_text()
         assert old in text
         (self.root / path).write_text(text.replace(old, new))
 
     def check(self, **options: Any) -> Outcome:
-        """What the module returns, which changes nothing."""
+        """The return values of the module, which makes no changes."""
         defaults = {"url": self.url, "ca_path": str(self.authority.certificate)}
         outcome = Modules().run("lxd_image_server_check", **{**defaults, **options})
         assert not outcome.get("changed")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A simplestreams tree, written by hand: what the collection reads must not be made by what reads it."""
+"""A simplestreams tree, written without code of the collection, which is to read it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FTYPES = {"container": "squashfs", "virtual-machine": "disk-kvm.img"}
 
 @dataclass
 class Tree:
-    """A folder for a web server. ``age`` is how many seconds ago its documents changed, as far as one can see."""
+    """A document root. ``age`` is the apparent age of its documents in seconds."""
 
     root: Path
     age: float = 7200
@@ -36,8 +36,8 @@ class Tree:
         arch: str = "amd64",
         **product: str,
     ) -> None:
-        """Add a version of an image. A container is split or unified, a virtual machine split."""
-        files = [self._place(path) for path in image.paths]
+        """Add a version of an image, which is split or unified for a container and split for a virtual machine."""
+        files = [self._add_file(path) for path in image.paths]
         if len(files) == 1:
             items = {f"{family}_combined.tar.gz": files[0] for family in ("lxd", "incus")}
         else:
@@ -83,7 +83,7 @@ class Tree:
             changed = time.time() - self.age
             os.utime(streams / name, (changed, changed))
 
-    def _place(self, path: Path) -> dict[str, Any]:
+    def _add_file(self, path: Path) -> dict[str, Any]:
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         (self.root / "files").mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is wrong is said in one sentence, before anything moves, and the store stays as it was."""
+"""Invalid input is a clear error before anything is transferred, and the store is unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Build = Callable[..., Image]
         ("truncated", "is damaged"),
     ],
 )
-def test_a_file_that_is_no_image(
+def test_a_file_that_is_not_an_image(
     lxd: Server, modules: Modules, tmp_path: Path, sort: str, said: str, check: bool
 ) -> None:
     path = build_bad(sort, tmp_path)
@@ -42,7 +42,7 @@ def test_a_file_that_is_no_image(
     assert lxd.writes(mark) == []
 
 
-def test_a_file_that_is_not_there(modules: Modules, tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist(modules: Modules, tmp_path: Path) -> None:
     msg = modules.import_fails(tmp_path / "absent.tar.xz")
     assert f"cannot read {tmp_path}/absent.tar.xz: No such file or directory" in msg
     assert "on the managed host" in msg
@@ -52,7 +52,9 @@ def test_a_directory_without_metadata(modules: Modules, tmp_path: Path) -> None:
     assert f"{tmp_path} is a directory" in modules.import_fails(tmp_path)
 
 
-def test_a_metadata_file_that_is_no_archive(modules: Modules, tmp_path: Path, build: Build) -> None:
+def test_a_metadata_file_that_is_not_an_archive(
+    modules: Modules, tmp_path: Path, build: Build
+) -> None:
     image = build("split")
     image.metadata.write_text("architecture: x86_64")
     assert "given as metadata, is plain text" in modules.import_fails(image)
@@ -82,7 +84,7 @@ def test_two_files_that_were_swapped(modules: Modules, build: Build) -> None:
     ],
 )
 @pytest.mark.parametrize("check", [True, False])
-def test_an_option_that_cannot_be(
+def test_an_invalid_option(
     lxd: Server,
     modules: Modules,
     image: Image,
@@ -95,7 +97,7 @@ def test_an_option_that_cannot_be(
     assert lxd.writes(mark) == []
 
 
-def test_a_wrong_project_is_refused_before_a_gibibyte_is_sent(
+def test_a_wrong_project_is_rejected_before_a_gibibyte_is_sent(
     lxd: Server, modules: Modules, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 1 << 30)
@@ -104,10 +106,10 @@ def test_a_wrong_project_is_refused_before_a_gibibyte_is_sent(
     assert lxd.writes(mark) == []
 
 
-def test_what_only_the_server_finds_out_is_its_own_word(
+def test_an_error_that_only_the_server_detects_has_its_message(
     lxd: Server, modules: Modules, build: Build
 ) -> None:
-    # Both halves look right from outside; the server finds two parts where it can use one.
+    # Both files are valid images by themselves; only the server notices that they do not belong together.
     split = build("split")
     split.metadata.write_bytes(build("tar.gz").metadata.read_bytes())
     outcome = modules.run("lxd_image_import", src=str(split.rootfs), remote_src=True)

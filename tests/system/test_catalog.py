@@ -20,10 +20,10 @@ from publications import (
     answer,
     content,
     digest,
-    faults,
     files_of,
+    find_faults,
     get,
-    published,
+    published_versions,
     small_image,
 )
 
@@ -48,12 +48,12 @@ def site(
 
 @pytest.fixture
 def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
-    """The same, without a web server at work."""
+    """The same without a running web server."""
     return CatalogSite(tmp_path, authority)
 
 
 class TestClients:
-    """What is published, they find under the fingerprint that it has when it is imported from its files."""
+    """Clients get a published image with the fingerprint that it has when it is imported from its files."""
 
     @pytest.mark.parametrize("kind", ["tar.xz", "tar.zst", "squashfs", "split", "split-tar", "vm"])
     def test_copy_it_from_the_index(
@@ -72,7 +72,7 @@ class TestClients:
         assert trusting.images()[image.fingerprint]["type"] == image.type
 
     @pytest.mark.parametrize("kind", ["tar.gz", "squashfs", "vm-unified"])
-    def test_import_it_by_its_address(
+    def test_import_it_by_url(
         self, trusting: Server, by_system: Modules, site: CatalogSite, build: Build, kind: str
     ) -> None:
         image = build(kind)
@@ -96,12 +96,12 @@ class TestClients:
         own.run("image", "copy", "site:box/arm64", "trusting:", "--alias", "there")
         assert trusting.aliases() == {"here": here.fingerprint, "there": there.fingerprint}
         for family in ("LXD", "Incus"):
-            for wish, image in (
+            for desired, image in (
                 ("x86_64, i686", here),
                 ("aarch64, armv8l, armv7l", there),
                 ("riscv64, s390x, aarch64", there),
             ):
-                headers = answer(site, "box", wish, family)
+                headers = answer(site, "box", desired, family)
                 assert headers[f"{family}-Image-Hash"] == image.fingerprint
                 assert headers[f"{family}-Image-URL"].endswith(f"/files/{image.fingerprint}.tar.gz")
         assert answer(site, "box", "riscv64")["State"] == "other"
@@ -110,7 +110,7 @@ class TestClients:
         assert answer(site, "bo", "x86_64")["State"] == "unknown"
 
     @once
-    def test_are_told_that_two_files_have_no_address(self, site: CatalogSite, build: Build) -> None:
+    def test_are_told_that_a_split_image_has_no_url(self, site: CatalogSite, build: Build) -> None:
         site.publish({"name": "box", **files_of(build("split"))})
         site.server.reload()
         headers = answer(site, "box", "x86_64, i686")
@@ -118,15 +118,15 @@ class TestClients:
         assert "LXD-Image-Hash" not in headers
 
     @once
-    def test_do_not_find_a_machine_in_one_file_in_the_index(
+    def test_do_not_find_a_unified_virtual_machine_in_the_index(
         self, tree: CatalogSite, build: Build
     ) -> None:
-        """Servers would take it for a container."""
+        """Servers would read it as a container image."""
         tree.publish({"name": "box", **files_of(build("vm-unified"))})
-        assert published(tree.root) == {}
+        assert published_versions(tree.root) == {}
 
     @once
-    def test_fetch_without_a_fault_while_fifty_versions_are_published(
+    def test_download_without_errors_while_fifty_versions_are_published(
         self, site: CatalogSite
     ) -> None:
         site.publish(site.small("box", "0", "20260101"))
@@ -144,7 +144,7 @@ class TestClients:
                 rounds += 1
             return rounds
 
-        def follow_address() -> int:
+        def follow_url() -> int:
             rounds = 0
             while not stopped:
                 headers = answer(site, "box", "x86_64, i686")
@@ -155,7 +155,7 @@ class TestClients:
 
         with ThreadPoolExecutor(20) as pool:
             clients = [
-                pool.submit(follow) for follow in (follow_index, follow_address) for _ in range(10)
+                pool.submit(follow) for follow in (follow_index, follow_url) for _ in range(10)
             ]
             try:
                 for number in range(1, 51):
@@ -165,38 +165,40 @@ class TestClients:
             finally:
                 stopped = True
             assert all(client.result() for client in clients)
-        assert faults(site.root) == []
-        assert published(site.root) == {"box/amd64": ["20260203_0200", "20260203_0100"]}
+        assert find_faults(site.root) == []
+        assert published_versions(site.root) == {"box/amd64": ["20260203_0200", "20260203_0100"]}
 
 
 @once
-class TestATask:
-    def test_foresees_what_it_does_and_does_it_once(self, tree: CatalogSite, build: Build) -> None:
+class TestTask:
+    def test_predicts_its_changes_and_makes_them_once(
+        self, tree: CatalogSite, build: Build
+    ) -> None:
         wishes = [
             {"name": "box", **files_of(build("tar.xz"))},
             {"name": "disk", "requirements": {"secureboot": False}, **files_of(build("vm"))},
         ]
         before = content(tree.root)
-        foreseen = tree.publish(*wishes, check=True)
+        predicted = tree.publish(*wishes, check=True)
         assert content(tree.root) == before
         first = tree.publish(*wishes)
         again = tree.publish(*wishes)
-        assert foreseen.actions == first.actions
+        assert predicted.actions == first.actions
         assert first.actions == [
             "publish box (container, x86_64) 20231114_2213",
             "publish disk (virtual-machine, x86_64) 20231114_2213",
         ]
-        assert foreseen["versions"] == first["versions"] == again["versions"]
-        assert foreseen["diff"] == first["diff"]
+        assert predicted["versions"] == first["versions"] == again["versions"]
+        assert predicted["diff"] == first["diff"]
         assert list(first["diff"]["after"]) == [
             "box (container, x86_64)",
             "disk (virtual-machine, x86_64)",
         ]
         assert not again["changed"]
         assert again.actions == []
-        assert faults(tree.root) == []
+        assert find_faults(tree.root) == []
 
-    def test_takes_from_the_image_what_is_left_out(self, tree: CatalogSite, build: Build) -> None:
+    def test_reads_omitted_attributes_from_the_image(self, tree: CatalogSite, build: Build) -> None:
         properties = {"os": "BusyBox", "release": "1.35", "variant": "tiny"}
         tree.publish({"name": "box", **files_of(build("split", properties=properties))})
         listed = json.loads((tree.root / "streams/v1/images.json").read_text())
@@ -217,29 +219,31 @@ class TestATask:
         listed = json.loads((tree.root / "streams/v1/images.json").read_text())
         assert listed["products"]["box:container:x86_64"]["release"] == "2"
 
-    def test_reads_a_version_of_twelve_digits_as_yaml_has_left_it(self, tree: CatalogSite) -> None:
+    def test_accepts_a_version_of_twelve_digits_without_underscore(self, tree: CatalogSite) -> None:
         tree.publish(tree.small("box", "a", 202611240730))
-        assert published(tree.root) == {"box/amd64": ["20261124_0730"]}
+        assert published_versions(tree.root) == {"box/amd64": ["20261124_0730"]}
 
-    def test_keeps_the_newest_versions_and_old_files_for_a_while(self, tree: CatalogSite) -> None:
+    def test_keeps_the_newest_versions_and_old_files_for_the_grace_period(
+        self, tree: CatalogSite
+    ) -> None:
         for number in (1, 2, 3):
             last = tree.publish(tree.small("box", str(number), f"2026010{number}"))
         assert last.actions == [
             "publish box (container, x86_64) 20260103",
             "withdraw box (container, x86_64) 20260101",
         ]
-        assert published(tree.root) == {"box/amd64": ["20260103", "20260102"]}
+        assert published_versions(tree.root) == {"box/amd64": ["20260103", "20260102"]}
         assert len(list((tree.root / "files").iterdir())) == 3
         assert not tree.publish()["changed"]
         gone = digest(small_image(tree.folder, "1"))
         assert tree.publish(grace=0).actions == [f"remove file {gone[:12]}"]
         assert len(list((tree.root / "files").iterdir())) == 2
 
-    def test_publishes_no_version_that_it_would_withdraw_again(self, tree: CatalogSite) -> None:
+    def test_publishes_no_version_that_it_would_withdraw(self, tree: CatalogSite) -> None:
         three = [tree.small("box", str(number), f"2026010{number}") for number in (1, 2, 3)]
         tree.publish(*three)
         assert not tree.publish(*three)["changed"]
-        assert published(tree.root) == {"box/amd64": ["20260103", "20260102"]}
+        assert published_versions(tree.root) == {"box/amd64": ["20260103", "20260102"]}
 
     def test_withdraws_a_version_or_a_name(self, tree: CatalogSite) -> None:
         tree.publish(
@@ -252,41 +256,44 @@ class TestATask:
             "withdraw box (container, x86_64) 20260102"
         ]
         tree.publish(version)
-        assert published(tree.root) == {"box/amd64": ["20260101"], "web/amd64": ["20260101"]}
+        assert published_versions(tree.root) == {
+            "box/amd64": ["20260101"],
+            "web/amd64": ["20260101"],
+        }
         assert not tree.publish(version)["changed"]
         tree.publish({"name": "box", "image_type": "virtual-machine", "state": "absent"})
         tree.publish({"name": "box", "architecture": "arm64", "state": "absent"})
-        assert "box/amd64" in published(tree.root)
+        assert "box/amd64" in published_versions(tree.root)
         tree.publish({"name": "box", "state": "absent"})
-        assert published(tree.root) == {"web/amd64": ["20260101"]}
+        assert published_versions(tree.root) == {"web/amd64": ["20260101"]}
 
-    def test_empties_a_catalogue_only_if_told_to(self, tree: CatalogSite) -> None:
+    def test_empties_a_catalog_only_with_purge(self, tree: CatalogSite) -> None:
         tree.publish(tree.small("box", "1", "20260101"), tree.small("web", "2", "20260101"))
         assert not tree.publish()["changed"]
         tree.publish(tree.small("web", "2", "20260101"), purge=True)
-        assert published(tree.root) == {"web/amd64": ["20260101"]}
+        assert published_versions(tree.root) == {"web/amd64": ["20260101"]}
         tree.publish(purge=True)
-        assert published(tree.root) == {}
-        assert faults(tree.root) == []
+        assert published_versions(tree.root) == {}
+        assert find_faults(tree.root) == []
 
-    def test_leaves_aliases_that_it_does_not_name(self, tree: CatalogSite) -> None:
+    def test_leaves_omitted_aliases_unchanged(self, tree: CatalogSite) -> None:
         one = tree.small("box", "1", "20260101")
         tree.publish({**one, "aliases": ["b", "box/stable"]})
         assert not tree.publish(one)["changed"]
         assert tree.publish({**one, "aliases": []}).actions == ["update box (container, x86_64)"]
 
-    def test_puts_a_damaged_file_right_that_it_has(self, tree: CatalogSite) -> None:
+    def test_replaces_a_damaged_file(self, tree: CatalogSite) -> None:
         one = tree.small("box", "1", "20260101")
         tree.publish(one)
         (file,) = (tree.root / "files").iterdir()
         good = file.read_bytes()
         file.write_bytes(b"x" + good[1:])
-        assert not tree.publish(one)["changed"]  # it does not look
+        assert not tree.publish(one)["changed"]  # the content is not read
         assert "are missing or damaged" in tree.fails(verify=True)
         assert tree.publish(one, verify=True).actions == [f"replace file {file.name[:12]}"]
         assert file.read_bytes() == good
 
-    def test_notices_a_missing_file_without_looking_into_any(self, tree: CatalogSite) -> None:
+    def test_detects_a_missing_file_without_reading_any(self, tree: CatalogSite) -> None:
         one = tree.small("box", "1", "20260101")
         tree.publish(one)
         (file,) = (tree.root / "files").iterdir()
@@ -295,15 +302,15 @@ class TestATask:
         assert tree.publish(one).actions == [f"replace file {file.name[:12]}"]
         file.unlink()
         tree.publish({"name": "box", "state": "absent"})
-        assert published(tree.root) == {}
+        assert published_versions(tree.root) == {}
 
-    def test_writes_anew_what_has_another_address(self, tree: CatalogSite) -> None:
+    def test_rewrites_documents_for_another_base_url(self, tree: CatalogSite) -> None:
         tree.publish(tree.small("box", "1", "20260101"))
         moved = tree.publish(base_url="https://images.example.com/lxd/")
         assert moved.actions == [f"write {tree.map}", "write index.html"]
         assert "https://images.example.com/lxd/files/" in tree.map.read_text()
 
-    def test_finds_out_what_a_file_is_once_it_has_changed(self, tree: CatalogSite) -> None:
+    def test_reads_a_file_again_after_it_has_changed(self, tree: CatalogSite) -> None:
         path = small_image(tree.folder, "a")
         one = {"name": "box", "src": str(path), "version": "20260101"}
         tree.publish(one)

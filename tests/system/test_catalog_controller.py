@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Publishing files of the controller, by real plays over SSH with become."""
+"""Publishing files from the controller, by real plays over SSH with become."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from publications import faults, published
+from publications import find_faults, published_versions
 
 from lab import Image, SshHost
 from playbooks import Played, play
 from runner import until
 
-pytestmark = pytest.mark.families("lxd")  # no server takes part
+pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 Build = Callable[..., Image]
 CATALOG = "imagestore.lxd.lxd_image_catalog"
@@ -31,7 +31,7 @@ def ssh() -> Iterator[SshHost]:
 
 
 class Site:
-    """A project folder on the controller, and the tree of a web server behind SSH."""
+    """A project directory on the controller, and the tree of a web server behind SSH."""
 
     def __init__(self, folder: Path, ssh: SshHost) -> None:
         self.folder = folder
@@ -53,8 +53,8 @@ class Site:
         }
         return play(self.folder, task, host=host, become=True, **how)
 
-    def controllers(self, image: Image) -> dict[str, str]:
-        """The options for an image whose files are on the controller."""
+    def controller_options(self, image: Image) -> dict[str, str]:
+        """The options of an image whose files are on the controller."""
         names = []
         for path in image.paths:
             place = self.folder / "files" / image.fingerprint[:8] / path.name
@@ -64,8 +64,8 @@ class Site:
         keys = ("src",) if len(names) == 1 else ("metadata", "rootfs")
         return dict(zip(keys, names, strict=True))
 
-    def left(self) -> list[str]:
-        """The image files that lie about on the managed host."""
+    def left_files(self) -> list[str]:
+        """The temporary image files on the managed host."""
         return [path.name for path in self.remote.rglob("*") if "meta" in path.name]
 
 
@@ -74,58 +74,58 @@ def site(tmp_path: Path, ssh: SshHost) -> Site:
     return Site(tmp_path, ssh)
 
 
-def test_files_are_sent_only_if_the_tree_lacks_them_and_removed_again(
+def test_files_are_sent_only_if_the_tree_lacks_them_and_then_removed(
     site: Site, build: Build
 ) -> None:
-    # Their files have the same names.
+    # The files have the same names.
     wishes = [
-        {"name": name, **site.controllers(build("split", name="same", version=name))}
+        {"name": name, **site.controller_options(build("split", name="same", version=name))}
         for name in ("box", "web")
     ]
-    foreseen = site.publish(*wishes, check=True)
-    assert not foreseen.failed, foreseen.output
+    predicted = site.publish(*wishes, check=True)
+    assert not predicted.failed, predicted.output
     assert not site.root.exists()
     first = site.publish(*wishes)
     assert not first.failed, first.output
     said = [f"publish {name} (container, x86_64) 20231114_2213" for name in ("box", "web")]
-    assert foreseen.results["it"]["actions"] == first.results["it"]["actions"] == said
+    assert predicted.results["it"]["actions"] == first.results["it"]["actions"] == said
     assert first.results["it"]["diff"]["after"].keys() == {
         "box (container, x86_64)",
         "web (container, x86_64)",
     }
-    assert sorted(published(site.root)) == ["box/amd64", "web/amd64"]
-    assert faults(site.root) == []
-    until(lambda: site.left() == [])
+    assert sorted(published_versions(site.root)) == ["box/amd64", "web/amd64"]
+    assert find_faults(site.root) == []
+    until(lambda: site.left_files() == [])
     again = site.publish(*wishes)
     assert again.results["it"]["changed"] is False
 
 
-def test_it_works_in_the_background(site: Site, build: Build) -> None:
-    wish = {"name": "box", **site.controllers(build("vm"))}
+def test_async_is_supported(site: Site, build: Build) -> None:
+    desired = {"name": "box", **site.controller_options(build("vm"))}
     in_background = {"async": 60, "poll": 1}
-    first = site.publish(wish, keys=in_background)
-    again = site.publish(wish, keys=in_background)
+    first = site.publish(desired, keys=in_background)
+    again = site.publish(desired, keys=in_background)
     assert not first.failed, first.output
     assert first.results["it"]["changed"] is True
     assert again.results["it"]["changed"] is False
-    assert faults(site.root) == []
-    until(lambda: site.left() == [])
+    assert find_faults(site.root) == []
+    until(lambda: site.left_files() == [])
 
 
 def test_a_failure_leaves_nothing_behind(site: Site, build: Build) -> None:
-    wish = {"name": "box", **site.controllers(build("split"))}
+    desired = {"name": "box", **site.controller_options(build("split"))}
     missing = site.publish({"name": "box", "src": "nowhere.tar.xz"})
     assert "Cannot find nowhere.tar.xz on the controller" in missing.results["it"]["msg"]
-    swapped = {"name": "box", "metadata": wish["rootfs"], "rootfs": wish["metadata"]}
+    swapped = {"name": "box", "metadata": desired["rootfs"], "rootfs": desired["metadata"]}
     assert "Were the two files swapped?" in site.publish(swapped).results["it"]["msg"]
-    wrong = site.publish({**wish, "architecture": "arm64"})
+    wrong = site.publish({**desired, "architecture": "arm64"})
     assert "its file is for x86_64" in wrong.results["it"]["msg"]
     assert not site.root.exists()
-    until(lambda: site.left() == [])
+    until(lambda: site.left_files() == [])
 
 
-def test_an_image_that_is_to_go_has_no_file_to_find(site: Site, build: Build) -> None:
-    wish = {"name": "box", **site.controllers(build("tar.gz"))}
-    site.publish(wish)
+def test_an_absent_image_needs_no_file(site: Site, build: Build) -> None:
+    desired = {"name": "box", **site.controller_options(build("tar.gz"))}
+    site.publish(desired)
     gone = site.publish({"name": "box", "state": "absent"})
     assert gone.results["it"]["actions"] == ["withdraw box (container, x86_64) 20231114_2213"]

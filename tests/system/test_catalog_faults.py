@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 from module_forkserver import module_forkserver
-from publications import CatalogSite, content, digest, faults, published, small_image
+from publications import CatalogSite, content, digest, find_faults, published_versions, small_image
 
 from lab import Authority
 from runner import Modules
 
-pytestmark = pytest.mark.families("lxd")  # no server takes part
+pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 CRASHES = int(os.environ.get("CRASHES", "10"))
 """How often a publisher is killed; a hundred times takes a minute."""
@@ -35,7 +35,7 @@ def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("desired", "said"),
     [
         ({"name": "a b"}, "invalid name of an image: 'a b' is not a valid name"),
         ({"name": "../etc"}, "is not a valid name"),
@@ -64,9 +64,9 @@ def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
     ],
 )
 def test_an_invalid_value_of_an_image_is_named(
-    tree: CatalogSite, wish: dict[str, Any], said: str
+    tree: CatalogSite, desired: dict[str, Any], said: str
 ) -> None:
-    assert said in tree.fails({**tree.small("box", "1", "20260101"), **wish})
+    assert said in tree.fails({**tree.small("box", "1", "20260101"), **desired})
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_creation_date_that_makes_no_version_is_refused(tree: CatalogSite, cre
     image = {"name": "box", "src": str(small_image(tree.folder, "a", created=created))}
     assert "Set version, as YYYYMMDD" in tree.fails(image)
     tree.publish({**image, "version": "20260101"})
-    assert published(tree.root) == {"box/amd64": ["20260101"]}
+    assert published_versions(tree.root) == {"box/amd64": ["20260101"]}
 
 
 def test_a_missing_folder_of_the_map_fails_before_anything_is_written(tree: CatalogSite) -> None:
@@ -117,11 +117,11 @@ def test_a_document_that_cannot_be_replaced_leaves_the_others_as_they_were(
     assert "it is a directory" in tree.fails(one, header_map=str(tree.folder / "folder"))
 
 
-def test_a_map_for_nginx_is_not_served(tree: CatalogSite) -> None:
+def test_the_header_map_is_not_served(tree: CatalogSite) -> None:
     assert "is below the root" in tree.fails(header_map=str(tree.root / "files/map"))
 
 
-def test_names_that_collide_are_told_both(tree: CatalogSite) -> None:
+def test_a_name_collision_is_an_error_with_both_names(tree: CatalogSite) -> None:
     box = tree.small("box", "1", "20260101", aliases=["b"])
     tree.publish(box)
     for other in (
@@ -134,7 +134,7 @@ def test_names_that_collide_are_told_both(tree: CatalogSite) -> None:
         assert "box" in message and other["name"] in message
 
 
-def test_contradictions_within_a_task_are_told(tree: CatalogSite) -> None:
+def test_contradictions_within_a_task_are_an_error(tree: CatalogSite) -> None:
     one, two = tree.small("box", "1", "20260101"), tree.small("box", "2", "20260101")
     assert "with different content" in tree.fails(one, two)
     gone = {"name": "box", "state": "absent"}
@@ -168,7 +168,7 @@ def test_a_record_that_somebody_has_changed_stops_the_task(
     assert tree.map.read_text() == before
     record.unlink()
     tree.publish(one)
-    assert faults(tree.root) == []
+    assert find_faults(tree.root) == []
 
 
 def test_a_record_that_is_no_file_is_an_error(tree: CatalogSite) -> None:
@@ -263,12 +263,10 @@ def test_publishers_wait_for_each_other(tree: CatalogSite) -> None:
         for number in range(5)
     ]
     assert [run.wait().get("msg") for run in runs] == [None] * 5
-    assert sorted(published(tree.root)) == [f"box{number}/amd64" for number in range(5)]
+    assert sorted(published_versions(tree.root)) == [f"box{number}/amd64" for number in range(5)]
 
 
-def test_a_publisher_that_is_killed_leaves_a_tree_that_is_right(
-    tree: CatalogSite, tmp_path: Path
-) -> None:
+def test_a_killed_publisher_leaves_a_valid_tree(tree: CatalogSite, tmp_path: Path) -> None:
     started = time.monotonic()
     tree.publish(tree.small("box", "0", "20260101"), tree.small("web", "0", "20260101"))
     lasts = time.monotonic() - started
@@ -279,16 +277,16 @@ def test_a_publisher_that_is_killed_leaves_a_tree_that_is_right(
         run = Modules().start("lxd_image_catalog", **{**tree.params, "images": wishes, "grace": 0})
         time.sleep(fate.uniform(0, 1.2 * lasts))
         run.kill()
-        assert faults(tree.root) == [], f"after crash {number}"
+        assert find_faults(tree.root) == [], f"after crash {number}"
         tree.publish(*wishes, grace=0)
-        assert faults(tree.root) == []
+        assert find_faults(tree.root) == []
         assert not tree.publish(*wishes, grace=0)["changed"]
     names = {path.name for path in (tree.root / "files").iterdir()}
     assert len(names) == 4, "nothing lies about that was in the making"
     assert [path.name for path in (tree.root / ".catalog").iterdir() if "new-" in path.name] == []
 
 
-def test_what_a_killed_publisher_has_left_is_removed_after_a_while(tree: CatalogSite) -> None:
+def test_files_of_a_killed_publisher_are_removed_after_the_grace_period(tree: CatalogSite) -> None:
     one = tree.small("box", "1", "20260101")
     tree.publish(one)
     stray = tree.root / "files" / f"{'0' * 64}.tar"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reaching a server: sockets, TLS, pins, certificates, tokens, client configurations, projects, deadlines."""
+"""Connections: sockets, TLS, pins, certificates, tokens, client configurations, projects, timeouts."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def pair(tmp_path: Path) -> KeyPair:
 
 @pytest.fixture
 def tls(lxd: Server, pair: KeyPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Modules:
-    """The modules as a client with a certificate, which the server trusts, and with the server's pinned."""
+    """The modules with a client certificate that the server trusts, and with the server's certificate pinned."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     lxd.trust(pair.certificate)
     return Modules().over_tls(lxd, pair)
 
 
-def without(modules: Modules, *names: str, **others: object) -> Modules:
-    """The same modules with some options left out, and others given."""
+def with_options(modules: Modules, *names: str, **others: object) -> Modules:
+    """The same modules without some options, and with other ones."""
     kept = {name: value for name, value in modules.defaults.items() if name not in names}
     return Modules(**{**kept, **others})
 
 
 class TestTls:
     @pytest.mark.parametrize("kind", ["tar.gz", "split"])
-    def test_carries_an_image(
+    def test_transfers_an_image(
         self, lxd: Server, tls: Modules, build: Callable[..., Image], kind: str
     ) -> None:
         image = build(kind)
@@ -66,54 +66,56 @@ class TestTls:
         assert set(lxd.images()) == {image.fingerprint}
         assert not tls.import_image(image, aliases=["web"])["changed"]
 
-    def test_is_pinned_by_a_fingerprint_in_any_spelling(self, lxd: Server, tls: Modules) -> None:
+    def test_accepts_a_pinned_fingerprint_in_any_notation(self, lxd: Server, tls: Modules) -> None:
         digits = lxd.certificate_fingerprint
         colons = ":".join(digits[at : at + 2] for at in range(0, 64, 2)).upper()
         for pin in (digits, colons):
-            without(tls, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
+            with_options(tls, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
 
-    def test_with_a_pin_needs_no_fitting_name(self, lxd: Server, tls: Modules) -> None:
-        # The certificate is for 127.0.0.1, not for the address that the server has here.
+    def test_with_a_pin_does_not_check_the_name(self, lxd: Server, tls: Modules) -> None:
+        # The certificate is valid for 127.0.0.1, not for the address of the server.
         assert "127.0.0.1:" not in lxd.url
         tls.done("lxd_image_info")
 
-    def test_with_a_wrong_pin_is_not_used(self, lxd: Server, tls: Modules) -> None:
+    def test_with_a_wrong_fingerprint_is_refused(self, lxd: Server, tls: Modules) -> None:
         mark = lxd.mark()
-        msg = without(tls, "server_cert", server_cert_fingerprint="0" * 64).fails("lxd_image_info")
+        msg = with_options(tls, "server_cert", server_cert_fingerprint="0" * 64).fails(
+            "lxd_image_info"
+        )
         assert f"shows the certificate {lxd.certificate_fingerprint}, not {'0' * 64}" in msg
         assert lxd.requests(mark) == []
 
-    def test_with_another_servers_certificate_is_not_used(
+    def test_with_another_servers_certificate_is_refused(
         self, lxd: Server, other: Server, tls: Modules
     ) -> None:
-        msg = without(tls, server_cert=str(other.certificate)).fails("lxd_image_info")
+        msg = with_options(tls, server_cert=str(other.certificate)).fails("lxd_image_info")
         assert f"shows a certificate that {other.certificate} does not vouch for" in msg
 
-    def test_without_a_pin_needs_an_authority(self, lxd: Server, tls: Modules) -> None:
-        msg = without(tls, "server_cert").fails("lxd_image_info")
+    def test_without_a_pin_requires_an_authority(self, lxd: Server, tls: Modules) -> None:
+        msg = with_options(tls, "server_cert").fails("lxd_image_info")
         assert f"{lxd.url} shows a certificate that this host does not trust" in msg
         assert "Give server_cert" in msg
 
-    def test_goes_unchecked_if_one_insists(self, tls: Modules) -> None:
-        without(tls, "server_cert", validate_certs=False).done("lxd_image_info")
-        msg = without(tls, validate_certs=False).fails("lxd_image_info")
+    def test_is_not_verified_with_validate_certs_false(self, tls: Modules) -> None:
+        with_options(tls, "server_cert", validate_certs=False).done("lxd_image_info")
+        msg = with_options(tls, validate_certs=False).fails("lxd_image_info")
         assert "validate_certs=false cannot be used with server_cert" in msg
 
-    def test_goes_to_an_ipv6_address(self, lxd: Server, tls: Modules) -> None:
+    def test_works_with_an_ipv6_address(self, lxd: Server, tls: Modules) -> None:
         lxd.run("config", "set", "core.https_address", "[::1]:58443")
         try:
-            here = without(tls, server="https://[::1]:58443/")
+            here = with_options(tls, server="https://[::1]:58443/")
             here.done("lxd_image_info")
-            # The name counts with an authority only; a server's own certificate is for ::1 anyway.
-            without(here, "server_cert", server_cert_fingerprint=lxd.certificate_fingerprint).done(
-                "lxd_image_info"
-            )
+            # The name is checked only with an authority; a server's own certificate is valid for ::1 anyway.
+            with_options(
+                here, "server_cert", server_cert_fingerprint=lxd.certificate_fingerprint
+            ).done("lxd_image_info")
         finally:
             lxd.run("config", "set", "core.https_address", lxd.url.removeprefix("https://"))
 
 
-class TestAnAuthority:
-    """A server whose certificate was signed by an authority of the site."""
+class TestAuthority:
+    """A server whose certificate is signed by a private authority."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path) -> Authority:
@@ -128,7 +130,7 @@ class TestAnAuthority:
             server.restart()
             yield server
 
-    def test_vouches_for_the_server_and_the_name_counts(
+    def test_verifies_the_server_and_its_name(
         self, signed: Server, authority: Authority, pair: KeyPair
     ) -> None:
         signed.trust(pair.certificate)
@@ -146,7 +148,7 @@ class TestAnAuthority:
 
 
 class TestBehindAProxy:
-    """Pins and authorities hold for the server, whatever the proxy is called, and this host is reached directly."""
+    """Pins and authorities apply to the server, not to the proxy, and no proxy is used for this host."""
 
     @pytest.fixture
     def proxy(self, lxd: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectProxy]:
@@ -159,23 +161,23 @@ class TestBehindAProxy:
     def test_a_server_is_pinned_by_its_certificate_or_its_fingerprint(
         self, lxd: Server, tls: Modules, proxy: ConnectProxy
     ) -> None:
-        there = without(tls, server="https://lxd.example")
+        there = with_options(tls, server="https://lxd.example")
         there.done("lxd_image_info")
         pin = lxd.certificate_fingerprint
-        without(there, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
+        with_options(there, "server_cert", server_cert_fingerprint=pin).done("lxd_image_info")
         assert set(proxy.asked) == {"lxd.example:8443"}
 
-    def test_a_wrong_pin_is_noticed(
+    def test_a_wrong_pin_is_detected(
         self, lxd: Server, other: Server, tls: Modules, proxy: ConnectProxy
     ) -> None:
-        there = without(tls, server="https://lxd.example", server_cert=str(other.certificate))
+        there = with_options(tls, server="https://lxd.example", server_cert=str(other.certificate))
         assert "does not vouch for" in there.fails("lxd_image_info")
-        wrong = without(there, "server_cert", server_cert_fingerprint="0" * 64)
+        wrong = with_options(there, "server_cert", server_cert_fingerprint="0" * 64)
         assert f"shows the certificate {lxd.certificate_fingerprint}, not" in wrong.fails(
             "lxd_image_info"
         )
 
-    def test_an_authority_vouches_for_the_servers_name_and_not_the_proxys(
+    def test_an_authority_verifies_the_name_of_the_server_not_the_proxy(
         self, authority: Authority, pair: KeyPair, proxy: ConnectProxy
     ) -> None:
         given = {
@@ -189,7 +191,7 @@ class TestBehindAProxy:
                 proxy.hosts[name] = site.url.removeprefix("https://")
             fits = Modules(server="https://signed.example", **given).fails("lxd_image_info")
             differs = Modules(server="https://other.example", **given).fails("lxd_image_info")
-        # It got as far as the answer, which is not LXD's.
+        # The connection works; the response is not LXD's.
         assert "which is not LXD's API" in fits
         assert "it is for another host name" in differs
         assert len(site.requests) == 1
@@ -213,7 +215,7 @@ class TestBehindAProxy:
             ({"https_proxy": "{}", "NO_PROXY": ".example"}, False),
         ],
     )
-    def test_the_variables_count_in_either_case(
+    def test_the_variables_are_respected_in_either_case(
         self,
         tls: Modules,
         proxy: ConnectProxy,
@@ -224,30 +226,30 @@ class TestBehindAProxy:
         monkeypatch.delenv("https_proxy")
         for name, value in variables.items():
             monkeypatch.setenv(name, value.format(proxy.url))
-        there = without(tls, server="https://lxd.example", timeout=5)
+        there = with_options(tls, server="https://lxd.example", timeout=5)
         assert there.run("lxd_image_info").failed is not uses_it
         assert bool(proxy.asked) is uses_it
 
-    def test_this_host_is_reached_directly(
+    def test_no_proxy_is_used_for_this_host(
         self, lxd: Server, tls: Modules, modules: Modules, proxy: ConnectProxy
     ) -> None:
         tls.done("lxd_image_info")
         modules.done("lxd_image_info")
         for host in ("localhost", "[::1]"):
-            msg = without(tls, server=f"https://{host}:9").fails("lxd_image_info")
+            msg = with_options(tls, server=f"https://{host}:9").fails("lxd_image_info")
             assert f"cannot connect to https://{host}:9" in msg
         assert proxy.asked == []
 
-    def test_a_proxy_that_does_not_work_is_named_without_its_password(
+    def test_the_error_of_a_broken_proxy_does_not_contain_its_password(
         self, tls: Modules, proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        msg = without(tls, server="https://unknown.example").fails("lxd_image_info")
+        msg = with_options(tls, server="https://unknown.example").fails("lxd_image_info")
         assert (
             f"the connection to https://unknown.example:8443 through the proxy {proxy.url}" in msg
         )
         assert "502" in msg
         monkeypatch.setenv("https_proxy", "http://me:hunter2@127.0.0.1:9")
-        msg = without(tls, server="https://lxd.example").fails("lxd_image_info")
+        msg = with_options(tls, server="https://lxd.example").fails("lxd_image_info")
         assert (
             "cannot connect to the proxy http://127.0.0.1:9 (for https://lxd.example:8443)" in msg
         )
@@ -255,8 +257,8 @@ class TestBehindAProxy:
         assert "hunter2" not in msg
 
 
-class TestAClientThatIsNotTrusted:
-    def test_is_told_so_and_what_would_help(self, lxd: Server, tls: Modules, image: Image) -> None:
+class TestUntrustedClient:
+    def test_gets_an_error_with_a_solution(self, lxd: Server, tls: Modules, image: Image) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         msg = tls.import_fails(image)
         assert "does not trust the client certificate" in msg
@@ -264,7 +266,7 @@ class TestAClientThatIsNotTrusted:
         assert lxd.images() == {}
 
     @pytest.mark.parametrize("module", ["lxd_image_import", "lxd_image_copy"])
-    def test_is_told_so_where_the_task_depends_on_the_servers_architecture(
+    def test_gets_that_error_if_the_task_needs_the_servers_architecture(
         self, lxd: Server, tls: Modules, module: str
     ) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
@@ -280,18 +282,16 @@ class TestAClientThatIsNotTrusted:
         assert f"{lxd.url} does not trust the client certificate" in msg
         assert "trust_token" in msg
 
-    def test_without_a_certificate_is_told_to_bring_one(
+    def test_without_a_certificate_is_told_to_set_one(
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
-        msg = without(tls, "client_cert", "client_key").import_fails(image)
+        msg = with_options(tls, "client_cert", "client_key").import_fails(image)
         assert "trusts only clients with a certificate, and this task has none" in msg
 
-    def test_becomes_trusted_by_a_token_just_once(
-        self, lxd: Server, tls: Modules, image: Image
-    ) -> None:
+    def test_becomes_trusted_by_a_token_once(self, lxd: Server, tls: Modules, image: Image) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         token = lxd.token("me")
-        given = without(tls, trust_token=token)
+        given = with_options(tls, trust_token=token)
         assert "does not trust this client yet" in given.import_fails(image, check=True)
         assert "does not trust this client yet" in given.fails("lxd_image_info")
         assert lxd.trusted() == []
@@ -304,7 +304,7 @@ class TestAClientThatIsNotTrusted:
         assert "did not accept trust_token" in msg
         assert "A token serves once and for a limited time" in msg
 
-    def test_is_told_that_its_token_has_expired(
+    def test_gets_an_error_if_its_token_has_expired(
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
@@ -314,13 +314,13 @@ class TestAClientThatIsNotTrusted:
         finally:
             lxd.run("config", "unset", "core.remote_token_expiry")
         time.sleep(1)
-        msg = without(tls, trust_token=token).import_fails(image)
+        msg = with_options(tls, trust_token=token).import_fails(image)
         assert "did not accept trust_token" in msg
         assert "A token serves once and for a limited time" in msg
         assert lxd.trusted() == []
 
     @pytest.mark.parametrize("spoil", ["cut", "nonsense", "other"])
-    def test_is_told_what_is_wrong_with_its_token(
+    def test_gets_an_error_if_its_token_is_invalid(
         self, lxd: Server, other: Server, tls: Modules, image: Image, spoil: str
     ) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
@@ -329,14 +329,14 @@ class TestAClientThatIsNotTrusted:
             "nonsense": ("Open, sesame!", "It does not look like a token"),
             "other": (other.token("me"), "It was issued by another server"),
         }[spoil]
-        msg = without(tls, trust_token=token).import_fails(image)
+        msg = with_options(tls, trust_token=token).import_fails(image)
         assert "did not accept trust_token" in msg
         assert said in msg
         assert token not in msg
         assert (lxd.trusted(), lxd.images()) == ([], {})
 
     @pytest.mark.families("lxd")
-    def test_becomes_trusted_by_the_password_of_an_older_lxd(
+    def test_becomes_trusted_by_the_trust_password_of_an_older_lxd(
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
         if lxd.is_lxd_since(5, 21):
@@ -344,22 +344,22 @@ class TestAClientThatIsNotTrusted:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         lxd.run("config", "set", "core.trust_password", "secret")
         try:
-            given = without(tls, trust_token="secret")
+            given = with_options(tls, trust_token="secret")
             assert given.import_image(image).actions == ["trust this client", "upload"]
         finally:
             lxd.run("config", "unset", "core.trust_password")
 
 
-class TestAClientThatIsRestrictedToAProject:
+class TestRestrictedClient:
     @pytest.fixture
     def restricted(self, lxd: Server, tls: Modules) -> Modules:
-        """The modules as a client of the project ``site`` only; ``default`` has an image called ``web``."""
+        """The modules of a client restricted to the project ``site``; ``default`` has an image ``web``."""
         lxd.run("project", "create", "site")
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         lxd.trust(Path(tls.defaults["client_cert"]), projects="site")
         return tls
 
-    def test_can_do_all_there(
+    def test_can_manage_its_project(
         self, lxd: Server, other: Server, restricted: Modules, image: Image, tmp_path: Path
     ) -> None:
         at_site = Modules(**restricted.defaults, project="site")
@@ -381,7 +381,7 @@ class TestAClientThatIsRestrictedToAProject:
             assert done("lxd_image", name=fingerprint, state="absent")["changed"]
         assert lxd.images("site") == {}
 
-    def test_is_told_elsewhere_that_it_may_be(
+    def test_gets_an_error_for_another_project(
         self, lxd: Server, other: Server, restricted: Modules, image: Image
     ) -> None:
         offered(other, image, "web")
@@ -399,7 +399,7 @@ class TestAClientThatIsRestrictedToAProject:
         assert lxd.writes(mark) == []
         assert lxd.images() == {}
 
-    def test_is_told_elsewhere_of_what_it_cannot_see(
+    def test_gets_a_warning_about_images_it_cannot_see(
         self, lxd: Server, modules: Modules, restricted: Modules, image: Image
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -414,7 +414,7 @@ class TestAClientThatIsRestrictedToAProject:
             assert "may be restricted to other projects" in restricted.fails(module, **params)
         assert lxd.writes(mark) == []
 
-    def test_copies_out_of_its_project_only(
+    def test_copies_from_its_project_only(
         self, lxd: Server, modules: Modules, restricted: Modules, build: Callable[..., Image]
     ) -> None:
         inside, outside = build(), build()
@@ -438,7 +438,7 @@ class TestAClientThatIsRestrictedToAProject:
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
-        given = without(tls, trust_token=lxd.token("me"))
+        given = with_options(tls, trust_token=lxd.token("me"))
         runs = [given.start("lxd_image_import", **files(image)) for _ in range(4)]
         outcomes = [run.wait() for run in runs]
         assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
@@ -447,8 +447,8 @@ class TestAClientThatIsRestrictedToAProject:
 
 
 @pytest.fixture
-def spoiled(pair: KeyPair, tmp_path: Path) -> dict[str, str]:
-    """Paths of files that are no certificates, or no keys, by what is wrong with them."""
+def invalid_files(pair: KeyPair, tmp_path: Path) -> dict[str, str]:
+    """Paths of files that are not valid certificates or keys, by the kind of problem."""
     other = client_certificate(tmp_path / "other")
     encrypted, der = tmp_path / "encrypted.key", tmp_path / "der.crt"
     for words in (
@@ -473,8 +473,8 @@ def spoiled(pair: KeyPair, tmp_path: Path) -> dict[str, str]:
     }
 
 
-class TestAFileThatIsNoCertificate:
-    """Is named, with what is wrong with it, before anybody is talked to."""
+class TestInvalidCertificateFile:
+    """Is an error before any connection."""
 
     @pytest.mark.parametrize(
         ("what", "said"),
@@ -488,11 +488,11 @@ class TestAFileThatIsNoCertificate:
         ],
     )
     def test_given_for_the_server(
-        self, lxd: Server, tls: Modules, spoiled: dict[str, str], what: str, said: str
+        self, lxd: Server, tls: Modules, invalid_files: dict[str, str], what: str, said: str
     ) -> None:
         mark = lxd.mark()
-        msg = without(tls, server_cert=spoiled[what]).fails("lxd_image_info")
-        assert spoiled[what] in msg
+        msg = with_options(tls, server_cert=invalid_files[what]).fails("lxd_image_info")
+        assert invalid_files[what] in msg
         assert said in msg
         assert lxd.requests(mark) == []
 
@@ -516,31 +516,33 @@ class TestAFileThatIsNoCertificate:
         self,
         lxd: Server,
         tls: Modules,
-        spoiled: dict[str, str],
+        invalid_files: dict[str, str],
         option: str,
         what: str,
         said: str,
     ) -> None:
         mark = lxd.mark()
-        msg = without(tls, **{option: spoiled[what]}).fails("lxd_image_info")
-        assert spoiled[what] in msg
+        msg = with_options(tls, **{option: invalid_files[what]}).fails("lxd_image_info")
+        assert invalid_files[what] in msg
         assert said in msg
         assert lxd.requests(mark) == []
 
 
-class TestAClientConfiguration:
+class TestClientConfiguration:
     @pytest.fixture
     def config(self, lxd: Server, other: Server, tmp_path: Path) -> str:
         return str(client_config(tmp_path / "lxc", [lxd, other]).folder)
 
-    def test_has_all_it_takes_to_reach_a_remote(
+    def test_is_sufficient_to_connect_to_a_remote(
         self, lxd: Server, other: Server, config: str, image: Image
     ) -> None:
         Modules(remote="two", config_dir=config).import_image(image)
         assert set(other.images()) == {image.fingerprint}
         assert lxd.images() == {}
 
-    def test_brings_the_remotes_project(self, other: Server, config: str, image: Image) -> None:
+    def test_selects_the_project_of_the_remote(
+        self, other: Server, config: str, image: Image
+    ) -> None:
         other.run("project", "create", "site")
         path = Path(config, "config.yml")
         path.write_text(path.read_text().replace("project: default", "project: site"))
@@ -549,33 +551,29 @@ class TestAClientConfiguration:
         Modules(remote="two", config_dir=config, project="default").import_image(image)
         assert set(other.images()) == {image.fingerprint}
 
-    def test_brings_the_client_certificate_for_an_address_too(
-        self, lxd: Server, config: str
-    ) -> None:
+    def test_has_the_client_certificate_for_a_url_as_well(self, lxd: Server, config: str) -> None:
         pin = lxd.certificate_fingerprint
         Modules(server=lxd.url, server_cert_fingerprint=pin, config_dir=config).done(
             "lxd_image_info"
         )
 
-    def test_without_that_remote_lists_those_it_has(self, config: str) -> None:
+    def test_without_that_remote_lists_the_existing_ones(self, config: str) -> None:
         msg = Modules(remote="three", config_dir=config).fails("lxd_image_info")
         assert "there is no remote three" in msg
         assert "one, two" in msg
 
-    def test_with_an_image_server_under_that_name_is_no_target(self, config: str) -> None:
+    def test_rejects_an_image_server_as_the_target(self, config: str) -> None:
         msg = Modules(remote="images", config_dir=config).fails("lxd_image_info")
         assert "the remote images is an image server (simplestreams)" in msg
 
 
-class TestThisHostsServer:
-    def test_is_found_without_any_option(
-        self, lxd: Server, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+class TestLocalServer:
+    def test_is_found_without_options(self, lxd: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in lxd.environment.items():
             monkeypatch.setenv(name, value)
         assert Modules().done("lxd_image_info")["images"] == []
 
-    def test_that_is_absent_is_a_clear_error(
+    def test_that_does_not_exist_is_a_clear_error(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         msg = Modules(server=f"unix://{tmp_path}/unix.socket").fails("lxd_image_info")
@@ -608,23 +606,23 @@ class TestThisHostsServer:
         assert modules.done("lxd_image_info", **{option: value})["images"] == []
 
 
-class TestAWrongAddress:
-    def test_where_nobody_listens_is_a_clear_error(self, tls: Modules) -> None:
-        msg = without(tls, server="https://127.0.0.1:9").fails("lxd_image_info")
+class TestWrongAddress:
+    def test_without_a_listener_is_a_clear_error(self, tls: Modules) -> None:
+        msg = with_options(tls, server="https://127.0.0.1:9").fails("lxd_image_info")
         assert "cannot connect to https://127.0.0.1:9: Connection refused" in msg
 
     def test_that_does_not_exist_is_a_clear_error(self, tls: Modules) -> None:
-        msg = without(tls, server="https://lxd.invalid").fails("lxd_image_info")
+        msg = with_options(tls, server="https://lxd.invalid").fails("lxd_image_info")
         assert "cannot connect to https://lxd.invalid:8443: " in msg
 
     def test_that_speaks_no_tls_is_a_clear_error(self, tls: Modules, website: str) -> None:
-        msg = without(tls, server=website.replace("http:", "https:")).fails("lxd_image_info")
+        msg = with_options(tls, server=website.replace("http:", "https:")).fails("lxd_image_info")
         assert "the connection to https://127.0.0.1" in msg
 
-    def test_of_a_web_site_is_a_clear_error(self, tls: Modules, tmp_path: Path) -> None:
+    def test_of_a_website_is_a_clear_error(self, tls: Modules, tmp_path: Path) -> None:
         certificate = client_certificate(tmp_path, "site")
-        with web_site(certificate) as url:
-            given = without(tls, server=url, server_cert=str(certificate.certificate))
+        with serve_website(certificate) as url:
+            given = with_options(tls, server=url, server_cert=str(certificate.certificate))
             msg = given.fails("lxd_image_info")
         assert "answers with text/html (HTTP status 200), which is not LXD's API" in msg
 
@@ -645,15 +643,15 @@ class TestAWrongAddress:
         self, tls: Modules, tmp_path: Path, content: str, said: str
     ) -> None:
         certificate = client_certificate(tmp_path, "site")
-        with web_site(certificate, content) as url:
-            given = without(tls, server=url, server_cert=str(certificate.certificate))
+        with serve_website(certificate, content) as url:
+            given = with_options(tls, server=url, server_cert=str(certificate.certificate))
             assert said in given.fails("lxd_image_info")
             source = {"source_server": url, "source_cert": str(certificate.certificate)}
             assert url in tls.fails("lxd_image_copy", image="x", **source)
 
 
-class TestADeadline:
-    """Holds whatever the server does, and says what became of the work."""
+class TestTimeout:
+    """Applies whatever the server does, and the message says what happens to the operation."""
 
     @pytest.mark.parametrize("fault", ["stall", "drip"])
     def test_ends_the_wait_for_an_answer(self, lxd: Server, fault: str) -> None:
@@ -672,7 +670,7 @@ class TestADeadline:
         assert "the 2 seconds of this task are over" in msg
         assert lxd.images() == {}
 
-    def test_ends_the_wait_for_an_operation_which_goes_on(
+    def test_ends_the_wait_for_an_operation_that_continues(
         self, lxd: Server, modules: Modules, tmp_path: Path
     ) -> None:
         image = slow_image(tmp_path / "slow.tar.xz")
@@ -685,13 +683,13 @@ class TestADeadline:
 
     def test_is_a_number_of_seconds(self, modules: Modules, tls: Modules) -> None:
         assert "timeout is 0" in modules.fails("lxd_image_info", timeout=0)
-        # More than a socket can be told to wait, and more than a thread can.
+        # Longer than the timeout of a socket or a thread can be.
         for given in (modules, tls):
             given.done("lxd_image_info", timeout=10**12)
 
 
 def slow_image(path: Path) -> Path:
-    """An image that is small, and keeps a server busy for some seconds: its metadata is behind gigabytes of zeros."""
+    """A small image that keeps a server busy for some seconds: its metadata comes after gigabytes of zeros."""
     blocks, block = 24, 64 << 20
     large = tarfile.TarInfo("rootfs/zeros")
     large.size = blocks * block
@@ -699,7 +697,7 @@ def slow_image(path: Path) -> Path:
     content = b"architecture: x86_64\ncreation_date: 1700000000\n"
     metadata.size = len(content)
     with path.open("wb") as file:
-        # One xz stream after the other is the same as one of it all.
+        # Concatenated xz streams are a valid xz file.
         file.write(lzma.compress(large.tobuf()))
         file.write(lzma.compress(bytes(block), preset=0) * blocks)
         file.write(lzma.compress(metadata.tobuf() + content.ljust(512, b"\0") + bytes(1024)))
@@ -708,8 +706,8 @@ def slow_image(path: Path) -> Path:
 
 @pytest.fixture
 def website() -> Iterator[str]:
-    """A web site that knows neither LXD nor TLS."""
-    with web_site() as url:
+    """A website without TLS."""
+    with serve_website() as url:
         yield url
 
 
@@ -717,8 +715,8 @@ WELCOME = "<!DOCTYPE html><title>Welcome</title>"
 
 
 @contextmanager
-def web_site(certificate: KeyPair | None = None, content: str = WELCOME) -> Iterator[str]:
-    """A web site on this machine; with a certificate it speaks TLS."""
+def serve_website(certificate: KeyPair | None = None, content: str = WELCOME) -> Iterator[str]:
+    """A website on this machine, with TLS if there is a certificate."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -728,7 +726,7 @@ def web_site(certificate: KeyPair | None = None, content: str = WELCOME) -> Iter
             self.wfile.write(content.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
         if certificate:

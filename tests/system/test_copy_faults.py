@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copies whose source dies, stalls or lies on the way, and several copies at once."""
+"""Copies from sources that fail, stall or send wrong data, and concurrent copies."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Build = Callable[..., Image]
 MIB = 1 << 20
 
 
-def behind(proxy: Proxy, copies: Copies) -> Copies:
-    """The same copies, from a source that is reached through the proxy."""
+def through_proxy(proxy: Proxy, copies: Copies) -> Copies:
+    """The same copies, with the source behind the proxy."""
     return Copies(copies.modules, **{**copies.source, "source_server": proxy.url})
 
 
 @pytest.mark.parametrize("mode", ["pull", "relay"])
 @pytest.mark.parametrize("public", [True, False])
-def test_a_source_that_dies_in_the_middle_is_a_clear_error_and_leaves_nothing(
+def test_a_source_that_is_killed_is_a_clear_error_and_leaves_nothing(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path, mode: str, public: bool
 ) -> None:
     offered(other, build_large(tmp_path, 32 * MIB), "web", public=public)
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=None)
-        msg = behind(proxy, trusted).fails("web", mode=mode, retries=1)
+        msg = through_proxy(proxy, trusted).fails("web", mode=mode, retries=1)
     if mode == "pull":
         assert f"it was to fetch the image from {proxy.url}" in msg
         assert "mode: relay streams the image through this host" in msg
@@ -45,31 +45,31 @@ def test_a_source_that_dies_in_the_middle_is_a_clear_error_and_leaves_nothing(
     assert not running(other), "no secret stays behind"
 
 
-def test_a_relay_of_a_unified_image_goes_on_where_it_broke(
+def test_a_relay_of_a_unified_image_resumes(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 32 * MIB)
     fingerprint = offered(other, image, "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
-        assert behind(proxy, trusted)("web", mode="relay").actions == ["relay"]
+        assert through_proxy(proxy, trusted)("web", mode="relay").actions == ["relay"]
         assert proxy.passed[DOWN] < image.size + 4 * MIB, "it did not start over"
     assert described(lxd, fingerprint) == described(other, fingerprint)
 
 
-def test_a_relay_of_a_split_image_starts_over(
+def test_a_relay_of_a_split_image_starts_again(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 32 * MIB, split=True)
     fingerprint = offered(other, image, "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
-        assert behind(proxy, trusted)("web", mode="relay").actions == ["relay"]
+        assert through_proxy(proxy, trusted)("web", mode="relay").actions == ["relay"]
         assert proxy.passed[DOWN] > image.size + 4 * MIB
     assert described(lxd, fingerprint) == described(other, fingerprint)
 
 
-def test_a_relay_outlives_a_break_on_the_side_of_the_target(
+def test_a_relay_is_retried_after_an_interruption_at_the_target(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     fingerprint = offered(other, build_large(tmp_path, 32 * MIB), "web")
@@ -86,8 +86,8 @@ def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
     fingerprint = offered(other, build_large(tmp_path, 160 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.stall(150 * MIB, DOWN)
-        wish = {**behind(proxy, trusted).source, "image": "web", "mode": "relay"}
-        run = trusted.modules.start("lxd_image_copy", **wish)
+        desired = {**through_proxy(proxy, trusted).source, "image": "web", "mode": "relay"}
+        run = trusted.modules.start("lxd_image_copy", **desired)
         until(lambda: proxy.passed[DOWN] >= 150 * MIB)
         process = Path(f"/proc/{run.pid}")
         opened = [path.stat() for path in (process / "fd").iterdir()]
@@ -102,15 +102,15 @@ def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
 
 
 @pytest.fixture
-def held_up(lxd: Server) -> Iterator[Proxy]:
-    """The way to the target, on which all takes its time."""
+def slow_target(lxd: Server) -> Iterator[Proxy]:
+    """A proxy that slows down the connection to the target."""
     with Proxy(lxd.socket) as proxy:
         proxy.latency = 0.15
         yield proxy
 
 
 def sets_attributes(proxy: Proxy) -> bool:
-    """Whether somebody has asked to write the attributes of an image; the answer is held up."""
+    """Whether a request to write the attributes of an image has been sent; its response is delayed."""
     return any(request.method == "PUT" for request in proxy.requests)
 
 
@@ -123,17 +123,17 @@ def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
     fingerprint = offered(other, image, "web", public=False)
-    wish = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    desired = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
     expected = described(other, fingerprint)
     with Proxy(lxd.socket) as proxy:
         through = Modules(server=f"unix://{proxy.socket}")
-        assert through.done("lxd_image_copy", **wish).actions == [mode, "add alias mine"]
+        assert through.done("lxd_image_copy", **desired).actions == [mode, "add alias mine"]
         steps = len(proxy.requests)
         proxy.latency = 0.03
         for step in range(1, steps + 1):
             lxd.operation("DELETE", f"/1.0/images/{fingerprint}")
             before = len(proxy.requests)
-            run = through.start("lxd_image_copy", **wish)
+            run = through.start("lxd_image_copy", **desired)
             until(has_passed_on(proxy, before + step))
             run.kill()
             until(lambda: not any(one["class"] == "task" for one in running(lxd)))
@@ -147,8 +147,8 @@ def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next
 
 
 @pytest.fixture
-def elsewhere(lxd: Server, image: Image) -> str:
-    """An image in the project dev, edited, and in build, as it is; its fingerprint."""
+def image_of_other_projects(lxd: Server, image: Image) -> str:
+    """An image in the projects dev (edited) and build (unchanged). Returns its fingerprint."""
     for project in ("dev", "build", "prod"):
         lxd.run("project", "create", project)
     edits = {"properties": {"env": "dev"}, "expires_at": "2031-01-01"}
@@ -158,83 +158,85 @@ def elsewhere(lxd: Server, image: Image) -> str:
 
 
 def into_prod(proxy: Proxy) -> Run:
-    """Begin to copy from build to prod, through the proxy."""
-    wish = {"image": "web", "source_project": "build", "project": "prod", "mode": "pull"}
-    return Modules(server=f"unix://{proxy.socket}").start("lxd_image_copy", **wish, alias="mine")
+    """Start to copy from build to prod, through the proxy."""
+    desired = {"image": "web", "source_project": "build", "project": "prod", "mode": "pull"}
+    return Modules(server=f"unix://{proxy.socket}").start("lxd_image_copy", **desired, alias="mine")
 
 
-def test_what_others_change_while_attributes_are_set_is_not_lost(
-    lxd: Server, held_up: Proxy, elsewhere: str
+def test_concurrent_changes_of_attributes_are_not_lost(
+    lxd: Server, slow_target: Proxy, image_of_other_projects: str
 ) -> None:
-    path = f"/1.0/images/{elsewhere}?project=prod"
-    run = into_prod(held_up)
-    # The task has read what it is about to write.
-    until(lambda: any(request.path == path for request in held_up.requests))
+    path = f"/1.0/images/{image_of_other_projects}?project=prod"
+    run = into_prod(slow_target)
+    # The task has read the attributes that it is about to write.
+    until(lambda: any(request.path == path for request in slow_target.requests))
     lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
     assert run.wait().actions == ["pull", "add alias mine"]
-    expected = described(lxd, elsewhere, "build")
+    expected = described(lxd, image_of_other_projects, "build")
     expected["properties"]["theirs"] = "1"
-    assert described(lxd, elsewhere, "prod") == expected
+    assert described(lxd, image_of_other_projects, "prod") == expected
 
 
-def test_a_copy_that_cannot_get_its_attributes_is_not_kept(
-    lxd: Server, held_up: Proxy, elsewhere: str
+def test_a_copy_whose_attributes_cannot_be_set_is_not_kept(
+    lxd: Server, slow_target: Proxy, image_of_other_projects: str
 ) -> None:
-    run = into_prod(held_up)
-    until(lambda: sets_attributes(held_up))
-    held_up.drop()
+    run = into_prod(slow_target)
+    until(lambda: sets_attributes(slow_target))
+    slow_target.drop()
     outcome = run.wait()
     assert outcome.failed
     assert not outcome["changed"]
     assert lxd.images("prod") == {}
-    assert into_prod(held_up).wait().actions == ["pull", "add alias mine"]
+    assert into_prod(slow_target).wait().actions == ["pull", "add alias mine"]
 
 
-def test_a_copy_that_can_neither_be_completed_nor_removed_is_said_to_be_there(
-    lxd: Server, held_up: Proxy, elsewhere: str
+def test_a_copy_that_cannot_be_completed_or_deleted_is_reported(
+    lxd: Server, slow_target: Proxy, image_of_other_projects: str
 ) -> None:
-    run = into_prod(held_up)
-    until(lambda: any("/wait" in request.path for request in held_up.requests))
-    held_up.latency = 1
-    until(lambda: sets_attributes(held_up))
-    # The answer never arrives, be it that the server could give one.
-    held_up.stall(0, DOWN, times=None)
+    run = into_prod(slow_target)
+    until(lambda: any("/wait" in request.path for request in slow_target.requests))
+    slow_target.latency = 1
+    until(lambda: sets_attributes(slow_target))
+    # The response never arrives, even if the server sends one.
+    slow_target.stall(0, DOWN, times=None)
     lxd.kill()
-    held_up.drop()
+    slow_target.drop()
     msg = run.wait()["msg"]
     lxd.start()
-    assert f"the image {elsewhere[:12]} is in the store, without the properties" in msg
-    assert set(lxd.images("prod")) == {elsewhere}
+    assert (
+        f"the image {image_of_other_projects[:12]} is in the store, without the properties" in msg
+    )
+    assert set(lxd.images("prod")) == {image_of_other_projects}
 
 
-def test_a_relay_without_retries_gives_up_at_once(
+def test_a_relay_without_retries_fails_immediately(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     offered(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
-        behind(proxy, trusted).fails("web", mode="relay", retries=0)
+        through_proxy(proxy, trusted).fails("web", mode="relay", retries=0)
     assert lxd.images() == {}
 
 
-def test_the_deadline_ends_a_relay_that_drips(
+def test_the_timeout_ends_a_slow_relay(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     offered(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.drip(8 * MIB, DOWN)
-        msg = behind(proxy, trusted).fails("web", mode="relay", timeout=4)
+        msg = through_proxy(proxy, trusted).fails("web", mode="relay", timeout=4)
     assert "the 4 seconds of this task are over" in msg
     assert lxd.images() == {}
 
 
-def test_the_deadline_cancels_a_pull_that_stalls(
+def test_the_timeout_cancels_a_stalled_pull(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     offered(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.stall(8 * MIB, DOWN)
-        msg = behind(proxy, trusted).fails("web", mode="pull", timeout=3)
+        msg = through_proxy(proxy, trusted).fails("web", mode="pull", timeout=3)
         assert "the 3 seconds of this task are over; operation " in msg
         assert "was cancelled" in msg
     assert lxd.images() == {}
@@ -242,13 +244,13 @@ def test_the_deadline_cancels_a_pull_that_stalls(
 
 
 @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
-def test_of_five_copies_at_once_all_succeed_and_one_transfer_takes_place(
+def test_five_concurrent_copies_succeed_with_one_transfer(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
     fingerprint = offered(other, image, "web")
     before = other.mark()
-    wish: dict[str, Any] = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
-    runs = [trusted.modules.start("lxd_image_copy", **wish) for _ in range(5)]
+    desired: dict[str, Any] = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
+    runs = [trusted.modules.start("lxd_image_copy", **desired) for _ in range(5)]
     outcomes = [run.wait() for run in runs]
     assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
     assert lxd.aliases() == {"mine": fingerprint}

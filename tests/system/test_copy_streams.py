@@ -56,15 +56,15 @@ def test_an_image_is_the_same_by_pull_and_by_relay(
 ) -> None:
     image = build(kind)
     tree.publish(image, "busybox,bb", variant="default")
-    wish: dict[str, Any] = {"aliases": ["mine"], "image_type": image.type}
+    desired: dict[str, Any] = {"aliases": ["mine"], "image_type": image.type}
     seen = []
     for mode in ("pull", "relay"):
-        foreseen = copies("busybox", check=True, mode=mode, **wish)
-        first = copies("busybox", mode=mode, **wish)
-        assert foreseen.actions == first.actions == [mode, "add alias mine"]
-        assert first["fingerprint"] == image.fingerprint == foreseen["fingerprint"]
+        predicted = copies("busybox", check=True, mode=mode, **desired)
+        first = copies("busybox", mode=mode, **desired)
+        assert predicted.actions == first.actions == [mode, "add alias mine"]
+        assert first["fingerprint"] == image.fingerprint == predicted["fingerprint"]
         assert first["transferred"] == image.size
-        assert not copies("busybox", mode=mode, **wish)["changed"]
+        assert not copies("busybox", mode=mode, **desired)["changed"]
         seen.append(attributes(lxd, image.fingerprint))
         lxd.run("image", "delete", image.fingerprint)
     assert seen[0] == seen[1]
@@ -72,7 +72,7 @@ def test_an_image_is_the_same_by_pull_and_by_relay(
     assert seen[0]["expires_at"] == "2031-02-03T00:00:00Z"
 
 
-def test_present_needs_no_image_server_once_the_image_has_come_from_it(
+def test_present_needs_no_image_server_once_the_image_is_copied(
     tree: Tree, copies: Copies, site: WebServer, build: Build
 ) -> None:
     tree.publish(build(), "busybox")
@@ -91,7 +91,7 @@ def test_present_needs_no_image_server_once_the_image_has_come_from_it(
         site.start()
 
 
-def test_the_newest_version_counts_and_the_container_before_the_machine(
+def test_the_newest_version_and_the_container_image_are_preferred(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     old, new, machine = build("split"), build("split"), build("vm")
@@ -103,7 +103,7 @@ def test_the_newest_version_counts_and_the_container_before_the_machine(
     assert copies(old.fingerprint[:12])["fingerprint"] == old.fingerprint
 
 
-def test_an_image_of_another_architecture_is_asked_for_by_any_of_its_names(
+def test_an_image_of_another_architecture_is_found_by_any_name(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     own, foreign = build("split"), build("split", architecture="aarch64")
@@ -122,23 +122,23 @@ def test_latest_moves_the_alias_to_a_version_that_the_target_can_see(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     old, new = build("split"), build("split")
-    wish: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
+    desired: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
     tree.publish(old, "busybox", serial="20240201_0000")
-    assert copies("busybox", **wish).actions == ["pull", "add alias mine"]
+    assert copies("busybox", **desired).actions == ["pull", "add alias mine"]
     tree.publish(new, "busybox", serial="20240301_0000")
     tree.age = 60
     tree.write()
-    # Published a minute ago: the target may have cached the index before that.
-    assert copies("busybox", **wish).actions == [
+    # Published a minute ago: the target may have cached the index before.
+    assert copies("busybox", **desired).actions == [
         "relay",
         "move alias mine",
         f"delete image {old.fingerprint[:12]}",
     ]
     assert set(lxd.images()) == {new.fingerprint}
-    assert not copies("busybox", **wish)["changed"]
+    assert not copies("busybox", **desired)["changed"]
 
 
-def test_latest_by_pull_says_so_when_the_targets_cache_is_older(
+def test_latest_by_pull_fails_if_the_cache_of_the_target_is_older(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     old, new = build("split"), build("split")
@@ -146,7 +146,7 @@ def test_latest_by_pull_says_so_when_the_targets_cache_is_older(
     copies("busybox", aliases=["mine"])
     tree.publish(new, "busybox", serial="20240301_0000")
     msg = copies.fails("busybox", aliases=["mine"], state="latest", mode="pull")
-    # LXD names it; Incus only says that it has something with an alias.
+    # LXD names the image; Incus only says that it has an image with an alias.
     assert "still sees the older image" in msg or "still sees an older image" in msg
     assert "use mode: relay" in msg
     assert lxd.aliases() == {"mine": old.fingerprint}
@@ -159,7 +159,7 @@ def test_latest_by_pull_says_so_when_the_targets_cache_is_older(
     assert set(lxd.images()) == {old.fingerprint}
 
 
-def test_aliases_of_the_source_are_those_for_the_targets_architecture(
+def test_aliases_are_copied_for_the_architecture_of_the_target(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     tree.publish(build("split"), "busybox,bb/1")
@@ -177,13 +177,13 @@ def test_auto_update_can_be_set(lxd: Server, tree: Tree, copies: Copies, build: 
     assert "auto_update does not work" in copies.fails("busybox", auto_update=True, mode="relay")
 
 
-def test_a_relay_takes_up_a_broken_file_where_it_broke(
+def test_a_relay_resumes_an_interrupted_file(
     lxd: Server, tree: Tree, copies: Copies, site: WebServer, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path / "large", 32 * MIB, split=True)
     tree.publish(image, "large")
     with Proxy(site.url) as proxy:
-        # Another port is another address, for which the certificate is as good.
+        # Another port is another URL with the same certificate.
         proxy.cut(8 * MIB, DOWN, times=1)
         through = Copies(copies.modules, **{**copies.source, **pinned(site, proxy)})
         assert through("large", mode="relay").actions == ["relay"]
@@ -195,7 +195,7 @@ def pinned(site: WebServer, proxy: Proxy) -> dict[str, str]:
     return {"source_server": proxy.url, "source_cert": str(site.pair.certificate)}
 
 
-def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
+def test_a_file_that_does_not_match_the_index_never_becomes_an_image(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     image = build("split")
@@ -213,7 +213,7 @@ def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("desired", "said"),
     [
         ({"image": "bb"}, "has no image bb"),
         ({"image": "busybox", "image_type": "virtual-machine"}, "only for container x86_64"),
@@ -223,13 +223,13 @@ def test_a_file_with_other_content_than_the_index_says_never_becomes_an_image(
         ({"image": "busybox", "source_project": "x"}, "source_project cannot be used"),
     ],
 )
-def test_what_cannot_be_had_is_a_clear_error(
-    lxd: Server, tree: Tree, copies: Copies, build: Build, wish: dict[str, str], said: str
+def test_an_unavailable_image_is_a_clear_error(
+    lxd: Server, tree: Tree, copies: Copies, build: Build, desired: dict[str, str], said: str
 ) -> None:
     tree.publish(build("split"), "busybox")
     mark = lxd.mark()
-    others = {name: value for name, value in wish.items() if name != "image"}
-    assert said in copies.fails(wish["image"], **others)
+    others = {name: value for name, value in desired.items() if name != "image"}
+    assert said in copies.fails(desired["image"], **others)
     assert lxd.writes(mark) == []
 
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_had_is_a_clear_error(
         ),
     ],
 )
-def test_documents_that_are_none_are_a_clear_error(
+def test_invalid_documents_are_a_clear_error(
     tree: Tree, copies: Copies, build: Build, path: str, content: str, said: str
 ) -> None:
     tree.publish(build("split"), "busybox")
@@ -255,7 +255,7 @@ def test_documents_that_are_none_are_a_clear_error(
     assert said in copies.fails("busybox")
 
 
-def test_a_server_for_the_other_family_only_is_said_to_be_one(
+def test_a_server_for_the_other_family_is_a_clear_error(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     own = lxd.family.protocol
@@ -268,7 +268,7 @@ def test_a_server_for_the_other_family_only_is_said_to_be_one(
     assert f"has images for {other} only, none for {own}" in copies.fails("busybox")
 
 
-def test_without_a_pin_the_certificate_of_a_private_authority_is_refused(
+def test_without_a_pin_a_private_authority_is_rejected(
     lxd: Server, tree: Tree, copies: Copies, build: Build
 ) -> None:
     tree.publish(build("split"), "busybox")
@@ -280,9 +280,7 @@ def test_without_a_pin_the_certificate_of_a_private_authority_is_refused(
     assert lxd.writes(mark) == []
 
 
-def test_info_lists_an_image_server_without_any_lxd(
-    tree: Tree, copies: Copies, build: Build
-) -> None:
+def test_info_lists_an_image_server_without_lxd(tree: Tree, copies: Copies, build: Build) -> None:
     split, machine = build("split"), build("vm")
     tree.publish(split, "busybox")
     tree.publish(machine, "busybox", serial="20240201_0000")

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the documentation shows is run as it is printed: the examples of the modules, the code of guides and README.
+"""Runs the code of the documentation as it is printed: the examples of modules, guides and the README.
 
-It runs on a machine of its own making: the folders, hosts and servers that it names are there, for these tests only.
-What one shows anew may need more of them, in ``Site``.
+The directories, hosts and servers that it refers to are created for these tests only. If a new example needs more of
+them, add them to ``Site``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import emptied
+from conftest import reset_server
 from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
 from published_site import PublishedSite
 from simplestreams_tree import Tree
@@ -44,16 +44,16 @@ from lab.addresses import free_host
 from lab.packages import install
 from lab.web import PACKAGES
 
-#: Of the languages that code on a page can have, those that are run. The others show what somebody sees.
+#: The languages of code blocks that are run. Other blocks show output.
 RUN = ("bash", "yaml", "yaml+jinja")
 
-# What it shows is for LXD: its command-line client, its folders, its packages.
+# The documentation is written for LXD: its command-line client, directories and packages.
 pytestmark = pytest.mark.families("lxd")
 
-#: The host that becomes an image server.
+#: The host on which the role sets up an image server.
 IMAGES1 = "images1.example.com"
 
-#: A host that is one.
+#: A host that is an image server already.
 IMAGES2 = "images2.example.com"
 
 PASSWORD = "of the web server"
@@ -61,12 +61,12 @@ PASSWORD = "of the web server"
 #: Values that a module returns whenever it succeeds are documented as ``returned`` one of these.
 ALWAYS = ("always", "success")
 
-#: Nobody can make a file with the fingerprint that the documentation has for an example.
+#: The fingerprint that the documentation uses as an example. No file has it.
 SAMPLE = "3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061"
 
 
 class Site:
-    """A machine with all that the documentation speaks of. It manages the server ``lxd1``, which is its own."""
+    """A machine with everything that the documentation refers to. Its local server is ``lxd1``."""
 
     def __init__(
         self, folder: Path, lxd1: Server, build: Server, sample: str, images1: str
@@ -79,17 +79,17 @@ class Site:
         self.build = build
         self.variables: dict[str, str] = {}
 
-    def fill(self) -> None:
-        """Bring servers and files into the state that the documentation starts from."""
+    def prepare(self) -> None:
+        """Create the initial state of servers and files."""
         for server in (self.lxd1, self.build):
-            emptied(server)
+            reset_server(server)
         for made in (self.folder / "play", Path("/srv/lxd-images")):
             shutil.rmtree(made, ignore_errors=True)
         (self.folder / "play/files").mkdir(parents=True)
         config = client_config(self.home / ".config/lxc", [self.lxd1, self.build])
         shutil.copy(config.pair.certificate, "/etc/lxd/client.crt")
         shutil.copy(config.pair.key, "/etc/lxd/client.key")
-        self._call_other(config.folder)
+        self._add_remote_other(config.folder)
         shutil.copytree(config.folder, "/srv/lxc-config", dirs_exist_ok=True)
         made = self.folder / "images"
         now, after, web, web_after = (
@@ -124,11 +124,11 @@ class Site:
         }
 
     def _both(self, name: str) -> tuple[Path, Path]:
-        """Where a file is that both hosts have, the managed one and the controller."""
+        """The paths of a file on the managed host and on the controller."""
         return Path("/srv/images", name), self.folder / "play/files" / name
 
-    def _call_other(self, folder: Path) -> None:
-        """Give the build server another name in a client configuration, besides its own."""
+    def _add_remote_other(self, folder: Path) -> None:
+        """Add the remote ``other``, which is the build server as well, to a client configuration."""
         file = folder / "config.yml"
         config = yaml.safe_load(file.read_text())
         config["remotes"]["other"] = config["remotes"]["build"]
@@ -155,16 +155,16 @@ class Site:
         }
 
     def run(self, *found: Block) -> list[dict[str, Any]]:
-        """Run code, which has to succeed without a word of warning. What its tasks have returned.
+        """Run code, which must succeed without warnings. Returns the results of its tasks.
 
-        If it is more than one block, they are all tasks or plays: one playbook takes less time than many.
+        Several blocks must all be tasks or plays. They are run as one playbook, which is faster than many.
         """
         folder = self.folder / "play"
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         text = "\n".join(block.text for block in found)
         given = {"lxd_trust_token": self.lxd1.token("site")} if "_token" in text else {}
         variables = {**local, **self.variables, **given}
-        # It is on this machine, and has an address of its own.
+        # It runs on this machine, with an address of its own.
         image_server = {"image_server_name": IMAGES1, "image_server_listen": [self.images1]}
         hosts = {
             "lxd_hosts": {"hosts": {"lxd1.example.com": None}, "vars": variables},
@@ -194,7 +194,7 @@ class Site:
         return [json.loads(line)[1] for line in lines]
 
     def _playbook(self, folder: Path, texts: list[str]) -> list[str]:
-        """Write a playbook of these plays and tasks; the command that runs it."""
+        """Write a playbook of these plays and tasks. Returns the command to run it."""
         plays: list[dict[str, Any]] = []
         for number, text in enumerate(texts):
             ours = text.replace(SAMPLE, self.sample)
@@ -212,7 +212,7 @@ class Site:
 
 
 class Names(Authority):
-    """An authority that vouches for a server with all names that the documentation has."""
+    """An authority whose certificates are valid for all host names in the documentation."""
 
     names = (
         "images.example.com",
@@ -251,7 +251,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         authority,
         folder / "www",
         f"location = /images/busybox {{ {headers} return 200; }}"
-        # Not "return", which nginx obeys before it asks for a password.
+        # Not "return", which nginx executes before it requires a password.
         f"location = /private/busybox {{ {protected} {headers} try_files /busybox.tar.xz =404; }}",
     )
     for name in ("images", "build", "backup", "lxc-config", "nginx"):
@@ -261,14 +261,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
     install(PACKAGES)
     subprocess.run(["cp", "-a", "/etc/.", str(folder / "etc")], check=True)
-    own_nginx(folder / "etc/nginx", folder / "nginx.pid")
+    isolate_nginx(folder / "etc/nginx", folder / "nginx.pid")
     (folder / "etc/lxd").mkdir(exist_ok=True)
-    # Ansible looks there for the home of a user, and not at HOME alone.
+    # Ansible reads home directories from there, and not only from HOME.
     users = re.sub(
         r"^(root:(?:.*?:){4}).*?:", rf"\1{folder / 'home'}:", (folder / "etc/passwd").read_text()
     )
     (folder / "etc/passwd").write_text(users)
-    with pytest.MonkeyPatch.context() as patch, own_mounts() as mount:
+    with pytest.MonkeyPatch.context() as patch, private_mounts() as mount:
         patch.setenv("SSL_CERT_FILE", str(authority.certificate))
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
@@ -297,16 +297,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             subprocess.run(["umount", "/var/lib/lxd"], check=True)
 
 
-def own_nginx(folder: Path, pid: Path) -> None:
-    """Make of this copy of nginx's configuration one that serves nothing, beside whatever else runs on the machine."""
+def isolate_nginx(folder: Path, pid: Path) -> None:
+    """Change this copy of nginx's configuration to serve nothing and not to conflict with another nginx."""
     (folder / "sites-enabled/default").unlink(missing_ok=True)
     main = folder / "nginx.conf"
     main.write_text(re.sub(r"(?m)^pid .*;", f"pid {pid};", main.read_text()))
 
 
 @contextmanager
-def own_mounts() -> Iterator[Any]:
-    """For this process, and for those that it starts, folders of the machine become others (``man 2 unshare``)."""
+def private_mounts() -> Iterator[Any]:
+    """Replace directories of the machine for this process and its children only (``man 2 unshare``)."""
     libc = ctypes.CDLL(None, use_errno=True)
     new_mounts = 0x20000
 
@@ -329,28 +329,28 @@ def own_mounts() -> Iterator[Any]:
         os.chdir(place)
 
 
-def twice(text: str) -> str:
-    """These tasks as they are printed, each of them followed by itself."""
+def each_task_twice(text: str) -> str:
+    """These tasks as they are printed, each of them twice in a row."""
     tasks = [task for task in re.split(r"^(?=- )", text, flags=re.MULTILINE) if task.strip()]
     return "\n".join(f"{task.rstrip()}\n\n{task}" for task in tasks)
 
 
 @pytest.fixture
-def filled(site: Site) -> Site:
-    site.fill()
+def prepared(site: Site) -> Site:
+    site.prepare()
     return site
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
-def test_the_examples_of_a_module_work(filled: Site, module: Path) -> None:
+def test_the_examples_of_a_module_work(prepared: Site, module: Path) -> None:
     """They make no changes when they are run again, and return the values that the module documents."""
     name = f"imagestore.lxd.{module.stem}"
     text = examples(module).text
     tasks = yaml.safe_load(text)
     results = [
         result
-        for result in filled.run(Block("yaml", twice(text), 0))
-        if "ansible_facts" not in result  # of the play, not of a task
+        for result in prepared.run(Block("yaml", each_task_twice(text), 0))
+        if "ansible_facts" not in result  # facts of the play
     ]
     returned = yaml.safe_load(constant(module, "RETURN"))
     documented = {key for key, value in returned.items() if value["returned"] in ALWAYS}
@@ -375,42 +375,42 @@ def missing_fields(result: dict[str, Any], returned: dict[str, Any]) -> list[str
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_the_code_on_a_page_works(filled: Site, page: Path) -> None:
+def test_the_code_on_a_page_works(prepared: Site, page: Path) -> None:
     found = blocks(page)
     assert found
     shown = (block for block in found if block.language in RUN)
     for is_bash, together in groupby(shown, lambda block: block.language == "bash"):
         if is_bash:
             for block in together:
-                filled.run(block)
+                prepared.run(block)
         else:
-            filled.run(*together)
+            prepared.run(*together)
 
 
-def test_the_playbook_of_the_guide_keeps_a_store_tidy(filled: Site) -> None:
-    """From the first week on, and when it is run again."""
+def test_the_playbook_of_the_guide_keeps_a_store_tidy(prepared: Site) -> None:
+    """In the first week, in the following weeks, and when it runs again in the same week."""
     (printed,) = yaml.safe_load(blocks(ROOT / "docs/docsite/rst/guide_tidy.rst")[0].text)
-    before = filled.lxd1.images()
-    # The last is another one of the same week.
+    before = prepared.lxd1.images()
+    # The last is another build of the same week.
     weeks = ("2026-W52", "2026-W53", "2027-W01", "2027-W01")
     made: dict[str, str] = {}
     plays: list[dict[str, Any]] = []
     for week, version in zip(weeks, "abcd", strict=True):
-        image = build_image("tar.xz", filled.folder / "images", version=version)
+        image = build_image("tar.xz", prepared.folder / "images", version=version)
         made[image.fingerprint] = version
-        file = {"src": str(image.metadata), "dest": f"{filled.folder}/play/files/web.tar.xz"}
+        file = {"src": str(image.metadata), "dest": f"{prepared.folder}/play/files/web.tar.xz"}
         build = {"name": "Build", "ansible.builtin.copy": {**file, "mode": "0644"}}
         plays.append({"hosts": "lxd_hosts", "gather_facts": False, "tasks": [build]})
         plays += [{**printed, "vars": {**printed["vars"], "build_week": week}}] * 2
-    mark = filled.lxd1.mark()
-    results = filled.run(Block("yaml", yaml.safe_dump(plays), 0))
-    writes = filled.lxd1.writes(mark)
-    # The alias is made once, and then moved, each time in one request. It never goes.
+    mark = prepared.lxd1.mark()
+    results = prepared.run(Block("yaml", yaml.safe_dump(plays), 0))
+    writes = prepared.lxd1.writes(mark)
+    # The alias is created once and then moved, each time with one request. It always exists.
     assert [one.method for one in writes if "/aliases/web?" in one.path] == ["PUT"] * 3
 
     imports = [result for result in results if "transferred" in result]
     assert [result["changed"] for result in imports] == [True, False] * 4
-    # Each second run sees what the first has left.
+    # The second run of each week sees the result of the first.
     lists = [result["images"] for result in results if "images" in result]
     assert [named(images, made) for images in lists[1::2]] == [
         {"a": {"web", "web/2026-W52"}},
@@ -420,7 +420,7 @@ def test_the_playbook_of_the_guide_keeps_a_store_tidy(filled: Site) -> None:
     ]
     removed = [result["results"] for result in results if "results" in result]
     assert [[made[one["item"]] for one in result] for result in removed] == [["a"], ["c"]]
-    after = filled.lxd1.images()
+    after = prepared.lxd1.images()
     assert {name: after[name] for name in before} == before
     assert named([after[name] for name in set(after) - set(before)], made) == {
         "b": {"web/2026-W53"},
@@ -429,14 +429,14 @@ def test_the_playbook_of_the_guide_keeps_a_store_tidy(filled: Site) -> None:
 
 
 def named(images: list[dict[str, Any]], names: dict[str, str]) -> dict[str, set[str]]:
-    """The aliases of images, by the names that they have for this test."""
+    """The aliases of images, by the names that this test uses for them."""
     return {
         names[image["fingerprint"]]: {alias["name"] for alias in image["aliases"]}
         for image in images
     }
 
 
-def test_the_demo_works_and_says_nothing_but_what_it_means_to(tmp_path: Path) -> None:
+def test_the_demo_works_without_warnings(tmp_path: Path) -> None:
     with whole_machine():
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/quickstart.yml"],

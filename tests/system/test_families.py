@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images between LXD and Incus, by every route that there is."""
+"""Copying images between LXD and Incus with every mode."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ KINDS = ("tar.xz", "split", "vm", "vm-unified")
 
 
 @pytest.fixture(scope="module", params=OTHERS)
-def foreign_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+def other_family_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with Server("foreign", family=request.param) as server:
         yield server
 
 
 @pytest.fixture
-def foreign(foreign_server: Server) -> Server:
-    """A server of the other family, with nothing in it."""
-    for fingerprint in foreign_server.images():
-        foreign_server.operation("DELETE", f"/1.0/images/{fingerprint}")
-    return foreign_server
+def other_family(other_family_server: Server) -> Server:
+    """An empty server of the other family."""
+    for fingerprint in other_family_server.images():
+        other_family_server.operation("DELETE", f"/1.0/images/{fingerprint}")
+    return other_family_server
 
 
 @pytest.fixture
-def copies(modules: Modules, foreign: Server, pair: KeyPair) -> Copies:
-    """Copies from there, as a client that it trusts."""
-    if pair.fingerprint not in foreign.trusted():
-        foreign.trust(pair.certificate)
+def copies(modules: Modules, other_family: Server, pair: KeyPair) -> Copies:
+    """Copies from that server, which trusts this client."""
+    if pair.fingerprint not in other_family.trusted():
+        other_family.trust(pair.certificate)
     return Copies(
         modules,
-        source_server=foreign.url,
-        source_cert=str(foreign.certificate),
+        source_server=other_family.url,
+        source_cert=str(other_family.certificate),
         source_client_cert=str(pair.certificate),
         source_client_key=str(pair.key),
     )
@@ -52,56 +52,62 @@ def copies(modules: Modules, foreign: Server, pair: KeyPair) -> Copies:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["pull", "relay"])
 @pytest.mark.parametrize("public", [True, False])
-def test_an_image_crosses_over(
-    lxd: Server, foreign: Server, copies: Copies, build: Build, kind: str, mode: str, public: bool
+def test_an_image_is_copied_between_families(
+    lxd: Server,
+    other_family: Server,
+    copies: Copies,
+    build: Build,
+    kind: str,
+    mode: str,
+    public: bool,
 ) -> None:
     image = build(kind)
-    fingerprint = offered(foreign, image, "web", public=public)
-    foreseen = copies("web", check=True, mode=mode, aliases=["mine"])
+    fingerprint = offered(other_family, image, "web", public=public)
+    predicted = copies("web", check=True, mode=mode, aliases=["mine"])
     first = copies("web", mode=mode, aliases=["mine"])
-    assert foreseen.actions == first.actions == [mode, "add alias mine"]
+    assert predicted.actions == first.actions == [mode, "add alias mine"]
     assert first["transferred"] == image.size
-    assert described(lxd, fingerprint) == described(foreign, fingerprint)
+    assert described(lxd, fingerprint) == described(other_family, fingerprint)
     assert not copies("web", mode=mode, aliases=["mine"])["changed"]
-    assert not running(foreign)
+    assert not running(other_family)
 
 
-def test_a_push_is_refused_and_told_why(
-    lxd: Server, foreign: Server, copies: Copies, image: Image
+def test_a_push_is_rejected_with_the_reason(
+    lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(foreign, image, "web")
+    offered(other_family, image, "web")
     msg = copies.fails("web", mode="push")
     assert "refuse each other's images. Use mode: relay" in msg
     assert lxd.images() == {}
 
 
 @pytest.mark.families("lxd")
-def test_a_lxd_keeps_an_image_of_an_incus_up_to_date(
-    lxd: Server, foreign: Server, copies: Copies, image: Image
+def test_lxd_can_auto_update_an_image_of_incus(
+    lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    fingerprint = offered(foreign, image, "web")
+    fingerprint = offered(other_family, image, "web")
     assert copies("web", auto_update=True).actions == ["pull", "set auto_update"]
     assert lxd.images()[fingerprint]["update_source"]["alias"] == "web"
 
 
 @pytest.mark.families("incus6", "incus7")
-def test_an_incus_cannot_keep_an_image_of_a_lxd_up_to_date_which_is_told(
-    lxd: Server, foreign: Server, copies: Copies, image: Image
+def test_incus_cannot_auto_update_an_image_of_lxd(
+    lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(foreign, image, "web")
+    offered(other_family, image, "web")
     assert "auto_update does not work" in copies.fails("web", auto_update=True)
     assert lxd.images() == {}
 
 
-def test_latest_follows_the_alias_across(
-    lxd: Server, foreign: Server, copies: Copies, build: Build
+def test_latest_follows_an_alias_of_the_other_family(
+    lxd: Server, other_family: Server, copies: Copies, build: Build
 ) -> None:
-    wish: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
+    desired: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
     old, new = build(), build()
-    offered(foreign, old, "web")
-    copies("web", **wish)
-    offered(foreign, new, "web")
-    assert copies("web", **wish).actions == [
+    offered(other_family, old, "web")
+    copies("web", **desired)
+    offered(other_family, new, "web")
+    assert copies("web", **desired).actions == [
         "pull",
         "move alias mine",
         f"delete image {old.fingerprint[:12]}",
@@ -109,21 +115,21 @@ def test_latest_follows_the_alias_across(
     assert set(lxd.images()) == {new.fingerprint}
 
 
-def test_a_fleet_may_hold_both_in_one_client_configuration(
-    lxd: Server, foreign: Server, image: Image, tmp_path: Path
+def test_one_client_configuration_can_contain_both_families(
+    lxd: Server, other_family: Server, image: Image, tmp_path: Path
 ) -> None:
     folder = client_config(tmp_path / "conf", [lxd]).folder
     own = (folder / "config.yml").read_text()
-    client_config(tmp_path / "conf", [foreign])
+    client_config(tmp_path / "conf", [other_family])
     other = (folder / "config.yml").read_text().split("remotes:\n")[1].split("aliases:")[0]
     (folder / "config.yml").write_text(own.replace("aliases: {}", other))
     for remote in ("one", "foreign"):
         Modules(remote=remote, config_dir=str(folder)).import_image(image, aliases=["web"])
-    assert lxd.aliases() == foreign.aliases() == {"web": image.fingerprint}
+    assert lxd.aliases() == other_family.aliases() == {"web": image.fingerprint}
 
 
 @pytest.mark.families("incus7")
-def test_a_project_that_may_not_fetch_from_a_server_says_so_and_takes_a_relay(
+def test_a_project_with_restricted_image_servers_suggests_a_relay(
     lxd: Server, other: Server, by_name: Copies, image: Image
 ) -> None:
     fingerprint = offered(other, image, "web")
@@ -138,8 +144,8 @@ def test_a_project_that_may_not_fetch_from_a_server_says_so_and_takes_a_relay(
 
 
 def test_info_lists_the_images_of_the_other_family(
-    foreign: Server, copies: Copies, image: Image
+    other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(foreign, image, "web", public=False)
+    offered(other_family, image, "web", public=False)
     listed = copies.modules.done("lxd_image_info", **copies.source)["images"]
     assert [found["fingerprint"] for found in listed] == [image.fingerprint]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Simplestreams documents that nobody should publish: one clear error, within bounds of time and memory."""
+"""Hostile simplestreams documents are a clear error, within bounds of time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hostile import Answer, Headers, Hostile
 from lab import Authority
 from runner import Modules
 
-pytestmark = pytest.mark.families("lxd")  # no server takes part
+pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 INDEX, PRODUCTS = "/streams/v1/index.json", "/streams/v1/images.json"
 DIGEST = "a" * 64
@@ -28,7 +28,7 @@ def index(path: Any) -> bytes:
 
 
 def items(count: int = 1, **more: Any) -> dict[str, Any]:
-    """Metadata and root files, each ``count`` times, which make ``count`` times ``count`` images."""
+    """``count`` metadata files and ``count`` root file systems, which make ``count`` × ``count`` images."""
     file = {"path": "file", "size": 1, "sha256": DIGEST, "combined_squashfs_sha256": DIGEST, **more}
     return {
         f"{ftype}{number}": {"ftype": ftype, **file}
@@ -82,7 +82,7 @@ def source(site: Hostile, authority: Authority) -> dict[str, str]:
         (INDEX, index({"a": 1}), "the invalid path"),
     ],
 )
-def test_a_document_that_is_too_much_or_nonsense_is_an_error(
+def test_an_excessive_or_invalid_document_is_an_error(
     site: Hostile, source: dict[str, str], path: str, body: bytes, said: str
 ) -> None:
     site.answers[path] = Answer(body=body)
@@ -108,7 +108,7 @@ def test_many_versions_with_many_aliases_are_listed_within_bounds(
         [("Last-Modified", "")],
     ],
 )
-def test_a_date_that_cannot_be_is_ignored(
+def test_an_impossible_date_is_ignored(
     site: Hostile, source: dict[str, str], headers: Headers
 ) -> None:
     for answer in (INDEX, PRODUCTS):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The page of a catalogue, in a real browser."""
+"""The web page of a catalog, in a real browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from lab import Authority, WebServer
 from lab.packages import install
 
-pytestmark = pytest.mark.families("lxd")  # no server takes part
+pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 SITE = "https://images.example.com"
 NOW = int(time.time())
@@ -37,7 +37,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update"),
 )
 
-# The parts of a page that stick out of its window, whether or not something hides them.
+# The parts of a page that overflow its window, even if they are hidden.
 STICKING_OUT = """() => {
     const all = new CSSStyleSheet();
     all.replaceSync(".image { content-visibility: visible !important }");
@@ -47,7 +47,7 @@ STICKING_OUT = """() => {
         .map((one) => one.outerHTML);
 }"""
 
-# Texts with less contrast to what is behind them than WCAG asks for (AA), each with that contrast.
+# Texts with less contrast to their background than WCAG AA requires, each with that contrast.
 FAINT = """() => {
     const channels = (color) => color.match(/[\\d.]+/g).map(Number);
     const light = (color) => channels(color).slice(0, 3)
@@ -70,7 +70,7 @@ FAINT = """() => {
 
 
 def version(seed: str, name: str, age: int, *endings: str) -> Version:
-    """A version of an image that exists on paper only."""
+    """A version of an image without files."""
     parts = [
         Part(hashlib.sha256(f"{seed} {name} {ending}".encode()).hexdigest(), 98_264_512, ending)
         for ending in endings
@@ -136,7 +136,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitors:
-    """Those who look at the page: what it asked for, and what browsers had to say about it."""
+    """Browser windows that show the page, with their requests and console messages."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self._browser = browser
@@ -145,7 +145,7 @@ class Visitors:
         self.complaints: list[str] = []
 
     def new(self, **options: Any) -> Page:
-        """The page, as somebody new sees it."""
+        """The page in a new browser context."""
         context = self._browser.new_context(
             viewport={"width": 1280, "height": 800}, ignore_https_errors=True, **options
         )
@@ -166,7 +166,7 @@ def all_visitors(browser: Browser, site: WebServer) -> Visitors:
 
 @pytest.fixture
 def visitors(all_visitors: Visitors) -> Iterator[Visitors]:
-    """In the end the page must have asked nobody else for anything, and nobody complained."""
+    """Checks at the end that the page has sent no requests to other servers, and that there are no console messages."""
     yield all_visitors
     asked, complaints = set(all_visitors.asked), list(all_visitors.complaints)
     all_visitors.asked.clear()
@@ -182,7 +182,7 @@ def window(all_visitors: Visitors) -> Page:
 
 @pytest.fixture
 def view(window: Page, visitors: Visitors) -> Page:
-    """The page, freshly loaded. (A new window for each test would take most of the time.)"""
+    """The reloaded page. (A new window for each test would be slow.)"""
     window.evaluate("localStorage.clear()")
     window.goto("about:blank")
     window.goto(visitors.url)
@@ -190,7 +190,7 @@ def view(window: Page, visitors: Visitors) -> Page:
 
 
 def clicked(view: Page, button: str) -> str:
-    """What is on the clipboard after a click."""
+    """The content of the clipboard after a click."""
     view.evaluate("navigator.clipboard.writeText('nothing')")
     view.get_by_role("button", name=button).click()
     view.get_by_role("status").get_by_text("Copied", exact=True).wait_for(state="attached")
@@ -198,7 +198,7 @@ def clicked(view: Page, button: str) -> str:
 
 
 def shown(view: Page) -> list[str]:
-    """The images that are to be seen: name, type and architecture of each."""
+    """Name, type and architecture of each visible image."""
     images: list[str] = view.locator("tbody:visible").evaluate_all(
         """(bodies) => bodies.map((body) => [
             body.closest("article").id,
@@ -223,20 +223,20 @@ class TestFilter:
         ],
         ids=["alias", "release", "type", "architecture", "digits", "fingerprint", "os"],
     )
-    def test_shows_what_fits(self, view: Page, typed: str, images: list[str]) -> None:
+    def test_shows_matching_images(self, view: Page, typed: str, images: list[str]) -> None:
         view.get_by_label("Filter by").fill(typed)
         assert shown(view) == images
         assert view.locator("output").text_content() == f"{len(images)} of 6 images"
 
-    def test_follows_each_key(self, view: Page) -> None:
-        view.keyboard.press("/")  # goes to the field
+    def test_updates_on_every_key(self, view: Page) -> None:
+        view.keyboard.press("/")  # focuses the field
         counts = []
         for key in ("w", "i", "Backspace", "Escape"):
             view.keyboard.press(key)
             counts.append(view.locator("output").text_content())
         assert counts == ["3 of 6 images", "1 of 6 images", "3 of 6 images", "6 images"]
 
-    def test_says_when_nothing_fits(self, view: Page) -> None:
+    def test_reports_when_nothing_matches(self, view: Page) -> None:
         view.get_by_label("Filter by").fill("<i>plan9")
         assert shown(view) == []
         assert "No image has \u201c<i>plan9\u201d in its name" in view.locator("main").inner_text()
@@ -285,13 +285,13 @@ class TestCopying:
         ],
         ids=["remote", "copy", "import", "task", "lines", "fingerprint"],
     )
-    def test_puts_exactly_that_on_the_clipboard(
+    def test_copies_the_exact_text_to_the_clipboard(
         self, view: Page, tool: str, button: str, text: str
     ) -> None:
         view.locator(f"label:has(input[value={tool}])").click()
         assert clicked(view, button) == text
 
-    def test_works_where_the_browser_keeps_the_clipboard_from_pages(self, view: Page) -> None:
+    def test_works_without_access_to_the_clipboard(self, view: Page) -> None:
         view.evaluate(
             """() => {
                 const write = navigator.clipboard.writeText.bind(navigator.clipboard);
@@ -305,7 +305,7 @@ class TestCopying:
         assert clicked(view, "Copy (debian, LXD, From the remote)") == text
 
 
-def test_the_commands_for_one_tool_are_shown_and_that_is_remembered(view: Page) -> None:
+def test_the_selected_tool_is_shown_and_remembered(view: Page) -> None:
     view.locator("label:has(input[value=Incus])").click()
     view.reload()
     assert view.locator("input[value=Incus]").is_checked()
@@ -323,7 +323,7 @@ def test_without_images_there_is_a_task_to_copy(view: Page, visitors: Visitors) 
 
 
 class TestWithoutScripts:
-    def test_all_is_there_but_what_needs_them(self, visitors: Visitors) -> None:
+    def test_everything_that_needs_no_scripts_is_shown(self, visitors: Visitors) -> None:
         plain = visitors.new(java_script_enabled=False)
         text = plain.locator("body").inner_text()
         for command in ("lxc image copy ", "incus image copy ", "imagestore.lxd.lxd_image_copy:"):
@@ -333,7 +333,7 @@ class TestWithoutScripts:
         assert "No matching images" not in text
         assert plain.locator("#debian td.created").first.text_content() == DATE
 
-    def test_ages_are_what_they_add(self, view: Page) -> None:
+    def test_scripts_add_the_ages(self, view: Page) -> None:
         assert view.locator("#debian td.created").all_text_contents() == [
             f"{DATE} · 4 days ago",
             f"{TODAY} · 2 hours ago",
@@ -341,22 +341,22 @@ class TestWithoutScripts:
 
 
 class TestAnchors:
-    def test_lead_to_an_image(self, view: Page, visitors: Visitors) -> None:
+    def test_link_to_an_image(self, view: Page, visitors: Visitors) -> None:
         view.goto(f"{visitors.url}#debian")
         assert view.evaluate("document.querySelector(':target').id") == "debian"
         top = "document.getElementById('debian').getBoundingClientRect().top"
         assert 0 <= view.evaluate(top) < 200
 
-    def test_lead_there_past_a_filter(self, view: Page) -> None:
+    def test_link_to_an_image_despite_a_filter(self, view: Page) -> None:
         view.get_by_label("Filter by").fill("windows")
         view.evaluate("location.hash = '#alpine/3.22'")
         view.locator("[id='alpine/3.22']").wait_for()
         assert len(shown(view)) == 6
 
 
-class TestLooks:
+class TestLayout:
     @pytest.mark.parametrize("path", ["", "empty.html"])
-    def test_nothing_sticks_out_at_any_width(
+    def test_nothing_overflows_at_any_width(
         self, view: Page, visitors: Visitors, path: str
     ) -> None:
         view.goto(f"{visitors.url}{path}")
@@ -366,7 +366,7 @@ class TestLooks:
             assert view.evaluate("document.documentElement.scrollWidth") == width
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_can_be_read_in_both_schemes(
+    def test_has_sufficient_contrast_in_both_color_schemes(
         self, view: Page, scheme: Literal["light", "dark"]
     ) -> None:
         view.emulate_media(color_scheme=scheme)
@@ -375,7 +375,7 @@ class TestLooks:
         assert (sum(map(int, ground[4:-1].split(","))) > 382) == (scheme == "light")
 
 
-def test_the_policy_stops_what_is_not_of_the_page(view: Page, visitors: Visitors) -> None:
+def test_the_content_security_policy_blocks_foreign_content(view: Page, visitors: Visitors) -> None:
     with view.expect_console_message(lambda message: "Content Security Policy" in message.text):
         view.evaluate(
             """() => {

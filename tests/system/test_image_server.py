@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""This machine as an image server, by the role, and real clients of both families that use it."""
+"""The role sets up this machine as an image server, and real clients of both families use it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lab.addresses import free_host
 from playbooks import play
 from runner import Modules
 
-pytestmark = pytest.mark.families("lxd")  # there are clients of all families in it
+pytestmark = pytest.mark.families("lxd")  # it uses clients of all families
 
 OWN = Path("/etc/nginx/image-server")
 SITE = Path("/etc/nginx/conf.d/image-server.conf")
@@ -30,7 +30,7 @@ KINDS = ("tar.xz", "split", "vm", "vm-unified")
 
 @dataclass(frozen=True)
 class Served:
-    """What is served: where, and the images by the names that they have there."""
+    """The URL of the image server, and its images by name."""
 
     url: str
     images: dict[str, Image]
@@ -41,7 +41,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    # Not below pytest's own folder, which it closes to others such as nginx.
+    # Not below pytest's own directory, which nginx cannot read.
     folder = Path(tempfile.mkdtemp(prefix="image-server-"))
     folder.chmod(0o755)
     images = {
@@ -51,8 +51,8 @@ def served() -> Iterator[Served]:
     foreign = build_image("tar.xz", folder / "foreign", version="arm", architecture="aarch64")
     host = free_host()
     listed = [
-        *(wish(name, image) for name, image in images.items()),
-        wish("tar-xz", foreign),
+        *(desired_images(name, image) for name, image in images.items()),
+        desired_images("tar-xz", foreign),
     ]
     variables = {
         "image_server_images": listed,
@@ -75,14 +75,14 @@ def served() -> Iterator[Served]:
                 shutil.rmtree(place, ignore_errors=True)
 
 
-def wish(name: str, image: Image) -> dict[str, Any]:
+def desired_images(name: str, image: Image) -> dict[str, Any]:
     keys = ("src",) if image.rootfs is None else ("metadata", "rootfs")
     return {"name": name, **dict(zip(keys, map(str, image.paths), strict=True))}
 
 
 @pytest.fixture(scope="module", params=["lxd", "incus6", "incus7"])
 def client(request: pytest.FixtureRequest, served: Served) -> Iterator[Server]:
-    """A server that trusts the image server as it does its system's authorities."""
+    """A server whose system trusts the certificate of the image server."""
     with Server("client", family=request.param, ca_file=served.certificate) as server:
         yield server
 
@@ -119,7 +119,7 @@ def test_it_is_a_remote_of_the_client(served: Served, empty: Server, tmp_path: P
     assert empty.images()[served.images["vm"].fingerprint]["type"] == "virtual-machine"
 
 
-def test_its_addresses_are_images(served: Served, empty: Server) -> None:
+def test_its_urls_can_be_imported(served: Served, empty: Server) -> None:
     for name in ("tar-xz", "vm-unified"):
         empty.run("image", "import", f"{served.url}/images/{name}", "--alias", name)
         image = served.images[name]
@@ -128,7 +128,9 @@ def test_its_addresses_are_images(served: Served, empty: Server) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pull", "relay"])
-def test_our_own_modules_get_all_that_it_has(served: Served, empty: Server, mode: str) -> None:
+def test_the_modules_of_the_collection_get_all_images(
+    served: Served, empty: Server, mode: str
+) -> None:
     modules = Modules(mode=mode).at(empty)
     source = {"source_server": served.url, "source_protocol": "simplestreams"}
     for name, image in served.images.items():

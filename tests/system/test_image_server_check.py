@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the check of an image server finds, on a real web server whose tree or settings are wrong in one thing."""
+"""The findings of the image server check, on a real web server with one fault in its tree or configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from published_site import PublishedSite
 from lab import Authority, KeyPair, WebServer
 from runner import Modules
 
-pytestmark = pytest.mark.families("lxd")  # no server of any family takes part
+pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def site(whole: PublishedSite) -> Iterator[PublishedSite]:
     whole.restore()
 
 
-def test_nothing_is_wrong_with_the_guide_s_web_server(site: PublishedSite) -> None:
+def test_the_web_server_of_the_guide_has_no_findings(site: PublishedSite) -> None:
     done = site.check(full=True)
     assert not done.failed, done["msg"]
     assert (done["images"], done["files"], done["findings"]) == (5, 6, [])
     assert done["requests"] == len(site.server.requests)
 
 
-def test_files_are_read_only_if_it_is_asked_to_be_thorough(site: PublishedSite) -> None:
+def test_files_are_read_only_with_full(site: PublishedSite) -> None:
     before = len(site.server.requests)
     done = site.check(without=["closed"])
     assert not done.failed, done["msg"]
@@ -58,7 +58,7 @@ def test_files_are_read_only_if_it_is_asked_to_be_thorough(site: PublishedSite) 
     assert len([one for one in files if one.method == "GET"]) == len(kinds)
 
 
-def test_plain_http_is_checked_where_it_is_on(site: PublishedSite) -> None:
+def test_plain_http_is_checked_if_it_is_enabled(site: PublishedSite) -> None:
     done = site.check(connect_http=f"{site.server.host}:80")
     (finding,) = done["findings"]
     assert finding["subject"] == f"http://{site.server.host}/"
@@ -83,7 +83,7 @@ def lengthen(site: PublishedSite) -> str:
     return f"sends more than {site.container.size} bytes"
 
 
-def lose(site: PublishedSite) -> str:
+def delete_a_file(site: PublishedSite) -> str:
     site.file(site.container.fingerprint).unlink()
     return "is answered with the HTTP status 404"
 
@@ -99,39 +99,39 @@ def name_another_fingerprint_in_the_index(site: PublishedSite) -> str:
     return f"for Incus, but {site.split.fingerprint[:12]} in catalog.json"
 
 
-def forget_a_fingerprint(site: PublishedSite) -> str:
+def remove_a_fingerprint(site: PublishedSite) -> str:
     site.replace(
         "streams/v1/images.json", "combined_squashfs_sha256", "combined_sha256_of_squashfs"
     )
     return "LXD does not find it in the index, though catalog.json has it"
 
 
-def misname_a_version(site: PublishedSite) -> str:
+def rename_a_version(site: PublishedSite) -> str:
     site.replace("streams/v1/images.json", '"20231114_2213"', '"newest"')
     return "Servers ignore versions whose name does not begin with a date"
 
 
-def forget_an_alias(site: PublishedSite) -> str:
+def remove_an_alias(site: PublishedSite) -> str:
     site.replace("streams/v1/images.json", '"busybox,bb"', '"busybox"')
     return "has the names 'busybox' for LXD, but 'bb, busybox' in catalog.json"
 
 
-def leave_a_product_out_of_the_index(site: PublishedSite) -> str:
+def remove_a_product_from_the_index(site: PublishedSite) -> str:
     site.replace("streams/v1/index.json", '"split:container:', '"other:container:')
     return "lists the product"
 
 
-def spoil_the_index(site: PublishedSite) -> str:
+def damage_the_index(site: PublishedSite) -> str:
     (site.root / "streams/v1/index.json").write_text("<html>")
     return "streams/v1/index.json is not valid JSON"
 
 
-def lose_the_page(site: PublishedSite) -> str:
+def delete_the_page(site: PublishedSite) -> str:
     (site.root / "index.html").unlink()
     return "is no page for people"
 
 
-def leave_an_image_out_of_the_page(site: PublishedSite) -> str:
+def remove_an_image_from_the_page(site: PublishedSite) -> str:
     site.replace("index.html", 'id="split"', 'id="splat"')
     return "does not show the image split"
 
@@ -140,21 +140,21 @@ SPOILERS = (
     damage,
     truncate,
     lengthen,
-    lose,
+    delete_a_file,
     name_another_fingerprint,
     name_another_fingerprint_in_the_index,
-    forget_a_fingerprint,
-    misname_a_version,
-    forget_an_alias,
-    leave_a_product_out_of_the_index,
-    spoil_the_index,
-    lose_the_page,
-    leave_an_image_out_of_the_page,
+    remove_a_fingerprint,
+    rename_a_version,
+    remove_an_alias,
+    remove_a_product_from_the_index,
+    damage_the_index,
+    delete_the_page,
+    remove_an_image_from_the_page,
 )
 
 
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__)
-def test_it_says_what_is_wrong_with_a_tree(
+def test_faults_of_a_tree_are_found(
     site: PublishedSite, spoil: Callable[[PublishedSite], str]
 ) -> None:
     message = spoil(site)
@@ -164,15 +164,17 @@ def test_it_says_what_is_wrong_with_a_tree(
     assert any(message in f"{one['problem']}. {one['hint']}" for one in done["findings"])
 
 
-@pytest.mark.parametrize("spoil", [truncate, lengthen, lose], ids=lambda spoil: spoil.__name__)
-def test_it_finds_files_of_another_length_without_reading_them(
+@pytest.mark.parametrize(
+    "spoil", [truncate, lengthen, delete_a_file], ids=lambda spoil: spoil.__name__
+)
+def test_files_of_another_length_are_found_without_reading_them(
     site: PublishedSite, spoil: Callable[[PublishedSite], str]
 ) -> None:
     spoil(site)
     assert site.container.fingerprint in site.check()["msg"]
 
 
-def test_a_check_in_check_mode_is_the_same(site: PublishedSite) -> None:
+def test_check_mode_makes_no_difference(site: PublishedSite) -> None:
     damage(site)
     options = {"url": site.server.url, "ca_path": str(site.authority.certificate), "full": True}
     assert (
@@ -189,7 +191,7 @@ def test_a_check_in_check_mode_is_the_same(site: PublishedSite) -> None:
         ("/files/$lxd_image_file", "/file/$lxd_image_file", "it should be"),
     ],
 )
-def test_it_says_which_answer_with_headers_is_wrong(
+def test_a_response_with_wrong_headers_is_found(
     site: PublishedSite, right: str, wrong: str, message: str
 ) -> None:
     text = site.map.read_text()
@@ -204,7 +206,7 @@ def test_it_says_which_answer_with_headers_is_wrong(
     assert not left_out.failed
 
 
-def test_a_web_root_that_the_web_server_may_not_enter_is_named_as_that(site: PublishedSite) -> None:
+def test_a_document_root_without_access_is_found(site: PublishedSite) -> None:
     with Hostile(site.server.pair) as server:
         server.answers["/streams/v1/index.json"] = Answer(403)
         done = site.check(url=server.url, server_name=site.server.host)
@@ -213,15 +215,13 @@ def test_a_web_root_that_the_web_server_may_not_enter_is_named_as_that(site: Pub
     assert "permission to enter every directory" in finding["hint"]
 
 
-def test_a_certificate_that_is_not_the_one_expected_is_a_finding(
-    site: PublishedSite, tmp_path: Path
-) -> None:
+def test_an_unexpected_certificate_is_a_finding(site: PublishedSite, tmp_path: Path) -> None:
     done = site.check(ca_path=str(Authority(tmp_path).certificate))
     (finding,) = done["findings"]
     assert "does not vouch for" in finding["problem"]
 
 
-def test_the_certificate_has_to_be_for_the_name_even_if_it_is_the_expected_one(
+def test_the_name_of_an_expected_certificate_is_checked(
     site: PublishedSite,
 ) -> None:
     own = str(site.server.pair.certificate)
@@ -230,7 +230,7 @@ def test_the_certificate_has_to_be_for_the_name_even_if_it_is_the_expected_one(
     assert "another host name" in done["msg"]
 
 
-def test_a_server_is_found_where_it_listens_whatever_its_name_resolves_to(
+def test_a_server_is_checked_at_the_given_addresses(
     site: PublishedSite,
 ) -> None:
     address = f"{site.server.host}:443"
@@ -278,9 +278,7 @@ def test_it_waits_until_the_server_has_loaded_what_was_installed(site: Published
 
 
 @pytest.mark.parametrize("length", [None, 10**12])
-def test_a_document_that_never_ends_is_given_up_when_the_time_is_over(
-    site: PublishedSite, length: int | None
-) -> None:
+def test_the_timeout_ends_an_endless_document(site: PublishedSite, length: int | None) -> None:
     with Hostile(site.server.pair) as server:
         server.answers["/streams/v1/index.json"] = Answer(
             body=b"[" * 1000, length=length or -1, drip=0.1
@@ -290,7 +288,7 @@ def test_a_document_that_never_ends_is_given_up_when_the_time_is_over(
     assert "1 second" in finding["problem"]
 
 
-def test_a_server_that_never_answers_is_given_up_when_the_time_is_over() -> None:
+def test_the_timeout_ends_the_wait_for_a_response() -> None:
     begun = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
@@ -315,14 +313,14 @@ def test_a_server_that_never_answers_is_given_up_when_the_time_is_over() -> None
         ({"ca_path": "/nonexistent/ca.pem"}, "/nonexistent/ca.pem"),
     ],
 )
-def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_rejected(options: dict[str, Any], message: str) -> None:
     defaults = {"url": "https://images.example.com"}
     said = Modules().fails("lxd_image_server_check", **{**defaults, **options})
     assert message in said
     assert "secret" not in said
 
 
-def test_a_long_list_of_architectures_is_refused_as_fast_as_a_short_one_is_answered(
+def test_a_long_list_of_architectures_is_rejected_quickly(
     site: PublishedSite,
 ) -> None:
     """The shortest of several times: others use this machine, too."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Importing image files into a real LXD."""
+"""Importing image files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def test_imports_every_form_of_an_image_once(
     lxd: Server, modules: Modules, build: Build, kind: str
 ) -> None:
     image = build(kind)
-    foreseen = modules.import_image(image, check=True, aliases=["it"])
+    predicted = modules.import_image(image, check=True, aliases=["it"])
     first = modules.import_image(image, aliases=["it"])
     again = modules.import_image(image, aliases=["it"])
 
-    assert foreseen.actions == first.actions == ["upload", "add alias it"]
-    assert foreseen["fingerprint"] == first["fingerprint"] == image.fingerprint
-    assert foreseen["image"] is None
+    assert predicted.actions == first.actions == ["upload", "add alias it"]
+    assert predicted["fingerprint"] == first["fingerprint"] == image.fingerprint
+    assert predicted["image"] is None
     assert first["image"] == again["image"] == lxd.images()[image.fingerprint]
     assert first["image"]["type"] == image.type
     assert (first["transferred"], again["transferred"]) == (image.size, 0)
@@ -71,17 +71,17 @@ def test_a_container_starts_from_an_imported_image(
 
 
 class TestAttributes:
-    def test_are_set_one_by_one_and_only_where_they_differ(
+    def test_are_set_individually_and_only_if_they_differ(
         self, lxd: Server, modules: Modules, image: Image
     ) -> None:
         lxd.run("profile", "create", "web")
-        wish: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "public": True,
             "properties": {"os": "mine", "label": True},
             "profiles": ["web", "default"],
             "expires_at": "2031-02-03",
         }
-        first = modules.import_image(image, **wish)
+        first = modules.import_image(image, **desired)
         assert first.actions == [
             "upload",
             "set public",
@@ -96,8 +96,8 @@ class TestAttributes:
         assert stored["properties"]["os"] == "mine"
         assert stored["properties"]["label"] == "true"
         assert stored["properties"]["release"] == "static", "what was not named is still there"
-        assert not modules.import_image(image, **wish)["changed"]
-        assert modules.import_image(image, **{**wish, "public": False}).actions == ["set public"]
+        assert not modules.import_image(image, **desired)["changed"]
+        assert modules.import_image(image, **{**desired, "public": False}).actions == ["set public"]
 
     def test_profiles_and_expiry_survive_a_change_of_properties(
         self, lxd: Server, modules: Modules, image: Image
@@ -109,7 +109,9 @@ class TestAttributes:
         assert stored["expires_at"] == "2031-02-03T04:05:06Z"
         assert stored["public"]
 
-    def test_an_expiry_can_be_taken_away(self, lxd: Server, modules: Modules, image: Image) -> None:
+    def test_an_expiry_date_can_be_removed(
+        self, lxd: Server, modules: Modules, image: Image
+    ) -> None:
         modules.import_image(image, expires_at="2031-02-03")
         gone = modules.import_image(image, expires_at="never")
         assert gone.actions == ["set expires_at"]
@@ -125,7 +127,7 @@ class TestAttributes:
         modules.import_image(image, properties={"mine": "1"}, purge_properties=True)
         assert lxd.images()[image.fingerprint]["properties"] == {"mine": "1"}
 
-    def test_the_daemon_lives_when_the_metadata_has_no_properties(
+    def test_the_daemon_does_not_crash_without_properties_in_the_metadata(
         self, lxd: Server, modules: Modules, build: Build
     ) -> None:
         bare = build(properties=None)
@@ -137,7 +139,7 @@ class TestAttributes:
 
 
 class TestAliases:
-    def test_move_to_the_new_image_and_the_old_one_goes_if_asked(
+    def test_move_to_the_new_image_and_the_replaced_one_is_deleted(
         self, lxd: Server, modules: Modules, build: Build
     ) -> None:
         old, new = build(), build()
@@ -161,7 +163,7 @@ class TestAliases:
 
     @pytest.mark.families("incus7")
     @pytest.mark.parametrize("name", ["a b", "..", "a?b", "x" * 65])
-    def test_that_the_server_would_refuse_are_refused_before_the_upload(
+    def test_that_the_server_would_reject_are_rejected_before_the_upload(
         self, lxd: Server, modules: Modules, image: Image, name: str
     ) -> None:
         mark = lxd.mark()
@@ -176,7 +178,7 @@ class TestAliases:
             for odd in ("a b", "..", "a?b#c%d", "x" * 200)
         ],
     )
-    def test_may_have_any_name(
+    def test_can_have_any_name(
         self, lxd: Server, modules: Modules, build: Build, name: str
     ) -> None:
         modules.import_image(build(), aliases=[name])
@@ -188,7 +190,7 @@ class TestAliases:
         ]
         assert lxd.aliases() == {}
 
-    def test_are_not_taken_from_another_image_with_alias_conflict_fail(
+    def test_are_not_moved_with_alias_conflict_fail(
         self, lxd: Server, modules: Modules, build: Build
     ) -> None:
         old, new = build(), build()
@@ -208,8 +210,8 @@ class TestAliases:
         assert set(lxd.images()) == {machine.fingerprint}
 
 
-class TestAFingerprint:
-    def test_that_the_store_has_makes_reading_the_file_needless(
+class TestFingerprint:
+    def test_of_an_existing_image_avoids_reading_the_file(
         self, modules: Modules, image: Image, tmp_path: Path
     ) -> None:
         modules.import_image(image)
@@ -226,12 +228,12 @@ class TestAFingerprint:
         assert f"has the fingerprint {image.fingerprint}, not {'0' * 64}" in msg
         assert lxd.images() == {}
 
-    def test_that_fits_is_imported(self, lxd: Server, modules: Modules, image: Image) -> None:
+    def test_that_matches_is_imported(self, lxd: Server, modules: Modules, image: Image) -> None:
         first = modules.import_image(image, fingerprint=image.fingerprint)
         assert first.actions == ["upload"]
         assert set(lxd.images()) == {image.fingerprint}
 
-    def test_is_the_only_thing_that_tells_images_of_one_size_apart(
+    def test_distinguishes_images_of_the_same_size(
         self, lxd: Server, modules: Modules, tmp_path: Path
     ) -> None:
         images = [build_large(tmp_path, 1 << 20, version=version) for version in "ab"]
@@ -242,7 +244,7 @@ class TestAFingerprint:
 
 
 class TestProjects:
-    def test_have_stores_of_their_own(self, lxd: Server, modules: Modules, image: Image) -> None:
+    def test_have_separate_stores(self, lxd: Server, modules: Modules, image: Image) -> None:
         lxd.run("project", "create", "site")
         modules.import_image(image, aliases=["web"])
         assert modules.import_image(image, aliases=["web"], project="site").actions == [
@@ -251,7 +253,7 @@ class TestProjects:
         ]
         assert set(lxd.images("site")) == {image.fingerprint}
 
-    def test_may_share_the_images_of_the_default_one(
+    def test_can_share_the_images_of_the_default_project(
         self, lxd: Server, modules: Modules, image: Image
     ) -> None:
         lxd.run("project", "create", "site", "-c", "features.images=false")
@@ -259,14 +261,16 @@ class TestProjects:
         assert not modules.import_image(image, project="site")["changed"]
 
 
-def test_info_lists_what_fits(lxd: Server, modules: Modules, build: Build) -> None:
+def test_info_lists_matching_images(lxd: Server, modules: Modules, build: Build) -> None:
     lxd.run("project", "create", "site")
     container, machine = build(), build("vm")
     modules.import_image(container, aliases=["web"])
     modules.import_image(machine, project="site", properties={"os": "other"})
 
-    def found(**wish: Any) -> set[str]:
-        return {image["fingerprint"] for image in modules.done("lxd_image_info", **wish)["images"]}
+    def found(**desired: Any) -> set[str]:
+        return {
+            image["fingerprint"] for image in modules.done("lxd_image_info", **desired)["images"]
+        }
 
     mark = lxd.mark()
     assert found() == found(name="web") == {container.fingerprint}
@@ -304,22 +308,22 @@ def test_check_mode_writes_nothing(lxd: Server, modules: Modules, build: Build) 
 
 
 def test_an_unchanged_import_is_one_request(lxd: Server, modules: Modules, image: Image) -> None:
-    wish: dict[str, Any] = {
+    desired: dict[str, Any] = {
         "aliases": ["web"],
         "properties": {"os": "x"},
         "public": True,
         "profiles": [],
     }
-    modules.import_image(image, **wish)
+    modules.import_image(image, **desired)
     mark = lxd.mark()
-    modules.import_image(image, **wish)
+    modules.import_image(image, **desired)
     assert [request.path for request in lxd.requests(mark)] == [
         "/1.0/images?project=default&recursion=1"
     ]
 
 
 def cache(lxd: Server, other: Server, image: Image, alias: str) -> None:
-    """Have a server fetch an image of another one by itself, for an instance."""
+    """Make a server download an image from another one to create an instance."""
     Modules().at(other).import_image(image, aliases=[alias], public=True)
     pem = other.certificate.read_text()
     source = {
@@ -336,32 +340,32 @@ def cache(lxd: Server, other: Server, image: Image, alias: str) -> None:
     assert lxd.images()[image.fingerprint]["cached"]
 
 
-def test_an_image_that_is_merely_cached_is_replaced_and_outlives_pruning(
+def test_a_cached_image_is_replaced_and_survives_pruning(
     lxd: Server, other: Server, modules: Modules, build: Build
 ) -> None:
     image, left = build(), build()
     cache(lxd, other, image, "web")
     cache(lxd, other, left, "left")
 
-    wish: dict[str, Any] = {"aliases": ["mine"], "properties": {"a": "1"}}
-    foreseen = modules.import_image(image, check=True, **wish)
-    first = modules.import_image(image, **wish)
-    assert foreseen.actions == first.actions
+    desired: dict[str, Any] = {"aliases": ["mine"], "properties": {"a": "1"}}
+    predicted = modules.import_image(image, check=True, **desired)
+    first = modules.import_image(image, **desired)
+    assert predicted.actions == first.actions
     assert first.actions == [
         "replace cached image",
         "upload",
         "set properties",
         "add alias mine",
     ]
-    assert not modules.import_image(image, **wish)["changed"]
+    assert not modules.import_image(image, **desired)["changed"]
 
-    # So many days that LXD's sum of them overflows: whatever is cached has expired (lxd/db/images.go).
+    # With this number of days, LXD's calculation overflows, and every cached image has expired (lxd/db/images.go).
     lxd.run("config", "set", "images.remote_cache_expiry=110000")
     lxd.restart()
     assert set(lxd.images()) == {image.fingerprint}
     assert lxd.aliases() == {"mine": image.fingerprint}
 
 
-def test_files_of_the_controller_take_its_action_plugin(modules: Modules, image: Image) -> None:
+def test_files_of_the_controller_require_the_action_plugin(modules: Modules, image: Image) -> None:
     msg = modules.fails("lxd_image_import", **{**files(image), "remote_src": False})
     assert "Set remote_src: true for files of the managed host" in msg

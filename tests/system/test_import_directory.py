@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Importing an image that lies in a directory."""
+"""Importing an image from a directory."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def directory(tmp_path: Path) -> Path:
 def test_an_unchanged_directory_is_sent_once(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
-    foreseen = modules.import_image(directory, check=True, aliases=["it"])
+    predicted = modules.import_image(directory, check=True, aliases=["it"])
     first = modules.import_image(directory, aliases=["it"], properties={"mine": "1"})
-    assert foreseen.actions == ["upload", "add alias it"]
-    assert foreseen["fingerprint"] is None
+    assert predicted.actions == ["upload", "add alias it"]
+    assert predicted["fingerprint"] is None
     assert first.actions == ["upload", "set properties", "add alias it"]
     assert first["transferred"] == first["image"]["size"]
     mark = lxd.mark()
@@ -58,20 +58,20 @@ def test_a_copy_of_the_directory_elsewhere_is_the_same_image(
     assert again["fingerprint"] == first["fingerprint"]
 
 
-def test_a_changed_directory_takes_the_place_of_the_old_image(
+def test_a_changed_directory_replaces_the_old_image(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
-    wish: dict[str, Any] = {"aliases": ["it"], "delete_replaced": True}
-    old = modules.import_image(directory, **wish)["fingerprint"]
+    desired: dict[str, Any] = {"aliases": ["it"], "delete_replaced": True}
+    old = modules.import_image(directory, **desired)["fingerprint"]
     (directory / "rootfs/etc/motd").write_text("new")
-    moved = modules.import_image(directory, **wish)
+    moved = modules.import_image(directory, **desired)
     assert moved.actions == ["upload", "move alias it", f"delete image {old[:12]}"]
     assert len(lxd.images()) == 1
 
 
 @pytest.mark.families("lxd", "incus6")
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "xz", "none"])
-def test_a_container_starts_from_it_however_it_is_compressed(
+def test_a_container_starts_from_it_with_any_compression(
     lxd: Server, modules: Modules, directory: Path, compression: str
 ) -> None:
     modules.import_image(directory, aliases=["it"], compression=compression)
@@ -80,7 +80,7 @@ def test_a_container_starts_from_it_however_it_is_compressed(
 
 
 @pytest.mark.families("lxd", "incus6")
-def test_a_container_has_all_that_was_in_the_tree(
+def test_a_container_has_all_files_of_the_directory(
     lxd: Server, modules: Modules, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = directory / "rootfs"
@@ -94,7 +94,7 @@ def test_a_container_has_all_that_was_in_the_tree(
     os.setxattr(root / name, "user.any", bytes(range(256)))
     os.setxattr(root / "bin/busybox", "user.a=b", b"1")
     os.utime(root / "etc/hosts", ns=(0, -1_500_000_000))
-    monkeypatch.chdir(root)  # a socket's path has to be short
+    monkeypatch.chdir(root)  # the path of a socket must be short
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
         left.bind("agent")
 
@@ -112,24 +112,24 @@ def test_a_container_has_all_that_was_in_the_tree(
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
-def test_it_is_packed_with_no_copy_on_disk(
+def test_it_is_packed_without_a_temporary_copy(
     modules: Modules, directory: Path, compression: str
 ) -> None:
     run = modules.start("lxd_image_import", **files(directory), compression=compression)
-    # From now on it cannot write a byte to any file.
+    # From now on, it cannot write to any file.
     resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
     assert run.wait().actions == ["upload"]
 
 
-def test_a_file_that_is_written_to_meanwhile_is_an_error_and_nothing_is_kept(
+def test_a_file_that_changes_while_it_is_packed_is_an_error(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
     large = directory / "rootfs/a-large-one"
     large.write_bytes(bytes(32 << 20))
     with Proxy(lxd.socket) as proxy:
         proxy.stall(1 << 20, UP)
-        wish = {**files(directory), "compression": "none", "server": f"unix://{proxy.socket}"}
-        run = modules.start("lxd_image_import", **wish)
+        desired = {**files(directory), "compression": "none", "server": f"unix://{proxy.socket}"}
+        run = modules.start("lxd_image_import", **desired)
         until(lambda: proxy.passed[UP] >= 1 << 20)
         with large.open("ab") as file:
             file.write(b"more")
@@ -140,17 +140,17 @@ def test_a_file_that_is_written_to_meanwhile_is_an_error_and_nothing_is_kept(
     until(lambda: not list((lxd.directory / "images").iterdir()))
 
 
-def test_purging_properties_leaves_the_note_of_what_it_was_made_of(
+def test_purging_properties_keeps_the_digest_of_the_archive(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
-    wish: dict[str, Any] = {"properties": {"a": "1"}, "purge_properties": True}
-    fingerprint = modules.import_image(directory, **wish)["fingerprint"]
+    desired: dict[str, Any] = {"properties": {"a": "1"}, "purge_properties": True}
+    fingerprint = modules.import_image(directory, **desired)["fingerprint"]
     stored = lxd.images()[fingerprint]["properties"]
     assert set(stored) == {"a", "imagestore.archive"}
-    assert not modules.import_image(directory, **wish)["changed"]
+    assert not modules.import_image(directory, **desired)["changed"]
 
 
-def test_a_run_that_died_before_the_note_is_completed_by_the_next(
+def test_the_next_run_adds_a_missing_digest_of_the_archive(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
     fingerprint = modules.import_image(directory)["fingerprint"]
@@ -173,29 +173,29 @@ def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_kept(
     assert [request.method for request in lxd.writes(mark)] == ["POST"], "it never was in the store"
 
 
-def test_a_fingerprint_that_fits_makes_reading_the_directory_needless(
+def test_a_matching_fingerprint_avoids_reading_the_directory(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
     fingerprint = modules.import_image(directory, compression="none")["fingerprint"]
     lxd.run("image", "delete", fingerprint)
-    wish: dict[str, Any] = {"compression": "none", "fingerprint": fingerprint}
-    assert modules.import_image(directory, **wish).actions == ["upload"]
+    desired: dict[str, Any] = {"compression": "none", "fingerprint": fingerprint}
+    assert modules.import_image(directory, **desired).actions == ["upload"]
     (directory / "rootfs/etc/motd").write_text("new")
-    assert not modules.import_image(directory, **wish)["changed"]
+    assert not modules.import_image(directory, **desired)["changed"]
 
 
-def test_five_at_once_all_succeed_and_one_adds_the_image(
+def test_five_concurrent_imports_succeed_and_one_adds_the_image(
     lxd: Server, modules: Modules, directory: Path
 ) -> None:
-    wish: dict[str, Any] = {"src": str(directory), "remote_src": True, "aliases": ["it"]}
-    runs = [modules.start("lxd_image_import", **wish) for _ in range(5)]
+    desired: dict[str, Any] = {"src": str(directory), "remote_src": True, "aliases": ["it"]}
+    runs = [modules.start("lxd_image_import", **desired) for _ in range(5)]
     outcomes = [run.wait() for run in runs]
     assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
     assert sum("upload" in outcome.actions for outcome in outcomes) == 1
     assert len(lxd.images()) == 1
 
 
-def test_no_root_is_needed_for_a_tree_that_anybody_can_read(
+def test_a_world_readable_directory_needs_no_root(
     lxd: Server, directory: Path, tmp_path: Path
 ) -> None:
     tree = Path("/tmp") / f"lab-readable-{os.getpid()}"
@@ -218,7 +218,7 @@ def test_no_root_is_needed_for_a_tree_that_anybody_can_read(
     subprocess.run(["cp", "-a", directory, tree], check=True)
     try:
         assert len(digest(0)) == 64
-        if os.stat(sys.executable).st_mode & 0o005 and reachable(Path(sys.executable)):
+        if os.stat(sys.executable).st_mode & 0o005 and make_accessible(Path(sys.executable)):
             assert digest(65534) == digest(0)
             (tree / "rootfs/etc/version").chmod(0o600)
             assert "rootfs/etc/version: Permission denied. Run the task as root" in digest(65534)
@@ -226,7 +226,7 @@ def test_no_root_is_needed_for_a_tree_that_anybody_can_read(
         subprocess.run(["rm", "-rf", tree], check=True)
 
 
-def reachable(path: Path) -> bool:
+def make_accessible(path: Path) -> bool:
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
 
 
@@ -234,7 +234,7 @@ def reachable(path: Path) -> bool:
     ("lacks", "said"),
     [("metadata.yaml", "without metadata.yaml"), ("rootfs", "without rootfs/")],
 )
-def test_a_directory_that_is_no_image_is_an_error(
+def test_a_directory_that_is_not_an_image_is_an_error(
     modules: Modules, directory: Path, tmp_path: Path, lacks: str, said: str
 ) -> None:
     (directory / lacks).rename(tmp_path / "away")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Several at once, and what is left when somebody dies in the middle."""
+"""Concurrent tasks, and tasks and servers that are killed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Build = Callable[..., Image]
 
 
 @pytest.mark.parametrize("_round", range(20))
-def test_of_five_imports_at_once_all_succeed_and_one_adds_the_image(
+def test_five_concurrent_imports_succeed_and_one_adds_the_image(
     lxd: Server, modules: Modules, image: Image, _round: int
 ) -> None:
-    wish: dict[str, Any] = {**files(image), "aliases": ["web"], "properties": {"a": "1"}}
-    runs = [modules.start("lxd_image_import", **wish) for _ in range(5)]
+    desired: dict[str, Any] = {**files(image), "aliases": ["web"], "properties": {"a": "1"}}
+    runs = [modules.start("lxd_image_import", **desired) for _ in range(5)]
     outcomes = [run.wait() for run in runs]
 
     assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
@@ -62,7 +62,7 @@ def test_a_moving_alias_is_never_missing(lxd: Server, modules: Modules, build: B
     assert set(seen) == {image.fingerprint for image in pair}
 
 
-def test_two_who_pull_at_one_alias_both_succeed(
+def test_two_tasks_that_move_one_alias_both_succeed(
     lxd: Server, modules: Modules, build: Build
 ) -> None:
     pair = build(), build()
@@ -74,7 +74,7 @@ def test_two_who_pull_at_one_alias_both_succeed(
         assert lxd.aliases()["web"] in {image.fingerprint for image in pair}
 
 
-def test_an_edit_by_somebody_else_is_not_lost(lxd: Server, modules: Modules, image: Image) -> None:
+def test_a_concurrent_edit_is_not_lost(lxd: Server, modules: Modules, image: Image) -> None:
     modules.import_image(image)
     mark = lxd.mark()
     path = f"/1.0/images/{image.fingerprint}"
@@ -91,7 +91,7 @@ def test_an_edit_by_somebody_else_is_not_lost(lxd: Server, modules: Modules, ima
     assert {"mine", "theirs"} <= set(stored)
 
 
-def test_a_client_killed_in_mid_upload_leaves_nothing(
+def test_a_client_killed_during_the_upload_leaves_nothing(
     lxd: Server, modules: Modules, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 64 << 20)
@@ -106,25 +106,25 @@ def test_a_client_killed_in_mid_upload_leaves_nothing(
     assert lxd.images() == {}
 
 
-def test_a_client_killed_after_the_upload_is_completed_by_the_next_run(
+def test_the_next_run_completes_a_task_killed_after_the_upload(
     lxd: Server, modules: Modules, image: Image
 ) -> None:
-    wish: dict[str, Any] = {"aliases": ["web"], "public": True}
+    desired: dict[str, Any] = {"aliases": ["web"], "public": True}
     with Proxy(lxd.socket) as proxy:
         proxy.latency = 0.2
         run = modules.start(
-            "lxd_image_import", **files(image), **wish, server=f"unix://{proxy.socket}"
+            "lxd_image_import", **files(image), **desired, server=f"unix://{proxy.socket}"
         )
         until(lambda: image.fingerprint in lxd.images())
         run.kill()
     assert lxd.aliases() == {}
-    completed = modules.import_image(image, **wish)
+    completed = modules.import_image(image, **desired)
     assert "upload" not in completed.actions
     assert lxd.aliases() == {"web": image.fingerprint}
     assert lxd.images()[image.fingerprint]["public"]
 
 
-def test_a_server_killed_in_mid_upload_is_a_clear_error_and_keeps_nothing(
+def test_a_server_killed_during_the_upload_is_a_clear_error_and_keeps_nothing(
     lxd: Server, modules: Modules, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 64 << 20)
@@ -141,7 +141,7 @@ def test_a_server_killed_in_mid_upload_is_a_clear_error_and_keeps_nothing(
     assert modules.import_image(image).actions == ["upload"]
 
 
-def test_what_was_done_before_a_failure_is_said(
+def test_a_failure_returns_the_actions_before_it(
     lxd: Server, modules: Modules, image: Image
 ) -> None:
     with Proxy(lxd.socket) as proxy:
@@ -149,10 +149,10 @@ def test_what_was_done_before_a_failure_is_said(
         run = modules.start(
             "lxd_image_import", **files(image), aliases=["web"], server=f"unix://{proxy.socket}"
         )
-        # It asks for a project's images, for the server, sends, waits, and asks what became of it.
+        # It requests the images of the project and the server, uploads, waits, and gets the result.
         until(lambda: any("/wait" in request.path for request in proxy.requests))
         until(lambda: "/wait" not in proxy.requests[-1].path)
-        # It gets the answer, and what it sends next never arrives.
+        # It gets the response, and its next request never arrives.
         proxy.stall(0, UP, times=None)
         answered = proxy.passed[DOWN]
         until(lambda: proxy.passed[DOWN] > answered)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``metadata.yaml`` is read as servers read it: what they take is not refused, and what they refuse is said."""
+"""``metadata.yaml`` is read as servers read it: what they accept is accepted, and what they reject is an error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def image_with(folder: Path, metadata: str) -> Path:
         ("architecture: x86_64\ncreation_date: -5\n", {}),
     ],
 )  # fmt: skip
-def test_what_a_server_takes(
+def test_metadata_that_a_server_accepts_is_accepted(
     modules: Modules, tmp_path: Path, metadata: str, properties: dict[str, str]
 ) -> None:
     outcome = modules.import_image(image_with(tmp_path, metadata))
@@ -73,7 +73,7 @@ def test_what_a_server_takes(
         (f"{BASE}foo: *x\n", "is not valid YAML"),
     ],
 )  # fmt: skip
-def test_what_a_server_refuses(
+def test_metadata_that_a_server_rejects_is_an_error(
     lxd: Server, modules: Modules, tmp_path: Path, metadata: str, said: str
 ) -> None:
     path = image_with(tmp_path, metadata)
@@ -83,7 +83,7 @@ def test_what_a_server_refuses(
     assert lxd.images() == {}
 
 
-def test_a_date_that_would_leave_the_server_unable_to_list_its_images(
+def test_a_date_that_breaks_the_image_list_of_a_server_is_an_error(
     lxd: Server, modules: Modules, tmp_path: Path
 ) -> None:
     path = image_with(tmp_path, "architecture: x86_64\ncreation_date: 253402300800\n")
@@ -101,7 +101,7 @@ def test_a_link_in_its_place(lxd: Server, modules: Modules, tmp_path: Path) -> N
     )
 
 
-def test_a_catalogue_has_the_properties_as_they_are_written(tmp_path: Path) -> None:
+def test_a_catalog_has_the_properties_as_they_are_written(tmp_path: Path) -> None:
     path = image_with(tmp_path, f"{BASE}properties: {{os: on, release: 3.20, variant: }}\n")
     root = tmp_path / "root"
     images = [{"name": "alpine", "src": str(path)}]
