@@ -110,8 +110,8 @@ def _archive(data: bytes) -> None:
     file = folder() / "image"
     file.write_bytes(data)
     with suppress(ImageStoreError):
-        read_image_info(str(file))
-    with ImageFiles(str(file)) as files:
+        read_image_info(str(file), deadline=Deadline(5))
+    with ImageFiles(str(file), deadline=Deadline(5)) as files:
         scan_image(files, 1 << 20)
 
 
