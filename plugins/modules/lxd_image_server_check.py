@@ -86,8 +86,6 @@ options:
     default: 1800
 seealso:
   - module: imagestore.lxd.lxd_image_catalog
-  - plugin: imagestore.lxd.image_server
-    plugin_type: role
 """
 
 EXAMPLES = r"""

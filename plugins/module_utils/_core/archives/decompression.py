@@ -129,7 +129,7 @@ class _Lzma:
                 raise ArchiveError(str(error)) from error
             if self._decompressor.eof:
                 self._packed = self._decompressor.unused_data
-            if block:
+            if block != b"":
                 return block
 
     def _next_stream(self) -> bool:

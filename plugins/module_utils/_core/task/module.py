@@ -48,9 +48,9 @@ class ImageModule(AnsibleModule):
         super()._log_invocation()  # type: ignore[no-untyped-call]
         self.params = params
 
-    def _return_formatted(self, values: dict[str, Any]) -> None:
+    def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         # The one way out of exit_json and fail_json.
-        masked = self._masked(values, self._secrets())
+        masked = self._masked(kwargs, self._secrets())
         self.params = self._shown_params()
         self.no_log_values = set()
         super()._return_formatted(masked)  # type: ignore[no-untyped-call]
