@@ -30,8 +30,9 @@ options:
     description:
       - The file of a unified image, which is a squashfs or a tar archive, compressed or not.
       - Or a directory with C(metadata.yaml), C(rootfs/), and optionally C(templates/). A directory of the managed host
-        is packed as it is sent. The image of a directory is recognized as long as nothing in the directory changes.
-        Sockets are left out with a warning.
+        is packed as it is sent. A directory of the controller is packed into one temporary file there, which is sent to
+        one temporary file on the managed host. Both are removed again. The image of a directory is recognized as long
+        as nothing in the directory changes. Sockets are left out with a warning.
     type: path
   metadata:
     description:

@@ -45,7 +45,7 @@ def test_a_file_that_is_not_an_image(
 def test_a_file_that_does_not_exist(modules: Modules, tmp_path: Path) -> None:
     msg = modules.import_fails(tmp_path / "absent.tar.xz")
     assert f"cannot read {tmp_path}/absent.tar.xz: No such file or directory" in msg
-    assert "on the managed host" in msg
+    assert "Files with remote_src are those of the managed host" in msg
 
 
 def test_a_directory_without_metadata(modules: Modules, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -176,3 +177,84 @@ def packed(ending: str) -> bytes:
         return PACKERS[ending](tar(IMAGE))
     finally:
         os.environ["PATH"] = path
+
+
+@pytest.fixture
+def endless(tmp_path: Path) -> Path:
+    """An image whose file takes hours to read, and no room."""
+    path = tmp_path / "endless.tar"
+    path.write_bytes(tar(IMAGE))
+    os.truncate(path, 1 << 42)
+    return path
+
+
+def test_a_file_is_read_for_no_longer_than_the_timeout(modules: Modules, endless: Path) -> None:
+    message = modules.limited(seconds=5).import_fails(endless, check=True, timeout=2)
+    assert "2 seconds" in message
+
+
+def test_a_file_is_published_for_no_longer_than_the_timeout(tmp_path: Path, endless: Path) -> None:
+    outcome = publish(Modules().limited(seconds=5), tmp_path, endless, timeout=2)
+    assert outcome.failed
+    assert "2 seconds" in outcome["msg"]
+
+
+def test_a_directory_is_read_for_no_longer_than_the_timeout(
+    lxd: Server, modules: Modules, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "rootfs").mkdir(parents=True)
+    (tree / "metadata.yaml").write_bytes(METADATA)
+    (tree / "rootfs/large").touch()
+    os.truncate(tree / "rootfs/large", 1 << 42)
+    message = modules.limited(seconds=5).import_fails(tree, timeout=2)
+    assert "2 seconds" in message
+    assert lxd.images() == {}
+
+
+@pytest.mark.parametrize("option", ["src", "metadata", "rootfs"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5)), "is not a regular file"),
+        (lambda path: None, "No such file or directory"),
+    ],
+    ids=["pipe", "device", "nothing"],
+)  # fmt: skip
+def test_what_is_no_file_is_an_error_at_once(
+    modules: Modules, tmp_path: Path, option: str, make: Callable[[Path], None], said: str
+) -> None:
+    make(tmp_path / "odd")
+    (tmp_path / "image").write_bytes(tar(IMAGE))
+    files = {"metadata": str(tmp_path / "image"), "rootfs": str(tmp_path / "image")}
+    files = (
+        {"src": str(tmp_path / "odd")}
+        if option == "src"
+        else {**files, option: str(tmp_path / "odd")}
+    )
+    message = modules.limited(seconds=5).fails("lxd_image_import", **files, remote_src=True)
+    assert f"{tmp_path}/odd" in message
+    assert said in message
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have(modules: Modules, tmp_path: Path, name: str) -> None:
+    path = f"{tmp_path}/{name}.tar"
+    message = modules.fails("lxd_image_import", src=path, remote_src=True)
+    assert "no file can have such a name" in message
+
+
+def test_a_name_that_is_no_text(lxd: Server, modules: Modules, tmp_path: Path) -> None:
+    path = f"{tmp_path}/\udcff.tar"
+    Path(path).write_bytes(tar(IMAGE))
+    modules.done("lxd_image_import", src=path, remote_src=True)
+    assert len(lxd.images()) == 1
+
+
+def test_a_split_image_may_have_odd_names(lxd: Server, modules: Modules, tmp_path: Path) -> None:
+    files = {"metadata": f"{tmp_path}/\udcff.tar", "rootfs": f"{tmp_path}/\udcfe.squashfs"}
+    Path(files["metadata"]).write_bytes(tar(IMAGE[:1]))
+    Path(files["rootfs"]).write_bytes(squashfs(tar(IMAGE[2:])))
+    modules.done("lxd_image_import", **files, remote_src=True)
+    assert len(lxd.images()) == 1

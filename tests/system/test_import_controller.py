@@ -13,6 +13,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -339,3 +340,17 @@ def test_the_module_speaks_for_itself_otherwise(site: Site, build: Build, remote
         assert played.results["it"]["actions"] == ["upload"]
     else:
         assert "remote_src" in played.results["it"]["msg"]
+
+
+def test_files_of_the_controller_are_read_for_no_longer_than_the_timeout(
+    site: Site, build: Build
+) -> None:
+    path = build("tar").metadata
+    with path.open("r+b") as file:
+        file.truncate(1 << 42)
+    started = time.monotonic()
+    played = site.import_image(local=False, src=str(path), timeout=2)
+    assert played.failed
+    assert f"Cannot look at {path} on the controller" in played.results["it"]["msg"]
+    assert "2 seconds" in played.results["it"]["msg"]
+    assert time.monotonic() - started < 30

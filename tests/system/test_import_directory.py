@@ -24,6 +24,7 @@ from lab import UP, Image, Proxy, Server, build_directory
 from runner import Modules, files, until
 
 Build = Callable[..., Image]
+CORE = "ansible_collections.imagestore.lxd.plugins.module_utils._core"
 
 
 @pytest.fixture
@@ -200,9 +201,10 @@ def test_a_world_readable_directory_needs_no_root(
 ) -> None:
     tree = Path("/tmp") / f"lab-readable-{os.getpid()}"
     script = (
-        "import hashlib, sys;"
-        "from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_directory import Tree;"
-        "print(Tree(sys.argv[1]).digest())"
+        "import sys;"
+        f"from {CORE}.archives.image_directory import ImageDirectory;"
+        f"from {CORE}.deadline import Deadline;"
+        "print(ImageDirectory(sys.argv[1], Deadline(60)).digest())"
     )
 
     def digest(user: int) -> str:

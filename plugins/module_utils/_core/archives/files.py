@@ -133,7 +133,7 @@ def _opened(path: str) -> IO[bytes]:
             hint if isinstance(error, FileNotFoundError) else "",
         ) from error
     except ValueError as error:
-        raise FileError(f"cannot read {path!r}: no path has a NUL in it") from error
+        raise FileError(f"cannot read {path!r}: no file can have such a name") from error
     try:
         _require_content(path, os.fstat(number))
     except FileError:

@@ -71,7 +71,9 @@ class ImageModule(AnsibleModule):
 
         def shown(value: Any) -> Any:
             if isinstance(value, str):
-                return mask_credentials(value) if "://" in value else value
+                # Paths may have in them what is no text, and Ansible's log takes nothing else.
+                text = value.replace("\0", "?").encode(errors="replace").decode()
+                return mask_credentials(text) if "://" in text else text
             if isinstance(value, Mapping):
                 return {name: shown(one) for name, one in value.items()}
             return [shown(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -25,17 +25,6 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport imp
 )
 
 
-class TestDeadline:
-    def test_counts_down_and_then_raises(self):
-        now = [100.0]
-        deadline = Deadline(5, clock=lambda: now[0])
-        now[0] = 103
-        assert deadline.left() == 2
-        now[0] = 105
-        with pytest.raises(TimedOut, match="the 5 seconds of this task are over"):
-            deadline.left()
-
-
 @pytest.fixture
 def silent():
     """The address of somebody who takes connections and says nothing."""
