@@ -219,7 +219,7 @@ def test_a_file_that_does_not_match_the_index_never_becomes_an_image(
         ({"image": "busybox", "image_type": "virtual-machine"}, "only for container x86_64"),
         ({"image": "busybox", "architecture": "riscv64"}, "only for container x86_64"),
         ({"image": "0" * 12}, "no image with the alias or fingerprint 000000000000"),
-        ({"image": "busybox", "mode": "push"}, "an image server only answers"),
+        ({"image": "busybox", "mode": "push"}, "an image server cannot send images"),
         ({"image": "busybox", "source_project": "x"}, "source_project cannot be used"),
     ],
 )

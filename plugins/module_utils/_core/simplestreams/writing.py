@@ -4,7 +4,7 @@
 
 """Simplestreams documents, written so that LXD and Incus both read them (``shared/simplestreams/products.go`` of both).
 
-Shapes are those of JSON. What is written here is what the rest of this package reads.
+``reading.py`` reads what is written here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _READERS = (Reader("lxd"), Reader("incus"))
 
 
 def index_text(products: Mapping[str, Any]) -> str:
-    """The index that leads to these products. Clients pass over one without any."""
+    """The index of these products. Clients ignore an index without products."""
     entry = {
         "datatype": "image-downloads",
         "path": PRODUCTS,
@@ -32,7 +32,7 @@ def index_text(products: Mapping[str, Any]) -> str:
 
 
 def products_text(products: Mapping[str, Any]) -> str:
-    """The list of products, each as ``product`` makes it, by their names."""
+    """The product list with these products, each as returned by ``product``, by name."""
     whole = {"format": "products:1.0", "datatype": "image-downloads", "content_id": "images"}
     return _text({**whole, "products": products})
 
@@ -44,40 +44,40 @@ def product(
     requirements: Mapping[str, str],
     versions: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """One product, of LXD's name for an architecture. ``properties`` may be os, release and variant.
+    """One product. ``architecture`` is LXD's name; ``properties`` can have os, release and variant.
 
-    ``versions`` are as ``items`` makes them, by their names: the greatest text is the newest.
+    ``versions`` are as returned by ``items``, by name: the greatest name is the newest.
     """
-    made: dict[str, Any] = {
+    document: dict[str, Any] = {
         "aliases": ",".join(aliases),
         "arch": common_architecture(architecture),
         **properties,
         "versions": {name: {"items": items} for name, items in versions.items()},
     }
     if properties.get("release"):
-        made["release_title"] = properties["release"]
+        document["release_title"] = properties["release"]
     if requirements:
-        # Under both names: LXD prefers the one, Incus knows only the other.
-        made["requirements"] = made["lxd_requirements"] = dict(requirements)
-    return made
+        # LXD prefers lxd_requirements, Incus reads requirements only.
+        document["requirements"] = document["lxd_requirements"] = dict(requirements)
+    return document
 
 
 def items(fingerprint: str, files: Sequence[File]) -> dict[str, Any]:
-    """The files of one version: a unified container image, or metadata and root. Each family finds its own names."""
-    found: dict[str, Any] = {}
+    """The files of one version: a unified container image, or metadata and rootfs, as items for both families."""
+    result: dict[str, Any] = {}
     for reader in _READERS:
-        kind = reader.combined if len(files) == 1 else reader.metadata
-        found[kind] = {"ftype": kind, **vars(files[0])}
+        ftype = reader.combined if len(files) == 1 else reader.metadata
+        result[ftype] = {"ftype": ftype, **vars(files[0])}
         if len(files) == 2:
-            found[kind].update(dict.fromkeys(ROOTS[_root(files[1])], fingerprint))
+            result[ftype].update(dict.fromkeys(ROOTS[_root_type(files[1])], fingerprint))
     if len(files) == 2:
-        kind = _root(files[1])
-        found[kind] = {"ftype": kind, **vars(files[1])}
-    return found
+        ftype = _root_type(files[1])
+        result[ftype] = {"ftype": ftype, **vars(files[1])}
+    return result
 
 
-def _root(file: File) -> str:
-    """The kind of a root file. All archives are of one, however they are compressed: servers look for themselves."""
+def _root_type(file: File) -> str:
+    """The item type of a rootfs file. Archives have one type, whatever their compression, which servers detect."""
     if file.path.endswith(".squashfs"):
         return "squashfs"
     return "disk-kvm.img" if file.path.endswith(".qcow2") else "root.tar.xz"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images of a simplestreams server. They are resolved here, without any LXD."""
+"""Images of simplestreams servers. Names are resolved here, without asking a LXD server."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 from .upload_form import UploadForm
 
 INDEX_CACHE_SECONDS = 3600
-"""How long a server keeps the index of another before it looks again (``lxd/daemon_images.go``, CacheExpiry)."""
+"""How long a LXD server caches the index of an image server (``lxd/daemon_images.go``, CacheExpiry)."""
 
 
 class ImageServer:
-    """A simplestreams server, as a task sees it at one moment."""
+    """A simplestreams server, as it is at one moment."""
 
     def __init__(self, address: str, web: WebClient) -> None:
         self.address = address.rstrip("/")
         self._web = web
         self.age: float | None = None
-        """Seconds since the newest of its documents changed, by the server's own clock; None if it does not say."""
+        """Seconds since the newest of its documents changed, by the server's own clock; None if unknown."""
 
     def listing(self, reader: Reader, native: str) -> Listing:
         """All its images that the reader can use. Raises FileError, ImageNotFound, ConnectionFailed."""
@@ -79,7 +79,7 @@ class ImageServer:
 
     @property
     def certificate(self) -> str:
-        """The certificate by which the target can know this server; empty if an authority vouches for it."""
+        """The PEM certificate by which the target can verify this server; empty if an authority vouches for it."""
         return self._web.certificate_of(self.address) or ""
 
     def open(self, file: File, headers: Mapping[str, str]) -> OpenResponse:
@@ -109,7 +109,7 @@ class ImageServer:
             )
             age = (now - changed).total_seconds()
         except (LookupError, OverflowError, TypeError, ValueError):
-            # A server that does not say it in a way that can be read does not say it.
+            # Missing or malformed dates: the age is unknown.
             return
         self.age = age if self.age is None else min(age, self.age)
 
@@ -131,10 +131,10 @@ class SimplestreamsSource:
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, contents: Contents) -> Image | Offer:
-        """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
-        known = None if self._request.always_ask else self._known(contents)
-        if known:
-            return known
+        """The image in the target, or an offer. Raises ImageNotFound, and OptionError if no route is possible."""
+        present = None if self._request.always_ask else self._find_in_target(contents)
+        if present:
+            return present
         try:
             listing = self._list()
         except ConnectionFailed as error:
@@ -150,7 +150,7 @@ class SimplestreamsSource:
         return offer
 
     def _list(self) -> Listing:
-        """What the server publishes; asked once in a task, so that it decides on one state of affairs."""
+        """The images of the server. It is asked once in a task, so that all decisions are about the same state."""
         if self._listing is None:
             reader = self._target.server.dialect.reader
             self._listing = self._server.listing(reader, self._native)
@@ -158,39 +158,39 @@ class SimplestreamsSource:
 
     @property
     def _native(self) -> str:
-        """The architecture that is wanted, by LXD's name."""
+        """LXD's name of the requested architecture."""
         if self._architecture:
             return self._architecture
         return self._target.server.architectures[0]
 
-    def _known(self, contents: Contents) -> Image | None:
-        """What the target holds already, as far as it can tell by itself."""
+    def _find_in_target(self, contents: Contents) -> Image | None:
+        """The requested image if the target has it, as far as can be told without asking the image server."""
         name = self._request.name.lower()
         if is_fingerprint(name):
             held = contents.by_fingerprint(name)
             fits = held and not held.cached and self._request.type in (None, held.type)
             return held if fits else None
         return contents.by_origin(
-            self._server.address, "simplestreams", self._is_meant, self._request.alias
+            self._server.address, "simplestreams", self._has_requested_origin, self._request.alias
         )
 
-    def _is_meant(self, origin: Origin, image: Image) -> bool:
-        """Whether an image came under the name that is asked for; ``x`` and ``x/amd64`` are one."""
+    def _has_requested_origin(self, origin: Origin, image: Image) -> bool:
+        """Whether an image was pulled by the requested name; ``x`` and ``x/amd64`` are the same."""
         if image.type != (self._request.type or CONTAINER):
             return False
-        asked, recorded = (_split(name) for name in (self._request.name, origin.alias))
-        wanted = asked[1] or self._native
-        return asked[0] == recorded[0] and architecture_name(image.architecture) == wanted
+        requested, recorded = (_split(name) for name in (self._request.name, origin.alias))
+        architecture = requested[1] or self._native
+        return requested[0] == recorded[0] and architecture_name(image.architecture) == architecture
 
     def _offer(self, found: PublishedImage, held: Image | None) -> Offer:
         request = self._request
-        # What changed within the hour may be hidden from the target by its cache.
+        # The target may have cached an index from before a change within the last hour.
         age = self._server.age
-        may_be_hidden = request.latest and age is not None and age < INDEX_CACHE_SECONDS
+        may_be_cached = request.latest and age is not None and age < INDEX_CACHE_SECONDS
         obstacles = {PULL: self._why_no_pull, PUSH: _why_no_push, RELAY: always_possible}
         if (
             choose_route(
-                request.mode, obstacles, prefer_relay=may_be_hidden and not request.auto_update
+                request.mode, obstacles, prefer_relay=may_be_cached and not request.auto_update
             )
             == RELAY
         ):
@@ -238,7 +238,7 @@ class SimplestreamsSource:
 
     @property
     def _alias(self) -> str:
-        """The name that stands for the wanted architecture at the target, too."""
+        """The name by which the target finds the image of the requested architecture, too."""
         stem, architecture = _split(self._request.name)
         own = self._target.server.architectures[0]
         if architecture or not self._architecture or self._architecture == own:
@@ -251,7 +251,7 @@ class SimplestreamsSource:
         return f"{target.address} {fault}" if fault else ""
 
     def _stream(self, found: PublishedImage, retries: Retries) -> Stream:
-        """The files, in the form in which LXD takes them."""
+        """The body of an upload with the files."""
         downloads = [self._download(file, retries) for file in found.files]
         if len(downloads) == 1:
             return Stream(downloads[0], "application/octet-stream", found.image.size)
@@ -274,11 +274,11 @@ def all_images(server: ImageServer, native: str) -> list[Image]:
 
 
 def _why_no_push() -> str:
-    return "an image server only answers"
+    return "an image server cannot send images"
 
 
 def _split(name: str) -> tuple[str, str | None]:
-    """A name without the architecture at its end, and LXD's name for that, or None."""
+    """A name without the architecture at its end, and LXD's name of that architecture, or None."""
     stem, _slash, last = name.rpartition("/")
     architecture = architecture_name(last)
     return (stem, architecture) if stem and architecture else (name, None)
