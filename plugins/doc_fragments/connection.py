@@ -67,7 +67,12 @@ options:
   trust_token:
     description:
       - A token that makes the server trust the client certificate, if it does not yet. Issue one with
-        C(lxc config trust add) or C(incus config trust add). LXD before 6.1 also accepts its trust password.
+        C(lxc config trust add) or C(incus config trust add), or, for an identity with fine-grained permissions (LXD
+        5.21, 6.1 and later), with C(lxc auth identity create tls/NAME).
+      - The token holds the fingerprint of the server's certificate. The server has to show that certificate, so no
+        other pin is needed, also once the token has been used or has expired. With another pin both have to match.
+      - LXD before 6.1 also accepts its trust password. A password holds no fingerprint, so it needs a pin unless
+        O(validate_certs=true).
       - The token is not used in check mode or by modules that make no changes. They fail if the server does not trust
         the client certificate.
     type: str

@@ -51,13 +51,18 @@ class Authority:
         return _make(self._folder, name, names, "basicConstraints=CA:FALSE", issuer=self._pair)
 
     def expire(self, pair: KeyPair) -> None:
-        """Give a key pair a certificate, in place of its own, whose time is over."""
+        """Give a key pair a certificate, in place of its own and for the same hosts, whose time is over."""
+        shown = _openssl(["x509", "-in", str(pair.certificate), "-noout", "-ext", "subjectAltName"])
+        names = pair.key.with_suffix(".ext")
+        names.write_text(
+            f"subjectAltName={shown.splitlines()[1].strip().replace('IP Address', 'IP')}"
+        )
         request = str(pair.key.with_suffix(".csr"))
         subject = ["-subj", f"/O=imagestore-lab/CN={pair.key.stem}"]
         _openssl(["req", "-new", "-key", str(pair.key), *subject, "-out", request])
         signer = ["-CA", str(self._pair.certificate), "-CAkey", str(self._pair.key)]
         signed = ["-in", request, "-out", str(pair.certificate), "-days", "-1"]
-        _openssl(["x509", "-req", *signer, *signed])
+        _openssl(["x509", "-req", *signer, *signed, "-extfile", str(names)])
 
 
 def client_certificate(folder: Path, name: str = "client") -> KeyPair:
@@ -87,13 +92,14 @@ def _make(folder: Path, name: str, *extensions: str, issuer: KeyPair | None = No
     return pair
 
 
-def _openssl(command: list[str]) -> None:
+def _openssl(command: list[str]) -> str:
     try:
         done = subprocess.run(["openssl", *command], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise LabError("openssl is not installed; run: python3 tests/lab install") from None
     if done.returncode != 0:
         raise LabError(f"openssl: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _alternative(host: str) -> str:

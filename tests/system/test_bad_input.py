@@ -79,7 +79,7 @@ def test_two_files_that_were_swapped(modules: Modules, build: Build) -> None:
         ({"purge_properties": True}, "purge_properties is set without properties"),
         ({"aliases": ["a", ""]}, "aliases contains an empty name"),
         ({"profiles": ["absent"]}, "has no profile absent. It has: default"),
-        ({"server": "ftp://a"}, "server is 'ftp://a', which is no address of a server"),
+        ({"server": "ftp://a"}, "server is 'ftp://a', which is not the address of a server"),
         ({"project": "absent"}, "has no project absent"),
     ],
 )

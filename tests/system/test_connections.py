@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import lzma
+import os
+import re
 import ssl
+import stat
 import subprocess
 import tarfile
 import threading
@@ -302,7 +305,44 @@ class TestUntrustedClient:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
         msg = given.import_fails(image)
         assert "did not accept trust_token" in msg
-        assert "A token serves once and for a limited time" in msg
+        assert "A token can be used once and for a limited time" in msg
+
+    @pytest.mark.parametrize("validate", [True, False])
+    def test_needs_no_pin_beside_a_token_even_once_it_is_used_up(
+        self, lxd: Server, tls: Modules, image: Image, validate: bool
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        token = lxd.token("me")
+        given = with_options(tls, "server_cert", validate_certs=validate, trust_token=token)
+        assert given.import_image(image).actions == ["trust this client", "upload"]
+        assert not given.import_image(image)["changed"]
+
+    @pytest.mark.parametrize("pin", ["server_cert", "server_cert_fingerprint", "validate_certs"])
+    def test_sends_its_token_to_no_server_but_the_one_that_issued_it(
+        self, lxd: Server, other: Server, tls: Modules, image: Image, pin: str
+    ) -> None:
+        lxd.run("config", "trust", "remove", lxd.trusted()[0])
+        pins = {
+            "server_cert": str(lxd.certificate),
+            "server_cert_fingerprint": lxd.certificate_fingerprint,
+            "validate_certs": False,
+        }
+        token = other.token("me")
+        given = with_options(tls, "server_cert", **{pin: pins[pin]}, trust_token=token)
+        mark = lxd.mark()
+        msg = given.import_fails(image)
+        assert f"{lxd.url} shows the certificate {lxd.certificate_fingerprint}" in msg
+        assert f"the server with the certificate {other.certificate_fingerprint}" in msg
+        assert token not in msg
+        assert lxd.requests(mark) == []
+
+    def test_needs_a_pin_beside_a_trust_password(
+        self, lxd: Server, tls: Modules, image: Image
+    ) -> None:
+        mark = lxd.mark()
+        given = with_options(tls, "server_cert", validate_certs=False, trust_token="secret")
+        assert "trust_token holds no fingerprint" in given.import_fails(image)
+        assert lxd.requests(mark) == []
 
     def test_gets_an_error_if_its_token_has_expired(
         self, lxd: Server, tls: Modules, image: Image
@@ -316,22 +356,18 @@ class TestUntrustedClient:
         time.sleep(1)
         msg = with_options(tls, trust_token=token).import_fails(image)
         assert "did not accept trust_token" in msg
-        assert "A token serves once and for a limited time" in msg
+        assert "A token can be used once and for a limited time" in msg
         assert lxd.trusted() == []
 
-    @pytest.mark.parametrize("spoil", ["cut", "nonsense", "other"])
+    @pytest.mark.parametrize("spoil", ["cut", "nonsense"])
     def test_gets_an_error_if_its_token_is_invalid(
-        self, lxd: Server, other: Server, tls: Modules, image: Image, spoil: str
+        self, lxd: Server, tls: Modules, image: Image, spoil: str
     ) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
-        token, said = {
-            "cut": (lxd.token("me")[:-20], "It does not look like a token"),
-            "nonsense": ("Open, sesame!", "It does not look like a token"),
-            "other": (other.token("me"), "It was issued by another server"),
-        }[spoil]
+        token = {"cut": lxd.token("me")[:-20], "nonsense": "Open, sesame!"}[spoil]
         msg = with_options(tls, trust_token=token).import_fails(image)
         assert "did not accept trust_token" in msg
-        assert said in msg
+        assert "It does not look like a token" in msg
         assert token not in msg
         assert (lxd.trusted(), lxd.images()) == ([], {})
 
@@ -526,6 +562,86 @@ class TestInvalidCertificateFile:
         assert invalid_files[what] in msg
         assert said in msg
         assert lxd.requests(mark) == []
+
+
+class TestSpecialFile:
+    """A FIFO would block for ever, and a device has no end, so both are refused at once."""
+
+    @pytest.mark.parametrize("option", ["server_cert", "client_cert", "client_key", "config_dir"])
+    @pytest.mark.parametrize("kind", ["FIFO", "device", "huge"])
+    def test_is_refused_at_once(
+        self, lxd: Server, tls: Modules, tmp_path: Path, option: str, kind: str
+    ) -> None:
+        path = tmp_path / "config.yml"
+        if kind == "FIFO":
+            os.mkfifo(path)
+        elif kind == "device":
+            os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
+        else:
+            with path.open("wb") as file:
+                file.truncate(1 << 40)
+        given = {option: str(path)}
+        if option == "config_dir":
+            given = {option: str(tmp_path), "remote": "site"}
+        modules = with_options(tls, "server") if option == "config_dir" else tls
+        msg = modules.limited(seconds=5).fails("lxd_image_info", **given)
+        assert f"cannot read {path}" in msg
+        said = {"FIFO": "a FIFO (named pipe)", "device": "a device", "huge": "larger than"}[kind]
+        assert said in msg
+
+
+class TestExpiredCertificate:
+    """The error names the owner of the certificate, the date, and what to renew."""
+
+    @pytest.fixture
+    def expired(self, authority: Authority) -> KeyPair:
+        pair = authority.issue("expired", "127.0.0.1")
+        authority.expire(pair)
+        return pair
+
+    @pytest.mark.parametrize("verified_by", ["itself", "its fingerprint", "an authority", "system"])
+    def test_of_a_server_is_an_error_however_it_is_verified(
+        self,
+        tls: Modules,
+        authority: Authority,
+        expired: KeyPair,
+        monkeypatch: pytest.MonkeyPatch,
+        verified_by: str,
+    ) -> None:
+        trust = {
+            "itself": {"server_cert": str(expired.certificate)},
+            "its fingerprint": {"server_cert_fingerprint": expired.fingerprint},
+            "an authority": {"server_cert": str(authority.certificate)},
+            "system": {},
+        }[verified_by]
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        with Hostile(expired) as site:
+            msg = with_options(tls, "server_cert", server=site.url, **trust).fails("lxd_image_info")
+        assert re.search(r"expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC", msg)
+        assert site.url in msg
+        assert "Renew it on the server" in msg
+        assert site.requests in ([], [("HEAD", "/", site.requests[0][2])] if site.requests else [])
+
+    def test_of_a_web_server_is_an_error(
+        self, modules: Modules, authority: Authority, expired: KeyPair
+    ) -> None:
+        with Hostile(expired) as site:
+            source = {"url": f"{site.url}/web", "url_ca_path": str(authority.certificate)}
+            msg = modules.fails("lxd_image_import", **source)
+        assert f"the certificate of {site.url} expired on" in msg
+
+    def test_is_ignored_with_validate_certs_false(self, tls: Modules, expired: KeyPair) -> None:
+        with Hostile(expired) as site:
+            given = with_options(tls, "server_cert", server=site.url, validate_certs=False)
+            assert "which is not LXD's API" in given.fails("lxd_image_info")
+
+    def test_of_the_client_is_named_when_the_server_does_not_trust_it(
+        self, lxd: Server, tls: Modules, expired: KeyPair, image: Image
+    ) -> None:
+        given = with_options(tls, client_cert=str(expired.certificate), client_key=str(expired.key))
+        msg = given.import_fails(image)
+        assert f"the client certificate {expired.certificate}, which expired on" in msg
+        assert "Make a new one" in msg
 
 
 class TestClientConfiguration:

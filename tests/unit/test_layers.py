@@ -22,7 +22,7 @@ LAYERS = {
         ("images", "deadline", "regular_files", "json_reader", "yaml_reader"),
         ("transport", "archives", "simplestreams"),
     ),
-    "servers": (("client_config", "downloads", "dialect"), ("server",), ("store",)),
+    "servers": (("client_config", "downloads", "dialect", "trust_token"), ("server",), ("store",)),
     "sources": (("sources",),),
     "decisions": (("planning",),),
     "loop": (("convergence",),),

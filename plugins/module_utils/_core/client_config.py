@@ -16,7 +16,8 @@ from functools import cached_property
 from typing import Any, Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from .errors import ConnectionFailed, FileError, MissingLibrary, OptionError
+from .errors import ConnectionFailed, FileError, OptionError
+from .regular_files import read_regular_file
 from .transport import ClientCertificate
 
 LXD = "lxd"
@@ -110,8 +111,8 @@ class ClientConfig:
             raise OptionError(f"the remote {name} in {self._file(folder)} has no address")
         if entry.get("auth_type") not in (None, "", "tls") and not entry.get("public"):
             raise OptionError(
-                f"the remote {name} in {self._file(folder)} wants the log-in {entry['auth_type']},"
-                " which asks a person",
+                f"the remote {name} in {self._file(folder)} authenticates by {entry['auth_type']},"
+                " which needs a person to log in",
                 "Use a server address with client_cert and client_key.",
             )
         server_cert = os.path.join(folder, "servercerts", f"{name}.crt")
@@ -154,7 +155,7 @@ def server_address(text: str, option: str) -> str:
     parts = _web_parts(text)
     if not parts or parts.path.strip("/"):
         raise OptionError(
-            f"{option} is {text!r}, which is no address of a server",
+            f"{option} is {text!r}, which is not the address of a server",
             "Write https://host, https://host:port, or unix:///path/of/the/unix.socket.",
         )
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -165,14 +166,14 @@ def image_server_address(text: str, option: str, schemes: tuple[str, ...] = ("ht
     """The address of a simplestreams server as an option gives it. Raises OptionError."""
     if not _web_parts(text, schemes):
         raise OptionError(
-            f"{option} is {text!r}, which is no address of an image server",
+            f"{option} is {text!r}, which is not the address of an image server",
             "Write https://host or https://host/path.",
         )
     return text.rstrip("/")
 
 
 def _is_socket(text: str) -> bool:
-    return text.startswith("unix:/") and text.strip("/") != "unix:"
+    return text.startswith("unix:/") and text.strip("/") != "unix:" and text.isprintable()
 
 
 _HOST = re.compile(r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?)\Z")
@@ -180,7 +181,7 @@ _HOST = re.compile(r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*(%[\w
 
 
 def _web_parts(text: str, schemes: tuple[str, ...] = ("https",)) -> SplitResult | None:
-    """The parts of a web address; None if it is none, or has more in it than scheme, host, port and path."""
+    """The parts of a web address; None if it is not one, or has more than scheme, host, port and path."""
     try:
         parts = urlsplit(text)
         possible = parts.scheme in schemes and parts.port != 0
@@ -210,13 +211,13 @@ def _checked(remote: Remote, where: str) -> Remote:
 
 
 def local_socket() -> str:
-    """The address of the server that runs on this host. Raises Unreachable if there is no socket of one."""
+    """The address of the server that runs on this host. Raises ConnectionFailed if there is no socket of one."""
     tried = list(dict.fromkeys(_sockets()))
     for path in tried:
         if os.path.exists(path):
             return f"unix://{path}"
     raise ConnectionFailed(
-        f"no server runs on this host: there is none of {', '.join(tried)}",
+        f"no server runs on this host: none of these sockets exists: {', '.join(tried)}",
         "Install and start LXD or Incus here, or give server (https://… or unix:///…) or remote.",
     )
 
@@ -267,20 +268,25 @@ def _remotes_in(path: str) -> Mapping[str, Mapping[str, Any]]:
     """The remotes of one ``config.yml``; none if there is no such file. Raises FileError, MissingLibrary."""
     if not os.path.exists(path):
         return {}
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingLibrary("PyYAML") from error
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = yaml.safe_load(file) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise FileError(
-            f"cannot read the client configuration {path}: {' '.join(str(error).split())}"
-        ) from error
-    remotes = config.get("remotes") if isinstance(config, dict) else None
-    if not isinstance(remotes or {}, dict):
-        raise FileError(
-            f"the client configuration {path} is not one of lxc or incus: remotes is no mapping"
-        )
-    return {str(name): entry for name, entry in (remotes or {}).items() if isinstance(entry, dict)}
+    # Late, since a task without a client configuration needs none of it.
+    from .yaml_reader import MAX_BYTES, read_yaml
+
+    role = f"the client configuration {path}"
+    config: Any = read_yaml(read_regular_file(path, "client configuration", MAX_BYTES), role)
+    remotes = config.get("remotes", "") if isinstance(config, dict) else ""
+    if isinstance(remotes, list):
+        raise FileError(f"{role} is not one of lxc or incus: remotes is not a mapping")
+    return {
+        str(name): {str(key): _field(value) for key, value in entry.items()}
+        for name, entry in (remotes.items() if isinstance(remotes, dict) else ())
+        if isinstance(entry, dict)
+    }
+
+
+def _field(node: Any) -> Any:
+    """A field of a remote: texts are as they are written, so that a project 1.10 is not 1.1."""
+    if isinstance(node, list):
+        return [_field(item) for item in node]
+    if isinstance(node, dict):
+        return str(node)
+    return node.value if node.tag in ("null", "bool") else str(node)

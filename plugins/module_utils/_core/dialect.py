@@ -175,6 +175,14 @@ class Dialect:
         """Under which name ``POST /1.0/certificates`` takes a trust token."""
         return "trust_token" if self.supports("takes_trust_token") else "password"
 
+    def trust_advice(self, certificate: str) -> str:
+        """How an administrator makes such a server trust a client certificate, as a sentence's end with its stop."""
+        if self.family == INCUS:
+            by_file, by_token = "incus config trust add-certificate", "incus config trust add NAME"
+        else:
+            by_file, by_token = "lxc config trust add", "lxc config trust add --name NAME"
+        return f"on the server, {by_file} {certificate} does that; or set trust_token to what {by_token} prints."
+
     def protocol_for(self, source: Dialect) -> str:
         """What this server calls the protocol of one that it pulls from. LXD refuses the word ``incus``."""
         return INCUS if self.family == source.family == INCUS else LXD

@@ -27,10 +27,12 @@ from .errors import (
     clean_text,
 )
 from .json_reader import parse_json
-from .transport import Body, Stream, Transport
+from .transport import Body, Stream, Transport, certificates, why_not_valid_now
 
 if TYPE_CHECKING:
     import requests
+
+    from .trust_token import TrustToken
 
 POLL_SECONDS = 30
 """How long one ``/wait`` may last: a proxy in between may not like longer silence."""
@@ -142,36 +144,43 @@ class Server:
         """Raises AuthenticationError, saying what would help, unless the server trusts this client."""
         if self.is_trusted:
             return
-        if self.transport.identity:
+        identity = self.transport.identity
+        if not identity:
             raise AuthenticationError(
-                f"{self.address} does not trust the client certificate {self.transport.identity.cert}",
-                "Add it to the server's trust store, or give trust_token.",
+                f"{self.address} trusts only clients with a certificate, and this task has none",
+                "Give client_cert and client_key, or a config_dir that holds client.crt and client.key.",
+            )
+        # A server says nothing of the reason, and takes an expired certificate for a stranger's.
+        outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
+        if outdated:
+            raise AuthenticationError(
+                f"{self.address} does not trust the client certificate {identity.cert}, which {outdated}",
+                f"Make a new one and trust it: {self.dialect.trust_advice(identity.cert)}"
+                if "expired" in outdated
+                else "Is the clock of this host right?",
             )
         raise AuthenticationError(
-            f"{self.address} trusts only clients with a certificate, and this task has none",
-            "Give client_cert and client_key, or a config_dir that holds client.crt and client.key.",
+            f"{self.address} does not trust the client certificate {identity.cert}",
+            f"Trust it: {self.dialect.trust_advice(identity.cert)}",
         )
 
-    def add_client_certificate(self, token: str) -> bool:
-        """Have the server trust our client certificate from now on; False if another task was quicker to.
+    def add_client_certificate(self, token: TrustToken) -> bool:
+        """Use a token to have the server trust this client's certificate; False if another task was quicker.
 
-        Raises AuthenticationError if the server does not want to.
+        Raises AuthenticationError if the server refuses it.
         """
         if not self.transport.identity:
             self.require_trust()
         refused: ApiError | None = None
+        path, body = token.request(self.dialect)
         try:
-            self.call(
-                "POST",
-                "/1.0/certificates",
-                json={"type": "client", self.dialect.token_field: token},
-            )
+            self.call("POST", path, json=body)
         except ApiError as error:
             refused = error
         if not self._becomes_trusted() and refused:
             raise AuthenticationError(
-                f"{self.address} did not accept trust_token: {refused.reason}",
-                _token_hint(token, self.transport.peer_certificate or b""),
+                f"{self.address} did not accept trust_token: {clean_text(refused.reason)}",
+                token.hint_if_refused,
             ) from refused
         return refused is None
 
@@ -415,22 +424,3 @@ def failure_hint(reason: str) -> str:
             " shows what could be deleted."
         )
     return ""
-
-
-def _token_hint(token: str, certificate: bytes) -> str:
-    """What to do about a token that the server with this certificate (DER) refused.
-
-    A token is base64 of JSON, with the fingerprint of its issuer's certificate (``shared/api/certificate.go``,
-    CertificateAddToken).
-    """
-    from base64 import b64decode
-    from hashlib import sha256
-    from json import loads
-
-    try:
-        issuer = loads(b64decode(token))["fingerprint"]
-    except (ValueError, KeyError, TypeError):
-        return "It does not look like a token: copy all of it, or issue a new one."
-    if issuer != sha256(certificate).hexdigest():
-        return "It was issued by another server."
-    return "A token serves once and for a limited time: issue a new one."

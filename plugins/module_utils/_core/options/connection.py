@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from ..errors import OptionError
 from ..images import is_fingerprint
 from ..transport import ClientCertificate
+from ..trust_token import TrustToken
 from .specification import at_least, reject, require_not_blank
 
 
@@ -64,6 +65,7 @@ class TlsOptions:
 
     ``cert`` is a PEM file, ``fingerprint`` the SHA-256 of the server's certificate in hex. ``option`` is the name of
     the option that ``cert`` comes from, for messages: that of ``fingerprint`` has ``_fingerprint`` at its end.
+    ``token_fingerprint`` is that of the certificate that a trust token was issued for.
     """
 
     option: str
@@ -71,6 +73,7 @@ class TlsOptions:
     fingerprint: str | None = None
     validate: bool = True
     client: ClientCertificate | None = None
+    token_fingerprint: str | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], option: str, client: str) -> TlsOptions:
@@ -102,7 +105,7 @@ class ConnectionOptions:
     config_dir: str | None
     project: str | None
     tls: TlsOptions
-    trust_token: str | None
+    trust_token: TrustToken | None
     timeout: int
 
     @classmethod
@@ -115,15 +118,18 @@ class ConnectionOptions:
         if over_network and tls.is_pinned and not params["validate_certs"]:
             pin = "server_cert" if tls.cert else "server_cert_fingerprint"
             raise OptionError(f"validate_certs=false cannot be used with {pin}", "Remove it.")
+        token = TrustToken.parse(params["trust_token"]) if params["trust_token"] else None
         return cls(
             server=params["server"],
             remote=params["remote"],
             config_dir=params["config_dir"],
             project=params["project"],
-            tls=TlsOptions(
-                tls.option, tls.cert, tls.fingerprint, params["validate_certs"], tls.client
+            tls=replace(
+                tls,
+                validate=params["validate_certs"],
+                token_fingerprint=token.fingerprint if token else None,
             ),
-            trust_token=params["trust_token"],
+            trust_token=token,
             timeout=params["timeout"],
         )
 

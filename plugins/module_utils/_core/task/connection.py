@@ -55,8 +55,14 @@ class Connections:
         return remote
 
     def to_target(self) -> Transport:
-        """The connection to the managed server."""
-        return self._transport(self.target, self._options.tls)
+        """The connection to the managed server. Raises OptionError if a trust password would go to a stranger."""
+        transport = self._transport(self.target, self._options.tls)
+        if self._options.trust_token and not (transport.is_local or transport.trust.identifies):
+            raise OptionError(
+                "trust_token holds no fingerprint of the server's certificate, and validate_certs is false",
+                "Set server_cert or server_cert_fingerprint, so that it is not sent to another server.",
+            )
+        return transport
 
     def source(self, source: SourceOptions) -> Remote | None:
         """The source server, by name or by address; None is the managed server itself."""
@@ -75,7 +81,13 @@ class Connections:
     def verification(self, remote: Remote, tls: TlsOptions) -> Verification:
         """What the server must prove: what the options say, else what the client configuration has for it."""
         cert = tls.cert or (None if tls.fingerprint else remote.server_cert)
-        return Verification(cert, tls.fingerprint, tls.validate, tls.option)
+        return Verification(
+            cert,
+            tls.fingerprint,
+            tls.validate,
+            tls.option,
+            token_fingerprint=tls.token_fingerprint,
+        )
 
     def _transport(self, remote: Remote, tls: TlsOptions, stall: float | None = None) -> Transport:
         address = remote.address

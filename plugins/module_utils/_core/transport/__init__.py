@@ -289,7 +289,8 @@ class Transport:
             raise ConnectionFailed(
                 f"{self.address} shows the certificate {digest}, and trust_token was issued by the server with the"
                 f" certificate {trust.token_fingerprint}",
-                "Give a token of this server, or correct its address; otherwise somebody may stand in between.",
+                "Set trust_token to a token of this server, or remove it if the server trusts this client already;"
+                " otherwise somebody may stand in between.",
             )
         fault = why_not_valid_now(certificate) if trust.pinned else ""
         if fault:

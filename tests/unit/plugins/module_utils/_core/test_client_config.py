@@ -39,6 +39,13 @@ remotes:
 """
 
 
+# Each name stands for nine of the one before it: some 500 bytes, and nine to the eighth texts.
+NESTED_ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefg", "bcdefgh")
+)
+
+
 @pytest.fixture(autouse=True)
 def _nobodys_home(monkeypatch, tmp_path):
     for name in ("LXD_CONF", "INCUS_CONF", "LXD_SOCKET", "LXD_DIR", "INCUS_SOCKET", "INCUS_DIR"):
@@ -112,11 +119,14 @@ class TestARemote:
     @pytest.mark.parametrize(
         ("entry", "said"),
         [
-            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is no address of a server"),
-            ("addr: 'https://[fd42::1'", "'https://[fd42::1', which is no address of a server"),
-            ("addr: [https://a, http://b]", "'http://b', which is no address of a server"),
-            ("addr: 'http://a:8443'", "'http://a:8443', which is no address of a server"),
-            ("addr: unix:///run/s, protocol: simplestreams", "no address of an image server"),
+            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is not the address of a server"),
+            (
+                "addr: 'https://[fd42::1'",
+                "'https://[fd42::1', which is not the address of a server",
+            ),
+            ("addr: [https://a, http://b]", "'http://b', which is not the address of a server"),
+            ("addr: 'http://a:8443'", "'http://a:8443', which is not the address of a server"),
+            ("addr: unix:///run/s, protocol: simplestreams", "not the address of an image server"),
             ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
         ],
     )
@@ -135,7 +145,9 @@ class TestARemote:
     def test_can_be_told_to_speak_otherwise(self, folder):
         config = ClientConfig(str(folder))
         assert config.remote("lab", "simplestreams").serves_images_only
-        with pytest.raises(OptionError, match="'unix://', which is no address of an image server"):
+        with pytest.raises(
+            OptionError, match="'unix://', which is not the address of an image server"
+        ):
             config.remote("local", "simplestreams")
 
     @pytest.mark.parametrize("content", ["remotes: [a]", "- a", "{", "remotes: {a: }"])
@@ -143,6 +155,32 @@ class TestARemote:
         (tmp_path / "config.yml").write_text(content)
         with pytest.raises((FileError, OptionError), match=r"config\.yml"):
             ClientConfig(str(tmp_path)).remote("a")
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (NESTED_ALIASES, "its YAML has more than"),
+            ("[" * 2000, "more than|nesting depth"),
+            ("a: !!timestamp x\nremotes: {}", "Known are"),
+            ("a: !!bool x\nremotes: {}", "Known are"),
+            ("a: !!int ''\nremotes: {}", "Known are"),
+            ("a: !!python/object:os.system x\nremotes: {}", "Known are"),
+            ("remotes: {a: {addr: {b: 1}}}", "which is not the address of a server"),
+            ("remotes: {a: {addr: [[1]]}}", "which is not the address of a server"),
+            ("remotes: {a: {addr: !!binary x}}", "which is not the address of a server"),
+            ("remotes: {a: {addr: 'https://a:1', auth_type: [1]}}", "authenticates by"),
+            ("remotes: {[a]: {}}", r"config\.yml"),
+            ("\0", "is not valid YAML"),
+        ],
+    )
+    def test_is_read_within_bounds(self, tmp_path, content, said):
+        (tmp_path / "config.yml").write_text(content)
+        with pytest.raises((FileError, OptionError), match=said):
+            ClientConfig(str(tmp_path)).remote("a")
+
+    def test_keeps_the_name_of_its_project_as_it_is_written(self, tmp_path):
+        (tmp_path / "config.yml").write_text("remotes: {a: {addr: 'https://a:1', project: 1.10}}")
+        assert ClientConfig(str(tmp_path)).remote("a").project == "1.10"
 
 
 class TestTheConfigurationFolder:
@@ -216,6 +254,7 @@ class TestAnAddress:
             "https://a:x",
             "https://a/b",
             "unix://",
+            "unix:///run/\0/socket",
             "ssh://a",
             *ODD,
         ],
