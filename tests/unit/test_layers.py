@@ -30,6 +30,8 @@ LAYERS = {
     "task": (("options",), ("task",)),
 }
 PACKAGES_THAT_KNOW_ANSIBLE = {"options", "task"}
+READERS_OF_PARAMETERS = {"task/__init__.py", "task/module.py", "task/work.py"}
+"""Besides the options themselves: what takes them from AnsibleModule, masks them there, or gives them back to it."""
 
 LEVEL_OF = {
     package: number
@@ -84,6 +86,28 @@ def test_imports_go_down(path):
 def test_only_the_task_layer_knows_ansible(path):
     known = {package.split(".")[0] for _own, package in imports(path) if package}
     assert package_of(path) in PACKAGES_THAT_KNOW_ANSIBLE or "ansible" not in known
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_below_the_options_nothing_reads_a_mapping_of_parameters(path):
+    if package_of(path) == "options" or str(path.relative_to(CORE)) in READERS_OF_PARAMETERS:
+        return
+    tree = ast.parse(path.read_text())
+    names = {
+        getattr(node, field, None)
+        for node in ast.walk(tree)
+        for field in ("id", "attr", "arg")
+        if isinstance(node, (ast.Name, ast.Attribute, ast.arg))
+    }
+    mappings = [
+        node.arg
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) and node.annotation and node.arg == "options"
+        if {"Mapping", "dict", "Dict"}
+        & {getattr(one, "id", "") for one in ast.walk(node.annotation)}
+    ]
+    assert "params" not in names, "parameters are read by the dataclasses in _core/options only"
+    assert not mappings, "options are a dataclass of _core/options"
 
 
 USED = {

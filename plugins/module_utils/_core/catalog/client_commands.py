@@ -148,7 +148,7 @@ def _shell_line(*words: str) -> str:
     return " ".join(map(shlex.quote, words))
 
 
-def _task(name: str, module: str, options: dict[str, Any]) -> str:
+def _task(name: str, module: str, arguments: dict[str, Any]) -> str:
     """A task in YAML, with lists indented as is usual in playbooks. Raises MissingLibrary."""
     try:
         import yaml
@@ -159,7 +159,7 @@ def _task(name: str, module: str, options: dict[str, Any]) -> str:
         def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
             super().increase_indent(flow, False)
 
-    task = {"name": name, f"{_COLLECTION}.{module}": options}
+    task = {"name": name, f"{_COLLECTION}.{module}": arguments}
     text: str = yaml.dump(
         [task], Dumper=Dumper, sort_keys=False, allow_unicode=True, width=float("inf")
     )
