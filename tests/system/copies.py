@@ -43,7 +43,11 @@ def described(server: Server, fingerprint: str, project: str = "default") -> dic
     """The attributes that a copy of the image must have."""
     image = server.images(project)[fingerprint]
     names = ("fingerprint", "type", "architecture", "size", "properties", "expires_at")
-    return {name: image[name] for name in names}
+    described = {name: image[name] for name in names}
+    if described["expires_at"].startswith("0001"):
+        # There are two ways to write that there is none.
+        described["expires_at"] = "1970-01-01T00:00:00Z"
+    return described
 
 
 def running(server: Server) -> list[Any]:

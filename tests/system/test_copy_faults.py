@@ -195,7 +195,7 @@ def test_a_copy_that_cannot_be_completed_or_deleted_is_reported(
 ) -> None:
     run = into_prod(slow_target)
     until(lambda: any("/wait" in request.path for request in slow_target.requests))
-    slow_target.latency = 1
+    slow_target.latency = 0.5
     until(lambda: sets_attributes(slow_target))
     # The response never arrives, even if the server sends one.
     slow_target.stall(0, DOWN, times=None)

@@ -368,7 +368,8 @@ class Store:
         asked = {
             "source": {"type": "image", "mode": "push", "fingerprint": image.fingerprint},
             "properties": dict(image.properties),
-            "expires_at": format_time(image.expires_at),
+            # In the source's own words: families write differently that there is none.
+            "expires_at": image.raw.get("expires_at") or format_time(image.expires_at),
         }
         return self._secret_of(self.server.call("POST", "/1.0/images", self._query, asked).metadata)
 
