@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A small web server that answers whatever a test wants, be it nonsense."""
+"""A small web server with arbitrary responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass
 class Answer:
-    """What to say to one path. ``body`` is written as it comes; ``length`` announces it, right or wrong, unless -1."""
+    """The response for one path. ``body`` is sent as it is; ``length`` is the announced length, or -1 for none."""
 
     status: int = 200
     headers: Headers = ()
@@ -38,7 +38,7 @@ class Answer:
 
 
 class Hostile:
-    """Answers by path, and notes the requests as (method, path, headers). It works while used as a context manager.
+    """Responds by path, and records the requests as (method, path, headers). Runs while it is used as a context manager.
 
     The key of an answer is a path, or a method and a path (``POST /1.0/images``). Of a list of answers each is given
     once, and the last for good.
@@ -68,7 +68,7 @@ class Hostile:
                 owner._answer(self, "POST")
 
             def log_message(self, format: str, *args: object) -> None:
-                """Be quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -122,5 +122,5 @@ class Hostile:
                 handler.wfile.write(answer.body)
             time.sleep(answer.then)
         except OSError:
-            # Whoever asked has gone away.
+            # The client has disconnected.
             return

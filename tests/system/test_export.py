@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writing images to files."""
+"""Exporting images to files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def export(modules: Modules, name: str, dest: Path, check: bool = False, **param
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "tar.zst", "squashfs", "split", "vm", "vm-unified"])
-def test_every_form_comes_out_as_the_client_would_write_it_and_goes_in_again(
+def test_every_form_is_exported_as_by_the_client_and_imported_again(
     lxd: Server,
     other: Server,
     modules: Modules,
@@ -49,13 +49,13 @@ def test_every_form_comes_out_as_the_client_would_write_it_and_goes_in_again(
 ) -> None:
     image = build(kind)
     modules.import_image(image, aliases=["web"])
-    foreseen = export(modules, "web", dest, check=True)
+    predicted = export(modules, "web", dest, check=True)
     assert list(dest.iterdir()) == []
     first = export(modules, "web", dest)
     again = export(modules, "web", dest)
 
-    assert foreseen["files"] == first["files"] == again["files"]
-    assert (foreseen["changed"], first["changed"], again["changed"]) == (True, True, False)
+    assert predicted["files"] == first["files"] == again["files"]
+    assert (predicted["changed"], first["changed"], again["changed"]) == (True, True, False)
     assert (first["transferred"], again["transferred"]) == (image.size, 0)
     assert again["diff"]["before"] == again["diff"]["after"]
     (tmp_path / "client").mkdir()
@@ -73,7 +73,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "split"])
-def test_a_file_that_is_not_right_is_written_again(
+def test_a_file_with_wrong_content_is_written_again(
     modules: Modules, build: Build, dest: Path, kind: str
 ) -> None:
     modules.import_image(build(kind), aliases=["web"])
@@ -87,23 +87,23 @@ def test_a_file_that_is_not_right_is_written_again(
         assert export(modules, "web", dest)["changed"]
 
 
-def test_mode_and_owner_are_kept_too(modules: Modules, image: Image, dest: Path) -> None:
+def test_mode_and_owner_are_managed_too(modules: Modules, image: Image, dest: Path) -> None:
     modules.import_image(image, aliases=["web"])
     path = export(modules, "web", dest, mode="0600", owner="nobody")["files"]["src"]
     state = os.stat(path)
     assert (stat.S_IMODE(state.st_mode), state.st_uid) == (0o600, 65534)
     assert export(modules, "web", dest, mode="0640")["changed"]
     assert not export(modules, "web", dest, mode="0640", owner="nobody")["changed"]
-    foreseen = export(modules, "web", dest, check=True, mode="0600")
-    assert foreseen["changed"]
-    assert (foreseen["diff"]["before"]["mode"], foreseen["diff"]["after"]["mode"]) == (
+    predicted = export(modules, "web", dest, check=True, mode="0600")
+    assert predicted["changed"]
+    assert (predicted["diff"]["before"]["mode"], predicted["diff"]["after"]["mode"]) == (
         "0640",
         "0600",
     )
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
 
 
-def test_a_new_file_has_the_usual_mode(modules: Modules, image: Image, dest: Path) -> None:
+def test_a_new_file_has_the_default_mode(modules: Modules, image: Image, dest: Path) -> None:
     modules.import_image(image, aliases=["web"])
     path = export(modules, "web", dest)["files"]["src"]
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o666 & ~umask()
@@ -116,7 +116,7 @@ def umask() -> int:
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_a_broken_transfer_is_taken_up_again(
+def test_an_interrupted_transfer_is_retried(
     lxd: Server, modules: Modules, dest: Path, tmp_path: Path, split: bool
 ) -> None:
     image = build_large(tmp_path / "large", 32 * MIB, split=split)
@@ -130,7 +130,7 @@ def test_a_broken_transfer_is_taken_up_again(
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_a_transfer_that_never_ends_well_leaves_nothing(
+def test_a_failed_transfer_leaves_nothing(
     lxd: Server, modules: Modules, dest: Path, tmp_path: Path, split: bool
 ) -> None:
     modules.import_image(build_large(tmp_path / "large", 16 * MIB, split=split), aliases=["web"])
@@ -142,7 +142,7 @@ def test_a_transfer_that_never_ends_well_leaves_nothing(
     assert list(dest.iterdir()) == []
 
 
-def test_a_byte_that_changed_on_the_way_never_gets_a_name(
+def test_a_corrupted_transfer_never_becomes_a_file(
     lxd: Server, modules: Modules, dest: Path, tmp_path: Path
 ) -> None:
     modules.import_image(build_large(tmp_path / "large", 16 * MIB), aliases=["web"])
@@ -155,8 +155,8 @@ def test_a_byte_that_changed_on_the_way_never_gets_a_name(
 
 
 @dataclass(frozen=True)
-class HalfWay:
-    """An export of which half has come. It goes on when the proxy is healed."""
+class HalfDone:
+    """An export that stopped halfway. It continues when the proxy is healed."""
 
     image: Image
     proxy: Proxy
@@ -164,7 +164,7 @@ class HalfWay:
 
 
 @pytest.fixture
-def half_way(lxd: Server, modules: Modules, dest: Path, tmp_path: Path) -> Iterator[HalfWay]:
+def half_done(lxd: Server, modules: Modules, dest: Path, tmp_path: Path) -> Iterator[HalfDone]:
     image = build_large(tmp_path / "large", 16 * MIB)
     modules.import_image(image, aliases=["web"])
     with Proxy(lxd.socket) as proxy:
@@ -172,32 +172,32 @@ def half_way(lxd: Server, modules: Modules, dest: Path, tmp_path: Path) -> Itera
         through = Modules(server=f"unix://{proxy.socket}")
         run = through.start("lxd_image_export", name="web", dest=str(dest))
         until(lambda: any(path.stat().st_size >= 4 * MIB for path in dest.iterdir()))
-        yield HalfWay(image, proxy, run)
+        yield HalfDone(image, proxy, run)
 
 
-def test_what_was_killed_leaves_no_name_and_the_next_run_removes_the_rest(
-    half_way: HalfWay, modules: Modules, dest: Path
+def test_the_next_run_removes_the_files_of_a_killed_task(
+    half_done: HalfDone, modules: Modules, dest: Path
 ) -> None:
-    half_way.run.kill()
+    half_done.run.kill()
     (left,) = dest.iterdir()
     assert left.name.startswith(".lxd_image_export-")
     export(modules, "web", dest)
-    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
+    assert list(contents(dest).values()) == [half_done.image.metadata.read_bytes()]
 
 
-def test_two_at_once_leave_each_other_alone(
-    half_way: HalfWay, modules: Modules, dest: Path
+def test_concurrent_exports_do_not_affect_each_other(
+    half_done: HalfDone, modules: Modules, dest: Path
 ) -> None:
     assert export(modules, "web", dest)["changed"]
     assert len(contents(dest)) == 2
-    half_way.proxy.heal()
-    assert half_way.run.wait()["changed"]
-    assert list(contents(dest).values()) == [half_way.image.metadata.read_bytes()]
+    half_done.proxy.heal()
+    assert half_done.run.wait()["changed"]
+    assert list(contents(dest).values()) == [half_done.image.metadata.read_bytes()]
 
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for one mebibyte."""
+    """A file system with a size of one mebibyte."""
     path = tmp_path / "full"
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True)
@@ -214,7 +214,7 @@ def test_a_full_disk_is_a_clear_error(modules: Modules, full: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_where_nothing_may_be_written_nothing_is_fetched(
+def test_without_write_permission_nothing_is_downloaded(
     lxd: Server, modules: Modules, image: Image, full: Path, check: bool
 ) -> None:
     modules.import_image(image, aliases=["web"])
@@ -227,7 +227,7 @@ def test_where_nothing_may_be_written_nothing_is_fetched(
 
 @pytest.mark.parametrize("check", [True, False])
 @pytest.mark.parametrize("kind", ["tar.gz", "split"])
-def test_a_directory_in_the_way_is_an_error(
+def test_a_directory_with_the_name_of_a_file_is_an_error(
     modules: Modules, build: Build, dest: Path, kind: str, check: bool
 ) -> None:
     modules.import_image(build(kind), aliases=["web"])
@@ -252,13 +252,13 @@ def test_a_directory_in_the_way_is_an_error(
         ({"dest": "/nonexistent"}, "dest is /nonexistent, which is no directory"),
     ],
 )
-def test_what_cannot_be_is_an_error(
+def test_invalid_options_are_an_error(
     modules: Modules, image: Image, dest: Path, params: dict[str, str], said: str
 ) -> None:
     modules.import_image(image, aliases=["web"])
-    wish: dict[str, Any] = {"name": "web", "dest": str(dest), **params}
+    desired: dict[str, Any] = {"name": "web", "dest": str(dest), **params}
     for check in (True, False):
-        assert said in modules.fails("lxd_image_export", check, **wish)
+        assert said in modules.fails("lxd_image_export", check, **desired)
     assert list(dest.iterdir()) == []
 
 
@@ -271,7 +271,7 @@ def disposition(name: str) -> str:
 
 
 def form(*parts: tuple[str, bytes]) -> bytes:
-    """The body of an export in two parts, each a file's name and content."""
+    """The body of an export with two parts, each with a file name and content."""
     sent = [
         f"--edge\r\nContent-Disposition: {disposition(name)}\r\n\r\n".encode() + content
         for name, content in parts
@@ -280,8 +280,8 @@ def form(*parts: tuple[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def liar(authority: Authority) -> Iterator[Hostile]:
-    """A server with one image, whose export is for the test to say."""
+def lying_server(authority: Authority) -> Iterator[Hostile]:
+    """A server with one image, whose export response is defined by the test."""
     with Hostile(authority.issue("liar", "127.0.0.1")) as server:
         image = {"fingerprint": SPLIT, "size": len(METADATA + ROOTFS)}
         image["aliases"] = [{"name": "web"}]
@@ -335,8 +335,8 @@ UNIFIED = "application/octet-stream"
         "too long a metadata file",
     ],
 )
-def test_what_a_server_makes_up_is_refused_and_touches_no_file(
-    liar: Hostile,
+def test_invented_file_names_are_rejected_and_touch_no_file(
+    lying_server: Hostile,
     authority: Authority,
     dest: Path,
     content_type: str,
@@ -347,38 +347,38 @@ def test_what_a_server_makes_up_is_refused_and_touches_no_file(
 ) -> None:
     (dest / "authorized_keys").write_text("mine")
     headers = (("Content-Type", content_type), ("Content-Disposition", disposition(name)))
-    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(headers=headers, body=body)
-    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    lying_server.answers[f"/1.0/images/{SPLIT}/export"] = Answer(headers=headers, body=body)
+    target = Modules(server=lying_server.url, server_cert=str(authority.certificate))
     outcome = target.run("lxd_image_export", check, name="web", dest=str(dest))
     assert said in outcome["msg"]
     assert contents(dest) == {"authorized_keys": b"mine"}
 
 
 @pytest.mark.parametrize("content_type", [UNIFIED, MULTIPART])
-def test_an_export_without_an_end_is_cut_off_at_the_size_of_the_image(
-    liar: Hostile, authority: Authority, dest: Path, content_type: str
+def test_an_endless_export_ends_at_the_size_of_the_image(
+    lying_server: Hostile, authority: Authority, dest: Path, content_type: str
 ) -> None:
     endless = b"x" * (64 * MIB)
     name = f"{SPLIT}.tar.gz"
     body = form((f"meta-{name}", METADATA), (name, endless))
     headers = (("Content-Type", content_type), ("Content-Disposition", disposition(name)))
-    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
+    lying_server.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
         headers=headers, body=endless if content_type == UNIFIED else body, length=-1
     )
-    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    target = Modules(server=lying_server.url, server_cert=str(authority.certificate))
     msg = target.fails("lxd_image_export", name="web", dest=str(dest))
     assert "more than the image has by its own account" in msg
     assert list(dest.iterdir()) == []
 
 
-def test_a_form_that_is_right_is_written_even_if_it_is_made_by_another_server(
-    liar: Hostile, authority: Authority, dest: Path
+def test_a_valid_form_of_another_implementation_is_accepted(
+    lying_server: Hostile, authority: Authority, dest: Path
 ) -> None:
     names = f"meta-{SPLIT}.tar.gz", f"{SPLIT}.squashfs"
     body = form(*zip(names, (METADATA, ROOTFS), strict=True))
-    liar.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
+    lying_server.answers[f"/1.0/images/{SPLIT}/export"] = Answer(
         headers=(("Content-Type", MULTIPART),), body=body
     )
-    target = Modules(server=liar.url, server_cert=str(authority.certificate))
+    target = Modules(server=lying_server.url, server_cert=str(authority.certificate))
     export(target, "web", dest)
     assert contents(dest) == dict(zip(names, (METADATA, ROOTFS), strict=True))

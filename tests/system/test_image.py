@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The life of an image in a store, and of its aliases."""
+"""Managing an image of a store and its aliases."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Build = Callable[..., Image]
 
 
 @pytest.fixture
-def keep(modules: Modules) -> Callable[..., Outcome]:
-    """Keep an image, or have it gone."""
+def manage(modules: Modules) -> Callable[..., Outcome]:
+    """Run ``lxd_image``."""
 
     def kept(name: str, check: bool = False, **params: Any) -> Outcome:
         return modules.done("lxd_image", check, name=name, **params)
@@ -33,7 +33,7 @@ def keep(modules: Modules) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def alias(modules: Modules) -> Callable[..., Outcome]:
-    """Keep an alias, or have it gone."""
+    """Run ``lxd_image_alias``."""
 
     def kept(name: str, check: bool = False, **params: Any) -> Outcome:
         return modules.done("lxd_image_alias", check, name=name, **params)
@@ -47,15 +47,15 @@ MAY_NOT = "does not let this client use the project default"
 
 
 def as_client(lxd: Server, pair: KeyPair) -> Modules:
-    """The modules, for whoever has this certificate."""
+    """The modules with this client certificate."""
     keys = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
     return Modules(server=lxd.url, server_cert=str(lxd.certificate), **keys)
 
 
 def twins(lxd: Server, folder: Path) -> list[str]:
-    """Two images on the server whose fingerprints begin with the same twelve digits.
+    """Two images on the server whose fingerprints have the same first twelve digits.
 
-    A server looks at no more than the first bytes of the second file, so that any number will do. These two were
+    A server reads only the first bytes of the second file, so that any number can be appended. These two were
     found by trying some fifty million.
     """
     text = b"architecture: x86_64\ncreation_date: 1700000000\n"
@@ -70,21 +70,21 @@ def twins(lxd: Server, folder: Path) -> list[str]:
     return sorted(lxd.images())
 
 
-class TestAnImage:
-    def test_gets_what_is_asked_of_it_by_alias_or_fingerprint(
-        self, lxd: Server, modules: Modules, image: Image, keep: Keep
+class TestImage:
+    def test_gets_attributes_by_alias_or_fingerprint(
+        self, lxd: Server, modules: Modules, image: Image, manage: Keep
     ) -> None:
         modules.import_image(image, aliases=["web"])
-        wish: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "aliases": ["web", "www"],
             "properties": {"os": "mine", "release": ""},
             "public": True,
             "profiles": [],
             "expires_at": "2031-01-01",
         }
-        foreseen = keep("web", check=True, **wish)
-        first = keep("web", **wish)
-        assert foreseen.actions == first.actions
+        predicted = manage("web", check=True, **desired)
+        first = manage("web", **desired)
+        assert predicted.actions == first.actions
         assert first.actions == [
             "set public",
             "set properties",
@@ -94,22 +94,22 @@ class TestAnImage:
         ]
         assert first["image"] == lxd.images()[image.fingerprint]
         assert first["transferred"] == 0
-        assert not keep("www", **wish)["changed"]
-        assert not keep(image.fingerprint[:12], **wish)["changed"]
+        assert not manage("www", **desired)["changed"]
+        assert not manage(image.fingerprint[:12], **desired)["changed"]
         target = image.fingerprint[:12]
         assert first["diff"]["after"]["aliases"] == {"web": target, "www": target}
 
-    def test_loses_what_is_purged(
-        self, lxd: Server, modules: Modules, image: Image, keep: Keep
+    def test_loses_purged_aliases_and_properties(
+        self, lxd: Server, modules: Modules, image: Image, manage: Keep
     ) -> None:
         modules.import_image(image, aliases=["web", "old", "older"])
-        wish: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "aliases": ["web"],
             "purge_aliases": True,
             "properties": {"os": "x"},
             "purge_properties": True,
         }
-        assert keep("old", **wish).actions == [
+        assert manage("old", **desired).actions == [
             "set properties",
             "remove alias old",
             "remove alias older",
@@ -117,22 +117,22 @@ class TestAnImage:
         assert lxd.images()[image.fingerprint]["properties"] == {"os": "x"}
         assert lxd.aliases() == {"web": image.fingerprint}
 
-    def test_can_take_the_alias_of_another_which_then_goes(
-        self, lxd: Server, modules: Modules, build: Build, keep: Keep
+    def test_can_take_an_alias_and_delete_the_replaced_image(
+        self, lxd: Server, modules: Modules, build: Build, manage: Keep
     ) -> None:
         old, new = build(), build()
         modules.import_image(old, aliases=["web"])
         modules.import_image(new, aliases=["next"])
-        moved = keep("next", aliases=["web"], delete_replaced=True)
+        moved = manage("next", aliases=["web"], delete_replaced=True)
         assert moved.actions == ["move alias web", f"delete image {old.fingerprint[:12]}"]
         assert set(lxd.images()) == {new.fingerprint}
 
     def test_check_mode_writes_nothing(
-        self, lxd: Server, modules: Modules, build: Build, keep: Keep
+        self, lxd: Server, modules: Modules, build: Build, manage: Keep
     ) -> None:
         modules.import_image(build(), aliases=["web", "www"])
         modules.import_image(build(), aliases=["next"])
-        wish: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "aliases": ["web", "new", "next"],
             "purge_aliases": True,
             "delete_replaced": True,
@@ -144,16 +144,16 @@ class TestAnImage:
         }
         before = (lxd.images(), lxd.aliases())
         mark = lxd.mark()
-        foreseen = keep("web", check=True, **wish)
-        keep("web", check=True, state="absent")
+        predicted = manage("web", check=True, **desired)
+        manage("web", check=True, state="absent")
         assert lxd.writes(mark) == []
         assert (lxd.images(), lxd.aliases()) == before
-        assert keep("web", **wish).actions == foreseen.actions
+        assert manage("web", **desired).actions == predicted.actions
 
-    def test_that_is_not_there_is_an_error(self, lxd: Server, modules: Modules) -> None:
+    def test_that_does_not_exist_is_an_error(self, lxd: Server, modules: Modules) -> None:
         assert "there is no image web" in modules.fails("lxd_image", name="web", public=True)
 
-    def test_that_is_merely_cached_is_an_error(
+    def test_that_is_only_cached_is_an_error(
         self, lxd: Server, other: Server, modules: Modules, image: Image
     ) -> None:
         Modules().at(other).import_image(image, aliases=["web"], public=True)
@@ -178,18 +178,18 @@ class TestAnImage:
         assert lxd.aliases() == {}
         assert modules.done("lxd_image", name=name, state="absent")["changed"]
 
-    def test_can_be_kept_up_to_date_only_if_its_origin_is_known(
-        self, other: Server, modules: Modules, build: Build, by_name: Copies, keep: Keep
+    def test_can_be_auto_updated_only_if_its_origin_is_recorded(
+        self, other: Server, modules: Modules, build: Build, by_name: Copies, manage: Keep
     ) -> None:
         pulled, uploaded = build(), build()
         Modules().at(other).import_image(pulled, aliases=["web"], public=True)
         by_name("web", aliases=["pulled"])
         modules.import_image(uploaded, aliases=["uploaded"])
-        assert keep("pulled", auto_update=True).actions == ["set auto_update"]
+        assert manage("pulled", auto_update=True).actions == ["set auto_update"]
         msg = modules.fails("lxd_image", name="uploaded", auto_update=True)
         assert "the server does not know where it came from" in msg
 
-    def test_that_a_client_may_not_see_is_not_said_to_be_missing(
+    def test_that_is_hidden_from_the_client_is_not_reported_as_missing(
         self, lxd: Server, modules: Modules, image: Image, pair: KeyPair, tmp_path: Path
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -211,18 +211,18 @@ class TestAnImage:
             ("2031-02-03T04:05:06.123456789+02:00", "2031-02-03T02:05:06.123456Z"),
             ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
             ("never", "1970-01-01T00:00:00Z"),
-            # Before never there is nothing.
+            # The default is never.
             ("1970-01-01T01:00:00+05:00", "1970-01-01T00:00:00Z"),
         ],
     )
-    def test_expires_when_it_should_in_any_spelling(
-        self, modules: Modules, image: Image, keep: Keep, given: str, kept: str
+    def test_has_an_expiry_date_in_any_notation(
+        self, modules: Modules, image: Image, manage: Keep, given: str, kept: str
     ) -> None:
         modules.import_image(image, aliases=["web"], expires_at="2030-01-01")
-        assert keep("web", expires_at=given)["image"]["expires_at"] == kept
-        assert not keep("web", expires_at=given)["changed"]
+        assert manage("web", expires_at=given)["image"]["expires_at"] == kept
+        assert not manage("web", expires_at=given)["changed"]
 
-    def test_that_cannot_be_so_stays_as_it_is(
+    def test_is_unchanged_after_an_invalid_option(
         self, lxd: Server, modules: Modules, build: Build
     ) -> None:
         modules.import_image(build(), aliases=["web"])
@@ -242,17 +242,17 @@ class TestAnImage:
             ({"aliases": ["www", "next"], "alias_conflict": "fail"}, "alias_conflict is fail"),
             ({"auto_update": True}, "the server does not know where it came from"),
         ]
-        for wish, said in wishes:
+        for desired, said in wishes:
             for check in (True, False):
-                params = {"name": "web", "public": True, **wish}
+                params = {"name": "web", "public": True, **desired}
                 assert said in modules.fails("lxd_image", check, **params)
         assert (lxd.images(), lxd.aliases()) == before
 
 
-class TestAnImageThatIsToBeGone:
+class TestAbsentImage:
     @pytest.mark.parametrize("by", ["alias", "fingerprint", "prefix", "capitals"])
-    def test_goes_with_its_aliases_and_then_is_gone(
-        self, lxd: Server, modules: Modules, image: Image, keep: Keep, by: str
+    def test_is_deleted_with_its_aliases_once(
+        self, lxd: Server, modules: Modules, image: Image, manage: Keep, by: str
     ) -> None:
         modules.import_image(image, aliases=["web", "www"])
         name = {
@@ -261,20 +261,18 @@ class TestAnImageThatIsToBeGone:
             "prefix": image.fingerprint[:12],
             "capitals": image.fingerprint[:13].upper(),
         }[by]
-        foreseen = keep(name, check=True, state="absent")
+        predicted = manage(name, check=True, state="absent")
         assert set(lxd.images()) == {image.fingerprint}
-        gone = keep(name, state="absent")
-        assert foreseen.actions == gone.actions == [f"delete image {image.fingerprint[:12]}"]
+        gone = manage(name, state="absent")
+        assert predicted.actions == gone.actions == [f"delete image {image.fingerprint[:12]}"]
         assert gone["image"]["fingerprint"] == gone["fingerprint"] == image.fingerprint
         assert list(gone["diff"]["before"]["images"]) == [image.fingerprint[:12]]
         assert gone["diff"]["before"]["images"][image.fingerprint[:12]]["aliases"] == ["web", "www"]
         assert not lxd.images() and not lxd.aliases()
-        again = keep(name, state="absent")
+        again = manage(name, state="absent")
         assert (again["changed"], again["image"], again["fingerprint"]) == (False, None, None)
 
-    def test_has_to_be_the_only_one_meant(
-        self, lxd: Server, modules: Modules, tmp_path: Path
-    ) -> None:
+    def test_must_be_unambiguous(self, lxd: Server, modules: Modules, tmp_path: Path) -> None:
         first, second = twins(lxd, tmp_path)
         assert first[:12] == second[:12]
         for check in (True, False):
@@ -286,39 +284,39 @@ class TestAnImageThatIsToBeGone:
         assert set(lxd.images()) == {second}
 
     @pytest.mark.families("lxd", "incus6")
-    def test_leaves_the_instances_that_were_made_of_it(
-        self, lxd: Server, modules: Modules, image: Image, keep: Keep
+    def test_leaves_its_instances_unchanged(
+        self, lxd: Server, modules: Modules, image: Image, manage: Keep
     ) -> None:
         modules.import_image(image, aliases=["web"])
         lxd.run("launch", "web", "c1")
-        keep("web", state="absent")
+        manage("web", state="absent")
         assert "hello" in lxd.run("exec", "c1", "--", "echo", "hello")
 
-    def test_needs_no_more_options(self, modules: Modules) -> None:
+    def test_rejects_other_options(self, modules: Modules) -> None:
         for option, value in (("aliases", ["a"]), ("public", False), ("purge_aliases", True)):
             params = {"name": "web", "state": "absent", option: value}
             outcome = modules.run("lxd_image", **params)
-            # A false one is what it is by default, and so is fine.
+            # Options with their default value are accepted.
             assert outcome.failed is (value is not False)
 
     @pytest.mark.parametrize("name", ["web", "0" * 64])
-    def test_is_not_said_to_be_gone_to_who_may_not_see_it(
+    def test_is_not_reported_as_absent_to_a_client_that_cannot_see_it(
         self, lxd: Server, modules: Modules, image: Image, pair: KeyPair, name: str
     ) -> None:
         modules.import_image(image, aliases=["web"])
-        wish = {"name": name, "state": "absent"}
+        desired = {"name": name, "state": "absent"}
         client = as_client(lxd, pair)
         for module in ("lxd_image", "lxd_image_alias"):
             for check in (False, True):
-                assert "does not trust the client" in client.fails(module, check, **wish)
+                assert "does not trust the client" in client.fails(module, check, **desired)
         lxd.run("project", "create", "site")
         lxd.trust(pair.certificate, projects="site")
         for module in ("lxd_image", "lxd_image_alias"):
-            assert MAY_NOT in client.fails(module, **wish)
-            assert not client.done(module, project="site", **wish)["changed"]
+            assert MAY_NOT in client.fails(module, **desired)
+            assert not client.done(module, project="site", **desired)["changed"]
         assert lxd.aliases() == {"web": image.fingerprint}
 
-    def test_goes_for_all_who_want_it_gone(
+    def test_is_deleted_by_concurrent_tasks(
         self, lxd: Server, modules: Modules, image: Image
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -327,42 +325,42 @@ class TestAnImageThatIsToBeGone:
         assert lxd.images() == {}
 
 
-class TestAnAlias:
+class TestAlias:
     @pytest.mark.parametrize("name", ["web", "a/größe"])
-    def test_lives_and_dies(
+    def test_is_created_changed_and_deleted(
         self, lxd: Server, modules: Modules, build: Build, alias: Keep, name: str
     ) -> None:
         first, second = build(), build("vm")
         for image in (first, second):
             modules.import_image(image)
 
-        def twice(*expected: str, **params: Any) -> dict[str, Any]:
-            foreseen = alias(name, check=True, **params)
+        def two_aliases(*expected: str, **params: Any) -> dict[str, Any]:
+            predicted = alias(name, check=True, **params)
             done = alias(name, **params)
             again = alias(name, **params)
-            assert foreseen.actions == done.actions == list(expected)
+            assert predicted.actions == done.actions == list(expected)
             assert not again["changed"]
             assert again["alias"] == done["alias"]
             return dict(done["alias"] or {})
 
-        made = twice(f"add alias {name}", target=first.fingerprint, description="d")
+        made = two_aliases(f"add alias {name}", target=first.fingerprint, description="d")
         assert made["target"] == first.fingerprint
         assert listed(lxd)[name] == made
-        moved = twice(f"move alias {name}", target=second.fingerprint[:12])
+        moved = two_aliases(f"move alias {name}", target=second.fingerprint[:12])
         assert (moved["type"], moved["description"]) == ("virtual-machine", "d")
-        twice(f"set description of alias {name}", description="größer")
+        two_aliases(f"set description of alias {name}", description="größer")
         assert listed(lxd)[name]["description"] == "größer"
-        twice(f"rename alias {name} to new/{name}", new_name=f"new/{name}")
+        two_aliases(f"rename alias {name} to new/{name}", new_name=f"new/{name}")
         assert set(listed(lxd)) == {f"new/{name}"}
         alias(f"new/{name}", new_name=name)
-        twice(f"remove alias {name}", state="absent")
+        two_aliases(f"remove alias {name}", state="absent")
         assert len(lxd.images()) == 2
 
     @pytest.mark.families("lxd")
     @pytest.mark.parametrize(
         "name", ["a b", "50%", "%2e%2e", "why?a=b&c#1", "..", "a/../b", "/a//", "n" * 300]
     )
-    def test_may_have_any_name(
+    def test_can_have_any_name(
         self, lxd: Server, modules: Modules, image: Image, alias: Keep, name: str
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -376,7 +374,7 @@ class TestAnAlias:
         assert alias(f"{name}2", state="absent")["changed"]
         assert set(lxd.aliases()) == {"web"}
 
-    def test_whose_new_name_is_there_already_is_described_as_asked(
+    def test_whose_new_name_exists_gets_the_description(
         self, lxd: Server, modules: Modules, image: Image, alias: Keep
     ) -> None:
         modules.import_image(image)
@@ -401,7 +399,7 @@ class TestAnAlias:
         assert [request.method for request in lxd.writes(mark)] == ["PUT"]
         assert lxd.aliases()["web"] == second.fingerprint
 
-    def test_is_there_under_one_name_or_the_other_while_it_is_renamed(
+    def test_exists_under_one_of_its_names_while_it_is_renamed(
         self, lxd: Server, modules: Modules, image: Image, alias: Keep
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -439,7 +437,7 @@ class TestAnAlias:
             ({"name": "old", "new_name": "new"}, "there is no alias new. Give a target"),
         ],
     )
-    def test_that_cannot_be_is_an_error(
+    def test_with_invalid_options_is_an_error(
         self, lxd: Server, modules: Modules, build: Build, params: dict[str, Any], said: str
     ) -> None:
         modules.import_image(build(), aliases=["web", "www"])
@@ -455,7 +453,7 @@ def listed(lxd: Server) -> dict[str, dict[str, Any]]:
 
 
 class TestInfo:
-    def test_tells_of_what_aliases_are_for(
+    def test_returns_the_descriptions_of_aliases(
         self, modules: Modules, image: Image, alias: Keep
     ) -> None:
         modules.import_image(image, aliases=["web"])
@@ -465,7 +463,7 @@ class TestInfo:
         assert found["cached"] is False
 
     @pytest.mark.parametrize("digits", [12, 64])
-    def test_takes_a_fingerprint_in_capitals(
+    def test_accepts_a_fingerprint_in_upper_case(
         self, modules: Modules, image: Image, digits: int
     ) -> None:
         modules.import_image(image)
@@ -473,7 +471,7 @@ class TestInfo:
         (found,) = modules.done("lxd_image_info", name=name)["images"]
         assert found["fingerprint"] == image.fingerprint
 
-    def test_explains_an_empty_list_to_a_client_that_may_not_see_more(
+    def test_warns_about_an_empty_list_if_the_client_lacks_permission(
         self, lxd: Server, modules: Modules, image: Image, pair: KeyPair
     ) -> None:
         modules.import_image(image)
@@ -491,7 +489,7 @@ class TestInfo:
         assert "warnings" not in stranger.done("lxd_image_info", project="site")
         modules.import_image(image, project="site")
         seen = stranger.done("lxd_image_info", all_projects=True)["images"]
-        # Incus 6.0 shows it those of other projects besides.
+        # Incus 6.0 also shows images of other projects to it.
         assert "site" in {image["project"] for image in seen}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Importing files of the controller, by real plays: over SSH with become, in check mode, in the background."""
+"""Importing files from the controller by real plays: over SSH with become, in check mode, with async."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ssh() -> Iterator[SshHost]:
 
 
 class Site:
-    """A project folder on the controller, and a managed host."""
+    """A project directory on the controller, and a managed host."""
 
     def __init__(self, folder: Path, lxd: Server, ssh: SshHost) -> None:
         self.folder = folder
@@ -52,11 +52,11 @@ class Site:
         return {"name": name, IMPORT: params, **(keys or {})}
 
     def play(self, *tasks: dict[str, Any], check: bool = False, **keys: Any) -> Played:
-        """Run these on the managed host, as root if nothing else is said."""
+        """Run these tasks on the managed host, by default as root."""
         variables = {
             **self.ssh.variables,
             "ansible_python_interpreter": sys.executable,
-            # Not where other plays of this machine have theirs.
+            # Not shared with other plays on this machine.
             "ansible_remote_tmp": str(self.temporary[0]),
             "ansible_system_tmpdirs": [str(self.temporary[1])],
         }
@@ -68,8 +68,8 @@ class Site:
         task = self.task(keys=keys, **params)
         return play(self.folder, task, check=check) if local else self.play(task, check=check)
 
-    def left(self) -> list[Path]:
-        """What lies about on the managed host."""
+    def left_files(self) -> list[Path]:
+        """The temporary files on the managed host."""
         return [path for folder in self.temporary for path in folder.glob("ansible-tmp-*")]
 
 
@@ -80,7 +80,7 @@ def site(tmp_path: Path, lxd: Server, ssh: SshHost) -> Site:
 
 
 def sources(site: Site, build: Build, form: str) -> tuple[dict[str, Any], str | None]:
-    """The options that name an image of the controller, and its fingerprint if it has one."""
+    """The options for an image on the controller, and its fingerprint if it is known."""
     if form == "directory":
         path = build_directory(site.folder / "files")
         return {"src": path.name}, None
@@ -93,17 +93,17 @@ def sources(site: Site, build: Build, form: str) -> tuple[dict[str, Any], str | 
 
 
 @pytest.mark.parametrize("form", ["tar.xz", "split", "vm", "directory"])
-def test_a_file_is_sent_only_if_the_store_lacks_its_image_and_removed_again(
+def test_a_file_is_sent_only_if_the_store_lacks_its_image_and_then_removed(
     site: Site, build: Build, form: str
 ) -> None:
     files, fingerprint = sources(site, build, form)
-    foreseen = site.import_image(check=True, **files, aliases=["it"])
+    predicted = site.import_image(check=True, **files, aliases=["it"])
     first = site.import_image(**files, aliases=["it"])
     again = site.import_image(**files, aliases=["it"])
 
-    assert not foreseen.failed, foreseen.output
+    assert not predicted.failed, predicted.output
     assert not first.failed, first.output
-    assert foreseen.results["it"]["actions"] == ["upload", "add alias it"]
+    assert predicted.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["fingerprint"] == (fingerprint or first.results["it"]["fingerprint"])
     assert first.results["it"]["diff"]["after"]["aliases"] == {
@@ -114,10 +114,10 @@ def test_a_file_is_sent_only_if_the_store_lacks_its_image_and_removed_again(
     assert again.results["it"]["changed"] is False
     assert again.results["it"]["transferred"] == 0
     assert len(site.lxd.images()) == 1
-    until(lambda: site.left() == [])
+    until(lambda: site.left_files() == [])
 
 
-def test_where_controller_and_host_are_one_nothing_is_copied(
+def test_nothing_is_copied_if_the_controller_is_the_managed_host(
     site: Site, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, fingerprint = sources(site, build, "split")
@@ -133,26 +133,26 @@ def test_where_controller_and_host_are_one_nothing_is_copied(
 
 
 @pytest.mark.parametrize("form", ["tar.xz", "directory"])
-def test_it_works_in_the_background(site: Site, build: Build, form: str) -> None:
+def test_async_is_supported(site: Site, build: Build, form: str) -> None:
     files, _fingerprint = sources(site, build, form)
     in_background = {"async": 60, "poll": 1}
-    foreseen = site.import_image(check=True, keys=in_background, **files, aliases=["it"])
+    predicted = site.import_image(check=True, keys=in_background, **files, aliases=["it"])
     first = site.import_image(keys=in_background, **files, aliases=["it"])
     again = site.import_image(keys=in_background, **files, aliases=["it"])
-    assert not foreseen.failed, foreseen.output
-    assert foreseen.results["it"]["actions"] == ["upload", "add alias it"]
+    assert not predicted.failed, predicted.output
+    assert predicted.results["it"]["actions"] == ["upload", "add alias it"]
     assert not first.failed, first.output
     assert first.results["it"]["actions"] == ["upload", "add alias it"]
     assert first.results["it"]["ansible_job_id"]
     assert again.results["it"]["changed"] is False
     assert again.results["it"]["ansible_job_id"]
     assert len(site.lxd.images()) == 1
-    # Ansible's own wrapper cleans up after the job, when its outcome is known already.
-    until(lambda: site.left() == [])
+    # Ansible's wrapper removes files after the job has reported its result.
+    until(lambda: site.left_files() == [])
 
 
-def test_two_at_once_in_the_background_do_not_disturb_each_other(site: Site, build: Build) -> None:
-    """Started and left alone, with names that a shell would stumble over."""
+def test_concurrent_background_tasks_do_not_affect_each_other(site: Site, build: Build) -> None:
+    """Started with ``poll: 0``, with names that contain special characters of the shell."""
     tasks = []
     for number, name in enumerate((" größer & $HOME 'it'", '-n "two";#')):
         (site.folder / f"files/{name}").mkdir()
@@ -178,10 +178,10 @@ def test_two_at_once_in_the_background_do_not_disturb_each_other(site: Site, bui
     assert not played.failed, played.output
     assert [played.results[f"end{number}"]["actions"] for number in range(2)] == [["upload"]] * 2
     assert len(site.lxd.images()) == 2
-    until(lambda: site.left() == [])
+    until(lambda: site.left_files() == [])
 
 
-def test_what_fails_before_it_is_in_the_background_leaves_no_file_behind(
+def test_a_failure_before_the_background_task_leaves_no_file_behind(
     site: Site, build: Build
 ) -> None:
     files, _fingerprint = sources(site, build, "tar.gz")
@@ -197,27 +197,25 @@ def test_what_fails_before_it_is_in_the_background_leaves_no_file_behind(
     assert "timeout is 0" in played.results["time"]["msg"]
     assert "is an HTML page" in played.results["page"]["msg"]
     assert "compression must be one of" in played.results["compression"]["msg"]
-    assert site.left() == []
+    assert site.left_files() == []
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that any user of this machine may read."""
+    """A directory that all users of this machine can read."""
     folder = Path(tempfile.mkdtemp(prefix="lab-open-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
 
-def test_another_user_who_is_not_root_may_import_it(
-    site: Site, build: Build, open_folder: Path
-) -> None:
+def test_an_unprivileged_user_can_import_it(site: Site, build: Build, open_folder: Path) -> None:
     pair = client_certificate(open_folder)
     pair.key.chmod(0o644)
     site.lxd.trust(pair.certificate)
     pin = shutil.copy(site.lxd.certificate, open_folder / "server.crt")
     keys = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
-    # That user need not get to the Python of these tests.
+    # That user may have no access to the Python of these tests.
     for name in ("requests", "urllib3", "idna", "certifi", "charset_normalizer"):
         package = Path(str(importlib.import_module(name).__file__)).parent
         shutil.copytree(package, open_folder / name)
@@ -232,10 +230,10 @@ def test_another_user_who_is_not_root_may_import_it(
     assert not played.failed, played.output
     assert played.results["it"]["actions"] == ["upload"]
     assert set(site.lxd.images()) == {fingerprint}
-    assert site.left() == []
+    assert site.left_files() == []
 
 
-def test_a_role_has_it_in_its_files(site: Site, build: Build) -> None:
+def test_a_file_is_found_in_files_of_a_role(site: Site, build: Build) -> None:
     image = build("tar.gz")
     role = site.folder / "roles/site"
     (role / "files").mkdir(parents=True)
@@ -247,19 +245,19 @@ def test_a_role_has_it_in_its_files(site: Site, build: Build) -> None:
     assert set(site.lxd.images()) == {image.fingerprint}
 
 
-def test_sockets_in_a_directory_are_left_out_and_said(
+def test_sockets_in_a_directory_are_left_out_with_a_warning(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = build_directory(site.folder / "files")
-    monkeypatch.chdir(tree / "rootfs")  # a socket's path has to be short
-    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left:
-        left.bind("agent")
+    monkeypatch.chdir(tree / "rootfs")  # the path of a socket must be short
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left_files:
+        left_files.bind("agent")
     played = site.import_image(src=tree.name)
     assert not played.failed, played.output
     assert f"Sockets in {tree} are left out" in " ".join(played.output.split())
 
 
-def test_a_fingerprint_that_the_store_has_makes_reading_the_file_needless(
+def test_the_fingerprint_of_an_existing_image_avoids_reading_the_file(
     site: Site, build: Build
 ) -> None:
     files, fingerprint = sources(site, build, "tar.gz")
@@ -279,7 +277,7 @@ def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_left(
     assert failed.failed
     assert f"has the fingerprint {fingerprint}, not {'0' * 64}" in failed.results["it"]["msg"]
     assert site.lxd.writes(mark) == [], "it was told on the controller"
-    assert site.left() == []
+    assert site.left_files() == []
 
 
 def test_a_directory_with_another_fingerprint_is_an_error_and_nothing_is_left(
@@ -289,7 +287,7 @@ def test_a_directory_with_another_fingerprint_is_an_error_and_nothing_is_left(
     failed = site.import_image(**files, fingerprint="0" * 64)
     assert f", not {'0' * 64}" in failed.results["it"]["msg"]
     assert site.lxd.images() == {}
-    assert site.left() == []
+    assert site.left_files() == []
 
 
 @pytest.mark.parametrize(
@@ -300,7 +298,7 @@ def test_a_directory_with_another_fingerprint_is_an_error_and_nothing_is_left(
         ("rootfs-only", "a root file system alone"),
     ],
 )
-def test_a_file_that_is_no_image_is_told_on_the_controller(
+def test_a_file_that_is_not_an_image_is_detected_on_the_controller(
     site: Site, sort: str, said: str
 ) -> None:
     path = build_bad(sort, site.folder)
@@ -310,29 +308,31 @@ def test_a_file_that_is_no_image_is_told_on_the_controller(
     assert said in failed.results["it"]["msg"]
 
 
-def test_a_file_that_is_not_there_is_told_on_the_controller(site: Site) -> None:
+def test_a_missing_file_is_detected_on_the_controller(site: Site) -> None:
     failed = site.import_image(src="absent.tar.xz")
     assert "Cannot find absent.tar.xz on the controller" in failed.results["it"]["msg"]
 
 
-def test_what_is_wrong_besides_the_file_is_told_before_it_is_sent(site: Site, build: Build) -> None:
+def test_other_errors_are_detected_before_the_file_is_sent(site: Site, build: Build) -> None:
     files, _fingerprint = sources(site, build, "tar.gz")
     failed = site.import_image(**files, profiles=["absent"])
     assert "has no profile absent" in failed.results["it"]["msg"]
     failed = site.import_image(**files, project="absent")
     assert f"Cannot import {site.folder}/files/{files['src']}" in failed.results["it"]["msg"]
-    assert site.left() == []
+    assert site.left_files() == []
 
 
 def test_a_failure_leaves_no_file_behind(site: Site, build: Build) -> None:
     files, _fingerprint = sources(site, build, "tar.gz")
     failed = site.import_image(**files, timeout=0)
     assert "timeout is 0" in failed.results["it"]["msg"]
-    assert site.left() == []
+    assert site.left_files() == []
 
 
 @pytest.mark.parametrize("remote_src", [True, "sometimes"])
-def test_the_module_speaks_for_itself_otherwise(site: Site, build: Build, remote_src: Any) -> None:
+def test_other_tasks_return_the_result_of_the_module(
+    site: Site, build: Build, remote_src: Any
+) -> None:
     files, _fingerprint = sources(site, build, "tar.gz")
     path = site.folder / "files" / files["src"]
     played = site.import_image(src=str(path), remote_src=remote_src)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Importing by URL: from a real nginx, and from a server that answers nonsense."""
+"""Importing by URL, from a real nginx and from a server with invalid responses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OWN = "LXD" if FAMILY == "lxd" else "Incus"
 
 
 class Site:
-    """nginx, with files and the headers for them."""
+    """nginx with files and image headers."""
 
     def __init__(self, root: Path, authority: Authority) -> None:
         self.root = root
@@ -36,7 +36,7 @@ class Site:
         (root.parent / "headers").write_text("")
 
     def put(self, image: Image, name: str = "web", family: str = OWN) -> str:
-        """Offer an image under a name; its address."""
+        """Serve an image under a name. Returns its URL."""
         for path in image.paths:
             (self.root / path.name).write_bytes(path.read_bytes())
         where = f"{self.server.url}/{image.metadata.name}"
@@ -61,7 +61,7 @@ def site(tmp_path: Path, authority: Authority) -> Iterator[Site]:
 
 @pytest.fixture
 def private(modules: Modules, authority: Authority) -> Modules:
-    """The modules, with the authority of the site as an option."""
+    """The modules with ``url_ca_path``."""
     return Modules(**modules.defaults, url_ca_path=str(authority.certificate))
 
 
@@ -69,18 +69,18 @@ def load(modules: Modules, url: str, check: bool = False, **params: Any) -> Outc
     return modules.done("lxd_image_import", check, url=url, **params)
 
 
-class TestAWebServerWithTheHeaders:
-    def test_is_where_the_server_fetches_an_image(
+class TestWebServerWithImageHeaders:
+    def test_is_used_by_the_server_itself(
         self, trusting: Server, by_system: Modules, site: Site, image: Image
     ) -> None:
         url = site.put(image)
-        foreseen = load(by_system, url, check=True, aliases=["it"])
+        predicted = load(by_system, url, check=True, aliases=["it"])
         first = load(by_system, url, aliases=["it"], properties={"mine": "1"})
         again = load(by_system, url, aliases=["it"])
-        # From 6.9 on a LXD no longer fetches from an address that a client names.
+        # From 6.9 on, LXD does not import by URL.
         how = "relay" if trusting.is_lxd_since(6, 9) else "pull"
-        assert foreseen.actions == [how, "add alias it"]
-        assert foreseen["fingerprint"] == first["fingerprint"] == image.fingerprint
+        assert predicted.actions == [how, "add alias it"]
+        assert predicted["fingerprint"] == first["fingerprint"] == image.fingerprint
         assert first.actions == [how, "set properties", "add alias it"]
         assert first["transferred"] == image.size
         assert not again["changed"]
@@ -102,20 +102,20 @@ class TestAWebServerWithTheHeaders:
         assert "a pull would take its attributes. Use mode: relay." in msg
 
     @pytest.mark.parametrize("kind", ["tar.xz", "squashfs", "vm-unified"])
-    def test_is_relayed_from_where_its_authority_is_private(
+    def test_with_a_private_authority_is_relayed(
         self, lxd: Server, private: Modules, site: Site, build: Build, kind: str
     ) -> None:
         image = build(kind)
         url = site.put(image)
-        foreseen = load(private, url, check=True, aliases=["it"])
+        predicted = load(private, url, check=True, aliases=["it"])
         first = load(private, url, aliases=["it"])
         again = load(private, url, aliases=["it"])
-        assert foreseen.actions == first.actions == ["relay", "add alias it"]
+        assert predicted.actions == first.actions == ["relay", "add alias it"]
         assert first["transferred"] == image.size
         assert first["image"]["type"] == image.type
         assert not again["changed"]
 
-    def test_is_asked_as_a_server_would_ask(
+    def test_gets_the_same_request_as_from_a_server(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image
     ) -> None:
         with Hostile(authority.issue("asked", "127.0.0.1")) as web:
@@ -129,7 +129,7 @@ class TestAWebServerWithTheHeaders:
         assert headers[f"{OWN}-Server-Architectures"] == ", ".join(environment["architectures"])
         assert headers[f"{OWN}-Server-Version"] == environment["server_version"]
 
-    def test_is_not_asked_where_the_store_has_the_fingerprint(
+    def test_is_not_contacted_if_the_store_has_the_fingerprint(
         self, private: Modules, site: Site, image: Image
     ) -> None:
         url = site.put(image)
@@ -141,7 +141,7 @@ class TestAWebServerWithTheHeaders:
         finally:
             site.server.start()
 
-    def test_has_another_image_than_the_fingerprint_says(
+    def test_with_another_fingerprint_is_an_error(
         self, lxd: Server, private: Modules, site: Site, image: Image
     ) -> None:
         url = site.put(image)
@@ -149,20 +149,20 @@ class TestAWebServerWithTheHeaders:
         assert f"has the image {image.fingerprint}, not {'0' * 64}" in msg
         assert lxd.images() == {}
 
-    def test_for_the_other_family_only_is_relayed_from(
+    def test_for_the_other_family_only_is_relayed(
         self, private: Modules, site: Site, image: Image
     ) -> None:
         (other,) = {"LXD", "Incus"} - {OWN}
         assert load(private, site.put(image, family=other)).actions == ["relay"]
 
-    def test_cannot_be_pulled_from_where_a_relay_is_needed(
+    def test_that_needs_a_relay_rejects_pull(
         self, private: Modules, site: Site, image: Image
     ) -> None:
         msg = private.fails("lxd_image_import", url=site.put(image), mode="pull")
         assert "mode: pull does not work here" in msg
         assert "Use mode: relay" in msg
 
-    def test_gives_a_clear_error_where_only_the_target_does_not_trust_it(
+    def test_that_only_the_target_does_not_trust_is_a_clear_error(
         self,
         lxd: Server,
         modules: Modules,
@@ -179,7 +179,7 @@ class TestAWebServerWithTheHeaders:
         assert "mode: relay streams the image" in msg
         assert load(modules, url, mode="relay").actions == ["relay"]
 
-    def test_is_streamed_from_with_no_copy_on_disk_or_in_memory(
+    def test_is_relayed_without_a_copy_on_disk_or_in_memory(
         self, lxd: Server, private: Modules, site: Site, tmp_path: Path
     ) -> None:
         image = build_large(tmp_path / "large", 128 * MIB)
@@ -187,7 +187,7 @@ class TestAWebServerWithTheHeaders:
         with Proxy(lxd.socket) as proxy:
             proxy.stall(100 * MIB, UP)
             run = private.start("lxd_image_import", url=url, server=f"unix://{proxy.socket}")
-            # From now on it cannot write a byte to any file.
+            # From now on, it cannot write to any file.
             resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (0, 0))
             until(lambda: proxy.passed[UP] >= 100 * MIB)
             status = Path(f"/proc/{run.pid}/status").read_text()
@@ -197,8 +197,8 @@ class TestAWebServerWithTheHeaders:
         assert int(peak) < 100 << 10, "KiB"
 
 
-class TestAPlainWebServer:
-    def test_will_do_where_the_fingerprint_is_known(
+class TestPlainWebServer:
+    def test_is_accepted_with_a_fingerprint(
         self, lxd: Server, private: Modules, site: Site, image: Image
     ) -> None:
         site.put(image)
@@ -206,14 +206,16 @@ class TestAPlainWebServer:
         assert "sends no header LXD-Image-Hash" in private.fails("lxd_image_import", url=url)
         assert load(private, url, fingerprint=image.fingerprint).actions == ["relay"]
 
-    def test_may_speak_http_then(self, modules: Modules, site: Site, image: Image) -> None:
+    def test_can_use_http_with_a_fingerprint(
+        self, modules: Modules, site: Site, image: Image
+    ) -> None:
         site.put(image)
         url = f"{site.server.url}/{image.metadata.name}".replace("https:", "http:")
         assert "over plain http anybody could answer" in modules.fails("lxd_image_import", url=url)
         assert load(modules, url, fingerprint=image.fingerprint).actions == ["relay"]
 
     @pytest.mark.parametrize("kind", ["split", "vm"])
-    def test_may_have_a_split_image(
+    def test_can_have_a_split_image(
         self, lxd: Server, private: Modules, site: Site, build: Build, kind: str
     ) -> None:
         image = build(kind)
@@ -223,15 +225,15 @@ class TestAPlainWebServer:
             name: f"{site.server.url}/{path.name}"
             for name, path in zip(names, image.paths, strict=True)
         }
-        wish: dict[str, Any] = {**urls, "fingerprint": image.fingerprint, "aliases": ["it"]}
-        foreseen = private.done("lxd_image_import", True, **wish)
-        first = private.done("lxd_image_import", **wish)
-        assert foreseen.actions == first.actions == ["relay", "add alias it"]
+        desired: dict[str, Any] = {**urls, "fingerprint": image.fingerprint, "aliases": ["it"]}
+        predicted = private.done("lxd_image_import", True, **desired)
+        first = private.done("lxd_image_import", **desired)
+        assert predicted.actions == first.actions == ["relay", "add alias it"]
         assert first["transferred"] == image.size
         assert first["image"]["type"] == image.type
-        assert not private.done("lxd_image_import", **wish)["changed"]
+        assert not private.done("lxd_image_import", **desired)["changed"]
 
-    def test_can_ask_for_a_password(
+    def test_can_require_a_password(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image
     ) -> None:
         with Hostile(authority.issue("secret", "127.0.0.1")) as web:
@@ -250,7 +252,7 @@ class TestAPlainWebServer:
     @pytest.mark.parametrize(
         "secret", ["me:hunter2secret", "me:hunter%32secret", "me:hunter2@secret", "hunter2secret"]
     )
-    def test_may_have_its_password_in_the_address_which_is_masked(
+    def test_can_have_its_password_in_the_url_which_is_masked(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image, secret: str
     ) -> None:
         with Hostile(authority.issue("masked", "127.0.0.1")) as web:
@@ -269,7 +271,7 @@ class TestAPlainWebServer:
             for part in ("hunter", "secret"):
                 assert part not in str(outcome)
 
-    def test_with_a_password_that_had_to_be_quoted_is_an_error_that_does_not_show_it(
+    def test_with_an_unquoted_password_is_an_error_that_does_not_contain_it(
         self, modules: Modules
     ) -> None:
         for secret in ("hunter2/secret", "hunter2#secret", "hunter2?secret", "hunter2/se@cret"):
@@ -279,7 +281,7 @@ class TestAPlainWebServer:
             assert "hunter2" not in str(failed)
             assert "cret@" not in str(failed)
 
-    def test_may_want_headers_whose_values_are_masked_however_short(
+    def test_can_require_headers_whose_values_are_masked(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image
     ) -> None:
         with Hostile(authority.issue("headers", "127.0.0.1")) as web:
@@ -296,7 +298,7 @@ class TestAPlainWebServer:
             shown = outcome["invocation"]["module_args"]["url_headers"]
             assert set(shown.values()) == {"VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}
 
-    def test_keeps_its_secrets_in_all_that_a_play_prints(
+    def test_secrets_are_masked_in_all_output_of_a_play(
         self,
         lxd: Server,
         authority: Authority,
@@ -309,7 +311,7 @@ class TestAPlainWebServer:
         with Hostile(authority.issue("play", "127.0.0.1")) as web:
             web.answers["/it"] = good(web, image)
             web.answers["/file"] = Answer(body=image.metadata.read_bytes())
-            wish = {
+            desired = {
                 "server": f"unix://{lxd.socket}",
                 "url_ca_path": str(authority.certificate),
                 "url_headers": {"X-Key": "{{ key }}"},
@@ -323,13 +325,13 @@ class TestAPlainWebServer:
             }
             played = play(
                 tmp_path,
-                {"name": "done", module: {**wish, "url": "{{ address }}/it"}},
+                {"name": "done", module: {**desired, "url": "{{ address }}/it"}},
                 {
                     "name": "failed",
-                    module: {**wish, "url": "{{ address }}/absent"},
+                    module: {**desired, "url": "{{ address }}/absent"},
                     "ignore_errors": True,
                 },
-                {"name": "wrong", module: {**wish, "url": "{{ address }}", "src": "/x"}},
+                {"name": "wrong", module: {**desired, "url": "{{ address }}", "src": "/x"}},
                 host=local,
             )
         assert played.results["done"]["actions"] == ["relay"], played.output
@@ -340,7 +342,7 @@ class TestAPlainWebServer:
             assert secret not in played.output
             assert secret not in str(played.results)
 
-    def test_gets_private_headers_only_if_it_is_the_one_that_was_named(
+    def test_gets_private_headers_only_if_it_is_the_server_of_the_url(
         self, lxd: Server, modules: Modules, authority: Authority, image: Image
     ) -> None:
         pair = authority.issue("two", "127.0.0.1")
@@ -353,10 +355,8 @@ class TestAPlainWebServer:
             assert not any("X-Key" in headers for _method, _path, headers in second.requests)
 
 
-class TestABrokenDownload:
-    def test_goes_on_where_it_broke(
-        self, lxd: Server, modules: Modules, site: Site, tmp_path: Path
-    ) -> None:
+class TestInterruptedDownload:
+    def test_resumes(self, lxd: Server, modules: Modules, site: Site, tmp_path: Path) -> None:
         image = build_large(tmp_path / "large", 32 * MIB)
         site.put(image)
         with Proxy(site.server.url.replace("https:", "http:")) as proxy:
@@ -366,7 +366,7 @@ class TestABrokenDownload:
             assert proxy.passed[DOWN] < image.size + 4 * MIB
         assert set(lxd.images()) == {image.fingerprint}
 
-    def test_starts_over_where_the_file_has_changed_and_never_mixes_two(
+    def test_starts_again_if_the_file_has_changed(
         self, lxd: Server, modules: Modules, site: Site, tmp_path: Path
     ) -> None:
         image = build_large(tmp_path / "large", 32 * MIB)
@@ -394,12 +394,12 @@ class TestABrokenDownload:
             yield web
 
     def asked(self, web: Hostile) -> list[str | None]:
-        """The ranges that were asked for in the file, without the look at its beginning."""
+        """The requested ranges of the file, except for the request of its beginning."""
         files = [request for request in web.requests if request[1] == "/file"]
         return [headers.get("Range") for _method, _path, headers in files[1:]]
 
     def breaking(self, web: Hostile, image: Image, begin: bytes, *rest: Answer) -> str:
-        """Offer an image whose file breaks off after ``begin``, and what is answered then; the range of the rest."""
+        """Serve an image whose file is interrupted after ``begin``, and the next responses. Returns the range of the rest."""
         content = image.metadata.read_bytes()
         web.answers["/it"] = good(web, image)
         headers = [("ETag", '"a"'), ("Last-Modified", "Tue, 01 Jan 2030 00:00:00 GMT")]
@@ -408,12 +408,12 @@ class TestABrokenDownload:
         return f"{len(begin)}-{len(content) - 1}/{len(content)}"
 
     @pytest.mark.parametrize("change", ["ETag", "Last-Modified", "length", "no ranges", "nothing"])
-    def test_starts_over_with_the_new_file_however_the_change_shows(
+    def test_starts_again_however_the_change_is_detected(
         self, lxd: Server, private: Modules, web: Hostile, image: Image, change: str
     ) -> None:
         content = image.metadata.read_bytes()
         half = len(content) // 2
-        # What came of the old file is wrong for the new one, unless nothing has changed.
+        # The beginning of the old file does not belong to the new one, unless nothing has changed.
         old = content if change == "nothing" else content[:600] + bytes(len(content) - 600)
         headers = {
             "ETag": '"b"' if change == "ETag" else '"a"',
@@ -432,7 +432,7 @@ class TestABrokenDownload:
         again = [] if change == "nothing" else [None]
         assert self.asked(web) == [None, f"bytes={half}-", *again]
 
-    def test_that_nobody_can_see_has_changed_never_becomes_an_image(
+    def test_with_an_undetectable_change_never_becomes_an_image(
         self, lxd: Server, private: Modules, web: Hostile, image: Image
     ) -> None:
         content = image.metadata.read_bytes()
@@ -449,15 +449,15 @@ class TestABrokenDownload:
 
 
 def good(web: Hostile, image: Image, **more: Any) -> Answer:
-    """The headers for an image whose file is at /file."""
+    """The headers of an image whose file is /file."""
     return Answer(
         headers=[("LXD-Image-Hash", image.fingerprint), ("LXD-Image-URL", f"{web.url}/file")],
         **more,
     )
 
 
-class TestHostileAnswers:
-    """Each with its own clear error, and the store as it was."""
+class TestHostileResponses:
+    """Each is a clear error of its own, and the store is unchanged."""
 
     @pytest.fixture
     def web(self, authority: Authority) -> Iterator[Hostile]:
@@ -504,7 +504,7 @@ class TestHostileAnswers:
         ],
     )
     @pytest.mark.parametrize("check", [True, False])
-    def test_in_headers(
+    def test_with_invalid_headers(
         self,
         lxd: Server,
         private: Modules,
@@ -523,7 +523,7 @@ class TestHostileAnswers:
         assert said in msg
         assert "pw1" not in msg
 
-    def test_capitals_are_accepted_for_a_relay_and_said_to_be_impossible_for_a_pull(
+    def test_upper_case_hashes_are_accepted_for_a_relay_only(
         self,
         trusting: Server,
         by_system: Modules,
@@ -595,7 +595,7 @@ class TestHostileAnswers:
         web.answers["/it"] = good(web, image, status=404)
         assert "answers with the HTTP status 404" in self.refused(lxd, private, web)
 
-    def test_to_head_only_are_asked_for_again(
+    def test_to_head_only_are_requested_again(
         self, private: Modules, web: Hostile, image: Image
     ) -> None:
         web.answers["/it"] = good(web, image, head=405)
@@ -660,7 +660,7 @@ class TestHostileAnswers:
         assert said in self.refused(lxd, private, web)
 
     @pytest.mark.parametrize("target", ["http://127.0.0.1/x", "ftp://a/b", "file:///etc/passwd"])
-    def test_with_a_redirect_to_something_less_secure(
+    def test_with_a_redirect_to_http(
         self, lxd: Server, private: Modules, web: Hostile, target: str
     ) -> None:
         web.answers["/it"] = Answer(302, [("Location", target)])
@@ -676,7 +676,7 @@ class TestHostileAnswers:
         ],
     )
     @pytest.mark.parametrize("check", [True, False])
-    def test_with_a_body_that_is_no_image(
+    def test_with_a_body_that_is_not_an_image(
         self,
         lxd: Server,
         private: Modules,
@@ -691,7 +691,7 @@ class TestHostileAnswers:
         assert said in self.refused(lxd, private, web, check=check)
 
     @pytest.mark.parametrize("change", ["wrong", "longer", "shorter"])
-    def test_with_a_body_that_is_not_what_was_announced(
+    def test_with_a_body_that_does_not_match_the_headers(
         self, lxd: Server, private: Modules, web: Hostile, image: Image, change: str
     ) -> None:
         content = image.metadata.read_bytes()
@@ -708,7 +708,7 @@ class TestHostileAnswers:
         assert lxd.images() == {}
         assert not list((lxd.directory / "images").iterdir())
 
-    def test_with_more_than_was_announced_behind_a_whole_image(
+    def test_with_extra_bytes_after_the_image(
         self, lxd: Server, private: Modules, web: Hostile, image: Image
     ) -> None:
         content = image.metadata.read_bytes()
@@ -718,14 +718,14 @@ class TestHostileAnswers:
         assert set(lxd.images()) == {image.fingerprint}
 
     @pytest.mark.parametrize("length", ["abc", "²", "-5", "9" * 40])
-    def test_with_a_length_that_is_none(
+    def test_with_an_invalid_length(
         self, lxd: Server, private: Modules, web: Hostile, image: Image, length: str
     ) -> None:
         web.answers["/it"] = good(web, image)
         body = image.metadata.read_bytes()
         web.answers["/file"] = Answer(headers=[("Content-Length", length)], body=body, length=-1)
         outcome = private.run("lxd_image_import", url=f"{web.url}/it", retries=0)
-        # What it means is for the library below to say; the image is whole, or there is none.
+        # The HTTP library decides what it means; the image is complete, or there is none.
         if outcome.failed:
             assert "broke off after" in outcome["msg"]
         assert set(lxd.images()) == (set() if outcome.failed else {image.fingerprint})
@@ -740,7 +740,7 @@ class TestHostileAnswers:
             ("http://me:hunter2secret@127.0.0.1:1/x", "redirects to http://***@127.0.0.1:1/x"),
         ],
     )
-    def test_with_a_redirect_to_nowhere(
+    def test_with_an_invalid_redirect(
         self, lxd: Server, private: Modules, web: Hostile, target: str, said: str
     ) -> None:
         web.answers["/it"] = Answer(302, [("Location", target)])
@@ -770,7 +770,7 @@ class TestHostileAnswers:
             msg = self.refused(lxd, private, web)
         assert f"the certificate of {web.url} expired on" in msg
 
-    def test_with_a_foreign_certificate(
+    def test_with_an_untrusted_certificate(
         self, lxd: Server, modules: Modules, web: Hostile, image: Image
     ) -> None:
         web.answers["/it"] = good(web, image)
@@ -845,7 +845,7 @@ class TestHostileAnswers:
         ),
     ],
 )
-def test_options_that_do_not_fit_are_errors(
+def test_conflicting_options_are_errors(
     modules: Modules, params: dict[str, Any], said: str
 ) -> None:
     assert said in modules.fails("lxd_image_import", **params)
