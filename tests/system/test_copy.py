@@ -687,14 +687,17 @@ class TestOptionsThatDoNotFit:
         assert said in Copies(modules).fails(**{"image": "web", **params})
 
 
-def test_an_unchanged_copy_makes_at_most_two_requests(
+def test_an_unchanged_copy_asks_for_its_alias_and_the_image(
     lxd: Server, other: Server, by_name: Copies, image: Image
 ) -> None:
     offered(other, image, "web")
     by_name("web", aliases=["mine"])
     mark = lxd.mark()
     by_name("web", aliases=["mine"])
-    assert len(lxd.requests(mark)) == 1
+    assert [request.path for request in lxd.requests(mark)] == [
+        "/1.0/images/aliases/mine?project=default",
+        f"/1.0/images/{image.fingerprint}?project=default",
+    ]
 
 
 def test_check_mode_writes_to_neither_server(

@@ -318,7 +318,7 @@ def test_an_unchanged_import_is_one_request(lxd: Server, modules: Modules, image
     mark = lxd.mark()
     modules.import_image(image, **desired)
     assert [request.path for request in lxd.requests(mark)] == [
-        "/1.0/images?project=default&recursion=1"
+        f"/1.0/images/{image.fingerprint}?project=default"
     ]
 
 

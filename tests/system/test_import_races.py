@@ -82,7 +82,8 @@ def test_a_concurrent_edit_is_not_lost(lxd: Server, modules: Modules, image: Ima
         proxy.latency = 0.2
         mine = {**files(image), "properties": {"mine": "1"}, "server": f"unix://{proxy.socket}"}
         run = modules.start("lxd_image_import", **mine)
-        until(lambda: any(request.path.startswith(path) for request in lxd.requests(mark)))
+        # The first is the look at the store, the second reads what is to be edited.
+        until(lambda: sum(r.path.startswith(path) for r in lxd.requests(mark)) == 2)
         lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
         assert run.wait().actions == ["set properties"]
         puts = [request for request in proxy.requests if request.method == "PUT"]

@@ -22,7 +22,12 @@ LAYERS = {
         ("images", "deadline", "regular_files", "json_reader", "yaml_reader"),
         ("transport", "archives", "simplestreams"),
     ),
-    "servers": (("client_config", "downloads", "dialect", "trust_token"), ("server",), ("store",)),
+    "servers": (
+        ("client_config", "downloads", "dialect", "trust_token"),
+        ("server",),
+        ("store",),
+        ("store_view",),
+    ),
     "sources": (("sources",),),
     "decisions": (("planning",),),
     "loop": (("convergence",),),

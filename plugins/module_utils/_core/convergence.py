@@ -14,9 +14,10 @@ from .images import Contents, Image
 from .planning import Plan, diff
 from .planning.desired_state import DesiredState
 from .planning.images import plan_absent, plan_present
-from .planning.steps import Step
+from .planning.steps import MoveAlias, Step
 from .sources import Offer, Source
 from .store import Store
+from .store_view import Prefetch, StoreView
 
 MAX_ROUNDS = 5
 """How often the store may change under a task before it gives up."""
@@ -31,6 +32,13 @@ class Progress:
     transferred: int = 0
     stored: str | None = None
     """The fingerprint of the image that it brought, or that came into the store though bringing it failed."""
+    prefetch: Prefetch | None = None
+    """The first look at the store, if it began before the task was ready for it."""
+
+    def next_view(self, store: Store) -> StoreView:
+        """What to look at the store with: each round of a task has a view of its own."""
+        prefetch, self.prefetch = self.prefetch, None
+        return prefetch.result() if prefetch else StoreView(store)
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,12 @@ def ensure_image(
 ) -> Result:
     """Make the store hold the source's image, as asked. In check mode say what that would do, and write nothing."""
 
-    def plan(contents: Contents) -> Plan:
-        subject = source.find(contents)
-        return plan_present(
-            contents, subject, desired.add_aliases(source.aliases), progress.steps, progress.stored
-        )
+    def plan(view: StoreView) -> Plan:
+        view.likely_aliases = desired.aliases or ()
+        subject = source.find(view)
+        wanted = desired.add_aliases(source.aliases)
+        contents = _seen(view, wanted, progress)
+        return plan_present(contents, subject, wanted, progress.steps, progress.stored)
 
     return converge(store, plan, progress, check_mode, desired)
 
@@ -72,26 +81,31 @@ def ensure_attributes(
 ) -> Result:
     """Give an image of the store the attributes and aliases that are asked. Raises ImageNotFound if there is none."""
 
-    def plan(contents: Contents) -> Plan:
-        image = contents.resolve(name)
+    def plan(view: StoreView) -> Plan:
+        image = view.resolve(name)
         if image is None:
-            raise contents.not_found(name)
+            raise view.not_found(name)
         image.require_not_cached()
-        return plan_present(contents, image, desired, progress.steps)
+        return plan_present(_seen(view, desired, progress), image, desired, progress.steps)
 
     return converge(store, plan, progress, check_mode, desired)
 
 
+def _seen(view: StoreView, desired: DesiredState, progress: Progress) -> Contents:
+    """What a plan has to know of the store: the images of its aliases, and those that lost theirs to this task."""
+    moved = (step.holder for step in progress.steps if isinstance(step, MoveAlias))
+    view.see(desired.aliases or (), moved)
+    return view.contents()
+
+
 def ensure_absent(store: Store, name: str, progress: Progress, check_mode: bool = False) -> Result:
     """Have no image of this name in the store."""
-    return converge(
-        store, lambda contents: plan_absent(contents.resolve(name)), progress, check_mode
-    )
+    return converge(store, lambda view: plan_absent(view.resolve(name)), progress, check_mode)
 
 
 def converge(
     store: Store,
-    plan_for: Callable[[Contents], Plan],
+    plan_for: Callable[[StoreView], Plan],
     progress: Progress,
     check_mode: bool = False,
     desired: DesiredState | None = None,
@@ -105,7 +119,7 @@ def converge(
     conflict: ConflictError | None = None
     for _round in range(MAX_ROUNDS):
         try:
-            plan = plan_for(store.contents())
+            plan = plan_for(progress.next_view(store))
         except ImageNotFound:
             store.require_write_access()
             raise

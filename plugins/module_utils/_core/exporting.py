@@ -24,6 +24,7 @@ from .errors import ConnectionFailed, FileError, OptionError
 from .images import Image
 from .sources.export_form import MAX_HEAD_BYTES, ExportForm, file_name, is_form
 from .store import Store
+from .store_view import StoreView
 
 RETRIES = 3
 """How often a broken transfer is taken up again."""
@@ -66,10 +67,10 @@ def export(
     Raises ImageNotFound, and FileError if what came is not the image or cannot be written. A file under its final
     name is whole.
     """
-    contents = store.contents()
-    image = contents.resolve(name)
+    view = StoreView(store)
+    image = view.resolve(name)
     if image is None:
-        raise store.with_visibility_hint(contents.not_found(name))
+        raise store.with_visibility_hint(view.not_found(name))
     present = _matching_files(dest, image, store.server.transport.deadline)
     if present:
         return Export(image, present, present)

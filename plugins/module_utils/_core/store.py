@@ -11,7 +11,6 @@ nothing was written.
 from __future__ import annotations
 
 import re
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Mapping
 
@@ -38,21 +37,15 @@ class Store:
         self.server = server
         self.project = project
         self._query = {"project": project}
-        self._prefetched: _ListThread | None = None
 
     def __str__(self) -> str:
         return f"project {self.project} on {self.server.address}"
 
-    def prefetch(self) -> None:
-        """Ask for the contents already: the next ``contents()`` takes this answer, or this error."""
-        self._prefetched = _ListThread(self._list)
-
     def contents(self) -> Contents:
-        """All that the store holds now, in one request. Raises OptionError if there is no such project."""
-        ahead, self._prefetched = self._prefetched, None
-        return ahead.result() if ahead else self._list()
+        """All that the store holds now, in one request. Raises OptionError if there is no such project.
 
-    def _list(self) -> Contents:
+        A list that takes ten seconds is cut off in silence: what it lacks may be there (see ``store_view``).
+        """
         try:
             images = self.server.get_list("/1.0/images", "its images", self._query)
         except ApiError as error:
@@ -110,8 +103,7 @@ class Store:
     def require_write_access(self) -> None:
         """Check that this client may write here. Raises AuthenticationError, OptionError."""
         self.server.require_trust()
-        if not self.server.transport.is_local:
-            self._require_project()
+        self._require_project()
 
     def require_valid_aliases(self, aliases: Iterable[str]) -> None:
         """Check that the server takes these names for new aliases. Raises OptionError."""
@@ -285,16 +277,20 @@ class Store:
 
     def get_image(self, digits: str) -> Image:
         """The image with this fingerprint, or with one that begins so. Raises ImageNotFound."""
-        image = self._find_image(digits)
+        image = self.find_image(digits)
         if image is None:
             raise self.image_not_found(digits)
         return image
 
     def has_image(self, fingerprint: str) -> bool:
         """Whether this image is in the store now, and this client may see it."""
-        return self._find_image(fingerprint) is not None
+        return self.find_image(fingerprint) is not None
 
-    def _find_image(self, digits: str) -> Image | None:
+    def find_image(self, digits: str) -> Image | None:
+        """The image with this fingerprint, or with one that begins so; None if this client can see no such image.
+
+        Raises ImageNotFound if there are several.
+        """
         path = url_path("/1.0/images/{}", digits)
         try:
             image = self.server.get_object(path, "an image", self._query)
@@ -461,29 +457,3 @@ def _sorted_contents(images: Iterable[Mapping[str, Any]] | None) -> Contents:
         images or (), key=lambda image: (image.get("project", ""), image["fingerprint"])
     )
     return Contents(tuple(Image.parse(image) for image in by_name))
-
-
-class _ListThread(threading.Thread):
-    """A look at a store in a thread of its own."""
-
-    def __init__(self, look: Callable[[], Contents]) -> None:
-        super().__init__(daemon=True)
-        self._list = look
-        self._seen = Contents()
-        self._error: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Look. (Called by the thread.)"""
-        try:
-            self._seen = self._list()
-        except BaseException as error:
-            # Whatever it is, it is for who asks for the result.
-            self._error = error
-
-    def result(self) -> Contents:
-        """What was seen. Raises what went wrong."""
-        self.join()
-        if self._error:
-            raise self._error
-        return self._seen

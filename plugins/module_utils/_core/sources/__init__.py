@@ -14,8 +14,9 @@ from ..errors import ConflictError, ConnectionFailed, FileError
 from ..images import ARCHIVE
 
 if TYPE_CHECKING:
-    from ..images import Alias, Contents, Image
+    from ..images import Alias, Image
     from ..store import Store
+    from ..store_view import StoreView
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def record_archive(store: Store, fingerprint: str, archive: str) -> None:
 
 
 def with_fingerprint_hint(
-    error: ConnectionFailed, request: CopyRequest, contents: Contents
+    error: ConnectionFailed, request: CopyRequest, view: StoreView
 ) -> ConnectionFailed:
     """What to raise when a source that has to be asked cannot be: it also names the way to do without it."""
-    present = contents.by_alias(request.alias) if request.alias else None
+    present = view.by_alias(request.alias) if request.alias else None
     if request.always_ask:
         return error
     fingerprint = present.fingerprint if present else "<fingerprint>"
@@ -147,5 +148,5 @@ class Source(Protocol):
 
     aliases: tuple[Alias, ...]
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image, where the store holds it, or the offer to bring it."""

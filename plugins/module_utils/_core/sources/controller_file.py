@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ..errors import NeedsFile
-from ..images import Alias, Contents, Image
+from ..images import Alias, Image
 from ..store import Store
+from ..store_view import StoreView
 from . import Offer, TransferResult, require_fingerprint
 
 
@@ -44,16 +45,16 @@ class ControllerFileSource:
         self._expected = expected
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the store, or an offer that needs the file. Raises FileError if it is not the expected one."""
         known = self._announcement
         if self._expected and known.fingerprint:
             require_fingerprint(known.name, known.fingerprint, self._expected)
         fingerprint = known.fingerprint or self._expected
         if known.archive and not fingerprint:
-            held = contents.by_archive(known.archive)
+            held = view.by_archive(known.archive)
         else:
-            held = contents.by_fingerprint(fingerprint)
+            held = view.by_fingerprint(fingerprint)
         return held if held and not held.cached else ControllerFileUpload(known, held)
 
 

@@ -12,8 +12,9 @@ from typing import Iterator
 from ..archives.compression import compressed
 from ..archives.image_directory import ImageDirectory
 from ..errors import ConflictError, FileError, OperationFailed
-from ..images import CONTAINER, Alias, Contents, Image
+from ..images import CONTAINER, Alias, Image
 from ..store import Store
+from ..store_view import StoreView
 from ..transport import Stream
 from . import Offer, TransferResult, record_archive
 
@@ -29,14 +30,14 @@ class DirectorySource:
         """The fingerprint that it had when it was sent, if it was."""
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image that was made of the same tree before, or an upload. Raises FileError.
 
         The tree is only read for this where the store has an image that was made of a directory.
         """
-        held = contents.by_fingerprint(self.expected or self.sent)
-        if held is None and not self.expected and contents.has_archives:
-            held = contents.by_archive(self.tree.digest())
+        held = view.by_fingerprint(self.expected or self.sent)
+        if held is None and not self.expected and view.has_archives:
+            held = view.by_archive(self.tree.digest())
         if held and not held.cached:
             return held
         return PackedUpload(self, held)

@@ -10,8 +10,9 @@ import os
 
 from ..archives.files import Digest, ImageFiles
 from ..errors import ConflictError, FileError, OperationFailed
-from ..images import Alias, Contents, Image
+from ..images import Alias, Image
 from ..store import Store
+from ..store_view import StoreView
 from ..transport import Body, Segment
 from . import Offer, TransferResult, record_archive, require_fingerprint
 
@@ -31,15 +32,15 @@ class FileSource:
         self._digest: str | None = None
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the store, or an upload. The files are read only as far as that needs.
 
         Where the store has no image of just this size it cannot have this one, so the fingerprint is left to be taken
         while the files are sent. Raises FileError if they are no image, or not the expected one.
         """
-        held = contents.by_fingerprint(self._expected)
-        if (held is None or held.cached) and (self._digest or contents.has_size(self.files.size)):
-            held = contents.by_fingerprint(self.digest())
+        held = view.by_fingerprint(self._expected)
+        if (held is None or held.cached) and (self._digest or view.may_have_size(self.files.size)):
+            held = view.by_fingerprint(self.digest())
         if held and not held.cached:
             return held
         # Imported only here: tarfile and the decompressors cost more than all of an unchanged task.

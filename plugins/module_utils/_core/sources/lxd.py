@@ -13,13 +13,13 @@ from ..images import (
     CONTAINER,
     VIRTUAL_MACHINE,
     Alias,
-    Contents,
     Image,
     Origin,
     is_fingerprint,
     is_prefix,
 )
 from ..store import Store
+from ..store_view import StoreView
 from . import CopyRequest, Offer, TransferResult, with_fingerprint_hint
 from .export_form import ExportForm, file_name, is_form
 from .pull import Pull
@@ -41,19 +41,19 @@ class LxdSource:
         self._request = request
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
-        known = None if self._request.always_ask else self._known(contents)
+        known = None if self._request.always_ask else self._known(view)
         if known:
             return known
         try:
             fingerprint, image = self._resolve()
-            held = contents.by_fingerprint(fingerprint)
+            held = view.by_fingerprint(fingerprint)
             if held and not held.cached and not self._request.copy_aliases:
                 return held
             image = image or self._source.get_image(fingerprint)
         except ConnectionFailed as error:
-            raise with_fingerprint_hint(error, self._request, contents) from error
+            raise with_fingerprint_hint(error, self._request, view) from error
         if self._request.copy_aliases:
             self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
         if held and not held.cached:
@@ -62,16 +62,16 @@ class LxdSource:
         offer.size = image.size
         return offer
 
-    def _known(self, contents: Contents) -> Image | None:
+    def _known(self, view: StoreView) -> Image | None:
         """What the target holds already, as far as it can tell by itself."""
         name = self._request.name.lower()
         if is_fingerprint(name):
-            held = contents.by_fingerprint(name)
+            held = view.by_fingerprint(name)
             return held if held and not held.cached and self._fits(held.type) else None
         if self._source.project != "default" or self._is_behind_a_socket:
             # A server records the project of an origin nowhere, and what came over a socket has none.
             return None
-        return contents.by_origin(self._address, "lxd", self._is_meant, self._request.alias)
+        return view.by_origin(self._address, "lxd", self._is_meant, self._request.alias)
 
     def _is_meant(self, origin: Origin, image: Image) -> bool:
         return origin.alias == self._request.name and image.type == (

@@ -20,6 +20,7 @@ from ..images import (
     is_prefix,
 )
 from ..store import Store
+from ..store_view import StoreView
 from . import CopyRequest, Offer
 from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
@@ -34,12 +35,12 @@ class RegistrySource:
         self._request = request
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the target, or an offer to have it fetched. Raises ImageNotFound, OptionError."""
         image = self._resolve()
         if self._request.copy_aliases:
             self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
-        held = contents.by_fingerprint(image.fingerprint)
+        held = view.by_fingerprint(image.fingerprint)
         if held and not held.cached:
             return held
         choose_route(

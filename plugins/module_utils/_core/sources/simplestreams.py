@@ -14,7 +14,6 @@ from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
 from ..images import (
     CONTAINER,
     Alias,
-    Contents,
     Image,
     Origin,
     architecture_name,
@@ -31,6 +30,7 @@ from ..simplestreams.reading import (
     parse_index,
 )
 from ..store import Store
+from ..store_view import StoreView
 from ..transport import Stream
 from . import CopyRequest, Offer, with_fingerprint_hint
 from .pull import Pull
@@ -130,19 +130,19 @@ class SimplestreamsSource:
         self._listing: Listing | None = None
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the target, or an offer. Raises ImageNotFound, and OptionError if no route is possible."""
-        present = None if self._request.always_ask else self._find_in_target(contents)
+        present = None if self._request.always_ask else self._find_in_target(view)
         if present:
             return present
         try:
             listing = self._list()
         except ConnectionFailed as error:
-            raise with_fingerprint_hint(error, self._request, contents) from error
+            raise with_fingerprint_hint(error, self._request, view) from error
         found = listing.find(self._request.name, self._request.type)
         if self._request.copy_aliases:
             self.aliases = tuple(map(Alias, listing.aliases_of(found)))
-        held = contents.by_fingerprint(found.fingerprint)
+        held = view.by_fingerprint(found.fingerprint)
         if held and not held.cached:
             return held
         offer = self._offer(found, held)
@@ -163,14 +163,14 @@ class SimplestreamsSource:
             return self._architecture
         return self._target.server.architectures[0]
 
-    def _find_in_target(self, contents: Contents) -> Image | None:
+    def _find_in_target(self, view: StoreView) -> Image | None:
         """The requested image if the target has it, as far as can be told without asking the image server."""
         name = self._request.name.lower()
         if is_fingerprint(name):
-            held = contents.by_fingerprint(name)
+            held = view.by_fingerprint(name)
             fits = held and not held.cached and self._request.type in (None, held.type)
             return held if fits else None
-        return contents.by_origin(
+        return view.by_origin(
             self._server.address, "simplestreams", self._has_requested_origin, self._request.alias
         )
 

@@ -11,8 +11,9 @@ from typing import Any
 from ..archives.file_kinds import ARCHIVES, WORDS, file_kind
 from ..downloads import Download, Retries, WebClient, mask_credentials
 from ..errors import ConflictError, FileError
-from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Contents, Image
+from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Image
 from ..store import Store
+from ..store_view import StoreView
 from ..transport import Stream
 from . import Offer
 from .allowed_hosts import AllowedHosts
@@ -53,13 +54,13 @@ class UrlSource:
         self._hosts = hosts
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the target, or an offer. Raises FileError where the web server's answer is not fit."""
-        held = contents.by_fingerprint(self._expected)
+        held = view.by_fingerprint(self._expected)
         if held and not held.cached:
             return held
         landing = self._ask()
-        held = contents.by_fingerprint(landing.fingerprint)
+        held = view.by_fingerprint(landing.fingerprint)
         if held and not held.cached:
             return held
         image_type = held.type if held else None
@@ -157,9 +158,9 @@ class SplitUrlSource:
         self._expected = expected
         self.aliases: tuple[Alias, ...] = ()
 
-    def find(self, contents: Contents) -> Image | Offer:
+    def find(self, view: StoreView) -> Image | Offer:
         """The image in the target, or an offer. Raises FileError if the files cannot be an image's."""
-        held = contents.by_fingerprint(self._expected)
+        held = view.by_fingerprint(self._expected)
         if held and not held.cached:
             return held
         _require_archive(self._web, self._urls[0])

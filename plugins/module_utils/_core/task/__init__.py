@@ -175,13 +175,15 @@ class Task:
         """The managed project."""
         return self._connection.project or self.connections.target.project or "default"
 
-    def prefetch(self) -> None:
-        """Let the server list the store while the rest of the library is imported here.
+    def prefetch(self, alias: str | None) -> None:
+        """Let the server look for this alias while the rest of the library is imported here.
 
         Not where the server may have to be told to trust this client first.
         """
-        if not self._connection.trust_token:
-            self.store.prefetch()
+        if alias and not self._connection.trust_token:
+            from ..store_view import Prefetch
+
+            self.progress.prefetch = Prefetch(self.store, (alias,))
 
     def mask(self, *secrets: str) -> None:
         """Mask these texts in all that the module returns."""

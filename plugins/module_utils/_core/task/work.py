@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ImageNotFound, NeedsFile
+from ..images import is_prefix
 from .results import alias_values, image_values, shown_image
 from .sources import copy_source, import_source, offered_images
 
 if TYPE_CHECKING:
-    from ..images import Contents
     from ..options.image_alias import AliasOptions
     from ..options.image_copy import CopyOptions
     from ..options.image_export import ExportOptions
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..options.image_info import InfoOptions
     from ..options.image_state import ImageStateOptions
     from ..planning import Plan
+    from ..store_view import StoreView
     from . import Task
 
 
@@ -28,7 +29,8 @@ def copy_image(task: Task, options: CopyOptions) -> dict[str, Any]:
     """Make the store hold the image that the options name at a source."""
     from ..convergence import ensure_image
 
-    task.prefetch()
+    if not is_prefix(options.request.name.lower()):
+        task.prefetch(options.request.alias)
     # Options that do not fit the source are found here, before the server is told to trust this client.
     source = copy_source(task, options)
     result = ensure_image(task.store, source, options.desired, task.progress, task.check_mode)
@@ -46,7 +48,6 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
     form = options.form
     controller_file = form.controller_file if isinstance(form, LocalFiles) else None
     only_asks = controller_file is not None and controller_file.asks
-    task.prefetch()
     with import_source(task, options) as source:
         try:
             result = ensure_image(
@@ -76,9 +77,14 @@ def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
     from ..convergence import converge
     from ..planning.aliases import plan_alias
 
-    def plan(contents: Contents) -> Plan:
+    desired = options.desired
+
+    def plan(view: StoreView) -> Plan:
+        view.see((desired.name, desired.final_name))
         try:
-            return plan_alias(contents, options.desired)
+            if desired.target and view.resolve(desired.target) is None:
+                view.list_all()  # for the error to say what there is
+            return plan_alias(view.contents(), desired)
         except ImageNotFound as error:
             raise task.store.with_visibility_hint(error) from error
 
