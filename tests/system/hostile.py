@@ -38,7 +38,7 @@ class Answer:
 
 
 class Hostile:
-    """Responds by path, and records the requests as (method, path, headers). Runs while it is used as a context manager.
+    """Responds by path, and records the requests as (method, path, headers), while it is used as a context manager.
 
     The key of an answer is a path, or a method and a path (``POST /1.0/images``). Of a list of answers each is given
     once, and the last for good.
