@@ -399,7 +399,7 @@ class TestInterruptedDownload:
         return [headers.get("Range") for _method, _path, headers in files[1:]]
 
     def breaking(self, web: Hostile, image: Image, begin: bytes, *rest: Answer) -> str:
-        """Serve an image whose file breaks off after ``begin``, and the next responses. Returns the range of the rest."""
+        """Serve an image whose file breaks off after ``begin``, then ``rest``. Returns the requested range."""
         content = image.metadata.read_bytes()
         web.answers["/it"] = good(web, image)
         headers = [("ETag", '"a"'), ("Last-Modified", "Tue, 01 Jan 2030 00:00:00 GMT")]
