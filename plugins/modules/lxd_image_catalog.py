@@ -21,7 +21,7 @@ author:
 extends_documentation_fragment:
   - imagestore.lxd.attributes
 requirements:
-  - PyYAML, to read the metadata of images
+  - PyYAML, to read the metadata of images and to write the page
   - C(unsquashfs) (package squashfs-tools, 4.5 or later) for metadata in a squashfs, C(zstd) for zstd archives
 attributes:
   async:

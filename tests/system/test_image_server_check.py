@@ -206,6 +206,40 @@ def test_a_response_with_wrong_headers_is_found(
     assert not left_out.failed
 
 
+ASPECTS = {
+    "headers": "should lead people to the image",
+    "caching": "Files never change",
+    "closed": "It should not be served",
+}
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+def test_aspects_that_a_server_lacks_can_be_left_out(
+    site: PublishedSite, aspect: str
+) -> None:
+    with WebServer(site.authority, site.root) as server:
+        options = {"url": "https://images.example.com", "connect": [f"{server.host}:443"]}
+        options["server_name"] = server.host
+        lenient = site.check(**options, without=list(ASPECTS))
+        strict = site.check(**options, without=[one for one in ASPECTS if one != aspect])
+    assert not lenient.failed, lenient["msg"]
+    assert ASPECTS[aspect] in strict["msg"]
+    assert not any(ASPECTS[other] in strict["msg"] for other in set(ASPECTS) - {aspect})
+
+
+def test_a_server_without_tls_1_3_is_found(site: PublishedSite) -> None:
+    with Hostile(site.server.pair) as server:
+        server.context.maximum_version = ssl.TLSVersion.TLSv1_2
+        for path in ("streams/v1/index.json", "streams/v1/images.json", "catalog.json"):
+            server.answers[f"/{path}"] = Answer(body=(site.root / path).read_bytes())
+        done = site.check(url=server.url, server_name=site.server.host)
+    assert {
+        "subject": server.url,
+        "problem": "negotiates TLSv1.2",
+        "hint": "LXD requires TLSv1.3.",
+    } in (done["findings"])
+
+
 def test_a_document_root_without_access_is_found(site: PublishedSite) -> None:
     with Hostile(site.server.pair) as server:
         server.answers["/streams/v1/index.json"] = Answer(403)
