@@ -236,7 +236,7 @@ def test_a_server_without_tls_1_3_is_found(site: PublishedSite) -> None:
     assert {
         "subject": server.url,
         "problem": "negotiates TLSv1.2",
-        "hint": "LXD requires TLSv1.3.",
+        "hint": "LXD requires TLS 1.3.",
     } in (done["findings"])
 
 

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 from ..catalog.record import Catalog
 from ..catalog.web_root import PAGE, RECORD
 from ..deadline import Deadline
-from ..errors import ImageStoreError
 from ..simplestreams import INDEX
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from ..simplestreams.writing import PRODUCTS
@@ -29,7 +28,7 @@ from ..transport.verification import require_certificates
 from .documents import Documents, check_index, read_documents
 from .endpoint import Endpoint
 from .files import FileChecks
-from .findings import Finding, Findings, shown
+from .findings import SERVER_ERRORS, Finding, Findings, shown
 from .image_addresses import ImageAddressChecks
 
 ASPECTS = ("headers", "caching", "closed", "page", "redirect")
@@ -131,17 +130,16 @@ class ServerCheck:
         )
 
     def _check(self, findings: Findings) -> None:
+        url = self._request.url
         try:
             documents = read_documents(self._https)
-        except ImageStoreError as error:
-            findings.collect(
-                self._request.url, [Finding(self._request.url, error.message, error.hint)]
-            )
+        except SERVER_ERRORS as error:
+            findings.collect(url, [Finding(url, error.message, error.hint)])
             return
         catalog = self._catalog = documents.catalog
-        findings.collect(self._request.url, check_index(documents, self._request.url))
+        findings.collect(url, check_index(documents, url))
         for endpoint in self._endpoints:
-            findings.collect(self._request.url, self._check_endpoint(endpoint, documents))
+            findings.collect(url, self._check_endpoint(endpoint, documents))
         caching = self._checks("caching")
         files = FileChecks(self._https, catalog, self._request.full, caching)
         files.run(findings)
@@ -158,7 +156,7 @@ class ServerCheck:
             ("redirect", self._check_redirect),
         ):
             if self._checks(aspect):
-                findings.collect(self._request.url, check())
+                findings.collect(url, check())
 
     def _checks(self, aspect: str) -> bool:
         return aspect not in self._request.without
@@ -184,7 +182,7 @@ class ServerCheck:
             endpoint.reconnect()
             try:
                 answer = endpoint.ask("/images/").body.decode(errors="replace").strip()
-            except ImageStoreError as error:
+            except SERVER_ERRORS as error:
                 return Finding(f"{self._request.url}/images/", error.message, error.hint)
             if answer != expected:
                 return Finding(
@@ -205,7 +203,7 @@ class ServerCheck:
                     )
         if endpoint.tls_version != "TLSv1.3":
             yield Finding(
-                endpoint.address, f"negotiates {endpoint.tls_version}", "LXD requires TLSv1.3."
+                endpoint.address, f"negotiates {endpoint.tls_version}", "LXD requires TLS 1.3."
             )
 
     def _check_page(self) -> Iterator[Finding]:

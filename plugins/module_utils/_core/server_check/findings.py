@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from ..downloads import mask_credentials
-from ..errors import ImageStoreError
+from ..errors import ConnectionFailed, FileError, TimedOut
 
 MAX_FINDINGS = 200
+
+SERVER_ERRORS = (ConnectionFailed, FileError, TimedOut)
+"""Errors that are findings. What is missing on this host, as a Python library, is not one."""
 
 MAX_SHOWN_CHARACTERS = 120
 """Characters shown of a text that comes from the server."""
@@ -73,7 +76,7 @@ class Findings:
 def _errors_as_findings(subject: str, findings: Iterable[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
-    except ImageStoreError as error:
+    except SERVER_ERRORS as error:
         yield Finding(subject, error.message, error.hint)
 
 
