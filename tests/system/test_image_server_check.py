@@ -214,9 +214,7 @@ ASPECTS = {
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)
-def test_aspects_that_a_server_lacks_can_be_left_out(
-    site: PublishedSite, aspect: str
-) -> None:
+def test_aspects_that_a_server_lacks_can_be_left_out(site: PublishedSite, aspect: str) -> None:
     with WebServer(site.authority, site.root) as server:
         options = {"url": "https://images.example.com", "connect": [f"{server.host}:443"]}
         options["server_name"] = server.host
