@@ -20,10 +20,17 @@ from runner import Modules, Outcome
 
 
 def small_image(
-    folder: Path, content: str, architecture: str = "x86_64", created: str = "1700000000"
+    folder: Path,
+    content: str,
+    architecture: str = "x86_64",
+    created: str = "1700000000",
+    properties: str = "{}",
 ) -> Path:
-    """A minimal unified container image. Different ``content`` makes a different image."""
-    metadata = f"architecture: {architecture}\ncreation_date: {created}\n"
+    """A minimal unified container image. Different ``content`` makes a different image.
+
+    The other arguments are the YAML of its metadata.
+    """
+    metadata = f"architecture: {architecture}\ncreation_date: {created}\nproperties: {properties}\n"
     path = folder / f"{content}-{architecture}.tar"
     with tarfile.open(path, "w") as tar:
         for name, text in (("metadata.yaml", metadata), ("rootfs/etc/version", content * 1000)):

@@ -219,6 +219,23 @@ class TestTask:
         listed = json.loads((tree.root / "streams/v1/images.json").read_text())
         assert listed["products"]["box:container:x86_64"]["release"] == "2"
 
+    @pytest.mark.parametrize(
+        ("properties", "published_as"),
+        [
+            ("{os: 012, release: 3.20, variant: on}", ("012", "3.20", "on")),
+            ("{os: 1e3, release: 22.10, variant: 2024-02-30}", ("1e3", "22.10", "2024-02-30")),
+            ("{os: , release: ~, variant: null}", ("box", None, None)),
+        ],
+    )
+    def test_takes_the_properties_of_an_image_as_they_are_written(
+        self, tree: CatalogSite, properties: str, published_as: tuple[str | None, ...]
+    ) -> None:
+        image = small_image(tree.folder, "a", properties=properties)
+        tree.publish({"name": "box", "src": str(image), "version": "20260101"})
+        listed = json.loads((tree.root / "streams/v1/images.json").read_text())
+        product = listed["products"]["box:container:x86_64"]
+        assert tuple(product.get(name) for name in ("os", "release", "variant")) == published_as
+
     def test_accepts_a_version_of_twelve_digits_without_underscore(self, tree: CatalogSite) -> None:
         tree.publish(tree.small("box", "a", 202611240730))
         assert published_versions(tree.root) == {"box/amd64": ["20261124_0730"]}
