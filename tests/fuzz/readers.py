@@ -27,10 +27,16 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.imag
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.metadata import (
     parse_metadata,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.header_map import (
-    header_map,
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.documents import (
+    documents,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import Catalog
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record_reader import (
+    parse_record,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.source_cache import (
+    cache_text,
+    parse_cache,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
@@ -123,9 +129,14 @@ def _client_config(data: bytes) -> None:
 
 
 def _record(data: bytes) -> None:
-    catalog = Catalog.parse(data.decode("utf-8", "replace"), "/srv/images/catalog.json")
-    header_map(catalog, ADDRESS)
-    assert Catalog.parse(catalog.text(), "…") == catalog
+    catalog = parse_record(data, "/srv/images/catalog.json")
+    texts = documents(catalog, ADDRESS, "/srv/images.map")
+    assert parse_record(texts["catalog.json"].encode(), "…") == catalog
+
+
+def _cache(data: bytes) -> None:
+    known = parse_cache(data)
+    assert parse_cache(cache_text(known).encode()) == known
 
 
 def _form(data: bytes) -> None:
@@ -182,6 +193,7 @@ def _archives(seeds: list[bytes]) -> Inputs:
 TARGETS = {
     "answers": Target(_answers, _either(other_json, damaged)),
     "archive": Target(_archive, _archives),
+    "catalog-cache": Target(_cache, _either(other_json, damaged)),
     "catalog-record": Target(_record, _either(other_json, damaged)),
     "certificate": Target(_certificate, damaged),
     "client-config": Target(_client_config, _either(other_json, damaged)),

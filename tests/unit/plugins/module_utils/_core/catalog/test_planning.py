@@ -38,8 +38,8 @@ def image(name, content, version="20260101", split=False, created=1_700_000_000,
         created=created,
         os="Alpine",
     )
-    spec = EntrySpec(name=name, paths=("x",), version=version, **spec)
-    return CatalogEntry(spec, EntryFiles("stamp")).with_facts(facts, NOW)
+    entry = EntrySpec(name=name, paths=("x",), version=version, **spec)
+    return CatalogEntry(entry, EntryFiles("stamp")).with_facts(facts, NOW)
 
 
 def gone(name, version=None, **spec):
