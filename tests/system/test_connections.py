@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import json
 import lzma
 import os
 import re
 import ssl
 import stat
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -722,14 +724,47 @@ class TestLocalServer:
         assert modules.done("lxd_image_info", **{option: value})["images"] == []
 
 
+def test_without_requests_the_error_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "requests.py").write_text("raise ImportError('no requests here')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    module = "ansible_collections.imagestore.lxd.plugins.modules.lxd_image_info"
+    options = {"ANSIBLE_MODULE_ARGS": {"server": "unix:///nowhere"}}
+    command = [sys.executable, "-m", module]
+    done = subprocess.run(
+        command, input=json.dumps(options), capture_output=True, text=True, check=False
+    )
+    outcome = json.loads(done.stdout)
+    assert "(requests)" in outcome["msg"]
+    assert "apt install python3-requests" in outcome["msg"]
+
+
 class TestWrongAddress:
     def test_without_a_listener_is_a_clear_error(self, tls: Modules) -> None:
         msg = with_options(tls, server="https://127.0.0.1:9").fails("lxd_image_info")
         assert "cannot connect to https://127.0.0.1:9: Connection refused" in msg
+        assert "lxc config set core.https_address :8443" in msg
 
     def test_that_does_not_exist_is_a_clear_error(self, tls: Modules) -> None:
         msg = with_options(tls, server="https://lxd.invalid").fails("lxd_image_info")
         assert "cannot connect to https://lxd.invalid:8443: " in msg
+
+    @pytest.mark.parametrize("module", ["lxd_image_copy", "lxd_image_info"])
+    def test_of_an_image_server_without_a_protocol_names_the_option(
+        self, modules: Modules, website: str, tmp_path: Path, module: str
+    ) -> None:
+        source = {"source_server": "https://127.0.0.1:9"}
+        image = {"image": "alpine/3.23"} if module == "lxd_image_copy" else {}
+        suggestion = "set source_protocol=simplestreams"
+        assert suggestion in modules.fails(module, **image, **source)
+        assert suggestion not in modules.fails(module, **image, **source, source_protocol="lxd")
+        certificate = client_certificate(tmp_path, "site")
+        with serve_website(certificate) as url:
+            pin = {"source_cert": str(certificate.certificate)}
+            assert suggestion in modules.fails(module, **image, source_server=url, **pin)
+        with_path = {"source_server": "https://images.example.com/releases"}
+        assert "source_protocol=simplestreams" in modules.fails(module, **image, **with_path)
 
     def test_that_speaks_no_tls_is_a_clear_error(self, tls: Modules, website: str) -> None:
         msg = with_options(tls, server=website.replace("http:", "https:")).fails("lxd_image_info")

@@ -156,7 +156,12 @@ def server_address(text: str, option: str) -> str:
     if not parts or parts.path.strip("/"):
         raise OptionError(
             f"{option} is {text!r}, which is not the address of a server",
-            "Write https://host, https://host:port, or unix:///path/of/the/unix.socket.",
+            "Write https://host, https://host:port, or unix:///path/of/the/unix.socket."
+            + (
+                " An image server takes source_protocol=simplestreams."
+                if option == "source_server"
+                else ""
+            ),
         )
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"https://{host}:{parts.port or DEFAULT_PORT}"

@@ -67,11 +67,14 @@ class ImageNotFound(ImageStoreError):
 class ConnectionFailed(ImageStoreError):
     """No connection, or one that broke, or one that was not secure enough to go on.
 
-    ``refused`` is whether the host answered that nothing listens there.
+    ``unreachable`` is whether no connection came about, ``refused`` that it was because nothing listens there.
     """
 
-    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+    def __init__(
+        self, message: str, hint: str = "", unreachable: bool = False, refused: bool = False
+    ) -> None:
         super().__init__(message, hint)
+        self.unreachable = unreachable
         self.refused = refused
 
 

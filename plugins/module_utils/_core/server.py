@@ -72,8 +72,10 @@ class ApiResponse:
 class Server:
     """One server, as this client sees it."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, hint_if_none: str = "") -> None:
+        """``hint_if_none`` is what to suggest if there is no LXD or Incus server at the address."""
         self.transport = transport
+        self._hint_if_none = hint_if_none
 
     @property
     def address(self) -> str:
@@ -261,14 +263,16 @@ class Server:
         try:
             return self.transport.send(method, path, query, json, body, headers)
         except ConnectionFailed as error:
-            if not error.refused:
+            if not error.unreachable:
                 raise
-            raise ConnectionFailed(
-                error.message,
-                "Is the server running, and does it listen there? On its host, lxc config get core.https_address"
-                " (or incus config get core.https_address) tells, and lxc config set core.https_address :8443"
-                " makes it listen.",
-            ) from error
+            hint = error.hint
+            if error.refused:
+                hint = (
+                    "Is the server running, and does it listen there? On its host, lxc config get core.https_address"
+                    " (or incus config get core.https_address) tells, and lxc config set core.https_address :8443"
+                    " makes it listen."
+                )
+            raise ConnectionFailed(error.message, f"{hint} {self._hint_if_none}".strip()) from error
 
     def _envelope(self, response: requests.Response) -> Mapping[str, Any]:
         """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
@@ -310,7 +314,7 @@ class Server:
     def _not_lxd(self, what: str) -> ConnectionFailed:
         return ConnectionFailed(
             f"{self.address} answers with {what}, which is not LXD's API",
-            "Is that the address and port of a LXD or Incus server?",
+            f"Is that the address and port of a LXD or Incus server? {self._hint_if_none}".strip(),
         )
 
     def stream(

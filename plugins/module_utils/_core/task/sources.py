@@ -78,13 +78,17 @@ def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> S
 
     if remote:
         project = origin.project or remote.project or "default"
-        return Store(Server(task.connections.to_source(remote, origin)), project)
+        hint = "" if origin.remote or origin.protocol else _IMAGE_SERVER_HINT
+        return Store(Server(task.connections.to_source(remote, origin), hint), project)
     if origin.project in (None, task.project):
         raise OptionError(
             "source_project is the managed project itself",
             "Set another source_project, or name another server by source_remote or source_server.",
         )
     return Store(task.store.server, origin.project or "default")
+
+
+_IMAGE_SERVER_HINT = "If it is an image server, set source_protocol=simplestreams."
 
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:

@@ -152,5 +152,6 @@ def _connect(transport: Transport, host: str, port: int) -> Any:
         raise ConnectionFailed(
             f"cannot connect to {target}{through}: {reason}",
             hint,
+            unreachable=not transport.proxy,
             refused=isinstance(error, ConnectionRefusedError) and not transport.proxy,
         ) from error

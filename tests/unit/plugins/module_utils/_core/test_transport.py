@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
+import subprocess
+import threading
+import time
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core import transport
@@ -22,7 +27,14 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport imp
     Transport,
     Verification,
     url_path,
+    why_not_valid_now,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.proxies import (
+    proxy_for,
+    shown_proxy,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -47,6 +59,92 @@ class TestAServerThatKeepsSilent:
     def test_is_given_up_when_the_deadline_has_passed(self, silent):
         with pytest.raises(TimedOut, match=r"the 0\.05 seconds of this task are over"):
             Transport(silent, Deadline(0.05), Verification(validate=False)).send("GET", "/")
+
+
+def test_a_name_that_is_not_resolved_in_time_does_not_keep_the_task(monkeypatch):
+    end = threading.Event()
+    numeric = socket.getaddrinfo
+
+    def slow(host, *arguments, **options):
+        if options.get("flags"):
+            return numeric(host, *arguments, **options)
+        end.wait(10)
+        raise OSError("too late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    with pytest.raises(TimedOut):
+        Transport("https://slow.example", Deadline(0.1)).send("GET", "/")
+    monkeypatch.setattr(transport.sockets, "CONNECT_SECONDS", 0.1)
+    with pytest.raises(ConnectionFailed, match=r"slow\.example was not resolved within"):
+        Transport("https://slow.example", Deadline(60)).send("GET", "/")
+    assert time.monotonic() - started < 5
+    end.set()
+
+
+class TestProxies:
+    @pytest.fixture(autouse=True)
+    def _variables(self, monkeypatch):
+        for name in ("http_proxy", "https_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv("https_proxy", "proxy.example:3128")
+
+    @pytest.mark.parametrize(
+        "host",
+        ["localhost", "LOCALHOST.", "127.0.0.1", "127.99.3.4", "[::1]", "[::ffff:127.0.0.1]"],
+    )
+    def test_are_not_used_for_this_host(self, host):
+        assert proxy_for(f"https://{host}:8443") is None
+
+    @pytest.mark.parametrize("host", ["lxd.example", "10.0.0.1", "localhost.example", "[fd42::1]"])
+    def test_are_used_for_others(self, host):
+        assert proxy_for(f"https://{host}:8443") == "http://proxy.example:3128"
+
+    def test_are_chosen_by_the_scheme_of_the_server(self):
+        assert proxy_for("http://images.example") is None
+
+    def test_are_shown_without_credentials(self):
+        assert shown_proxy("http://me:pw@proxy:3128") == "http://proxy:3128"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dates")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]
+    command += ["-nodes", "-days", "10", "-subj", "/CN=x", "-keyout", folder / "key"]
+    subprocess.run([*command, "-out", folder / "crt"], check=True, capture_output=True)
+    return ssl.PEM_cert_to_DER_cert((folder / "crt").read_text())
+
+
+class TestCertificateDates:
+    @pytest.mark.parametrize(
+        ("days", "said"), [(0, ""), (9, ""), (11, "expired on 2"), (-1, "is not valid before 2")]
+    )
+    def test_are_read_of_any_certificate(self, certificate, days, said):
+        now = datetime.now(timezone.utc) + timedelta(days=days)
+        found = why_not_valid_now(certificate, now)
+        assert found.startswith(said)
+        assert bool(found) is bool(said)
+
+    def test_are_compared_with_the_present_otherwise(self, certificate):
+        assert why_not_valid_now(certificate) == ""
+
+    @given(st.data())
+    def test_are_left_out_where_they_cannot_be_read(self, certificate, data):
+        spoiled = bytearray(certificate)
+        for _ in range(data.draw(st.integers(1, 8))):
+            at = data.draw(st.integers(0, len(spoiled) - 1))
+            spoiled[at] = data.draw(st.integers(0, 255))
+        assert isinstance(why_not_valid_now(bytes(spoiled[: data.draw(st.integers(0, 500))])), str)
 
 
 class TestBody:
