@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measured comparisons: the modules against the command-line client, at the same work in one run.
+"""Benchmarks: the modules compared with the command-line client, for the same work in the same run.
 
 A scenario is a function that takes a ``Setting`` and yields ``Row``; add it to ``SCENARIOS`` in ``cli.py``. What counts
 is ratios, of medians of rounds in which both sides take turns: the speed of the machine drops out.

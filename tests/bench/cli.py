@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command line: which scenarios, of what size; and the table of what came out."""
+"""The command line, and the table of results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run scenarios. The exit status is 1 if a figure is over its target, 2 if something did not work."""
+    """Run scenarios. The exit status is 1 if a value exceeds its limit, and 2 after an error."""
     options = _parser().parse_args(words)
     chosen = options.scenario or list(SCENARIOS)
     if unknown := set(chosen) - set(SCENARIOS):

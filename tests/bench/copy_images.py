@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``lxd_image_copy`` against ``lxc image copy``."""
+"""``lxd_image_copy`` compared with ``lxc image copy``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .setting import MIB, Row, Setting, ratio
 
 
 def pull(setting: Setting) -> Iterator[Row]:
-    """The target fetches an image of the given size from its source."""
+    """The target pulls an image of the given size."""
     yield from _against_client(setting, "pull", 1.05)
 
 
 def relay(setting: Setting) -> Iterator[Row]:
-    """An image of the given size goes through this machine."""
+    """An image of the given size is relayed through this machine."""
     yield from _against_client(setting, "relay", 0.8)
 
 
 def _against_client(setting: Setting, mode: str, target: float) -> Iterator[Row]:
-    # By its fingerprint: the client cannot relay a public image by an alias.
+    # By its fingerprint, because the client cannot relay a public image by alias.
     source, server, name = setting.source, setting.server, setting.large().fingerprint
     config = client_config(setting.folder / "client", [source])
     options = {"server": f"unix://{server.socket}", "config_dir": str(config.folder)}
@@ -53,7 +53,7 @@ def _against_client(setting: Setting, mode: str, target: float) -> Iterator[Row]
 
 
 def unchanged(setting: Setting) -> Iterator[Row]:
-    """A copy that is there already, in a store of some size."""
+    """An unchanged copy in a store with many images."""
     server, paths = idle.filled(setting, "copied")
     source = setting.start("offering")
     client(source, "image", "import", str(paths[0]), "--alias=it", "--public")
@@ -74,6 +74,6 @@ def unchanged(setting: Setting) -> Iterator[Row]:
 
 
 def _fingerprint(server: Server) -> str:
-    """The only image of a server."""
+    """The fingerprint of the only image of a server."""
     (fingerprint,) = server.images()
     return fingerprint

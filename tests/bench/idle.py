@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task takes that has nothing to do, in a store of some size."""
+"""The cost of an unchanged task in a store with many images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOWER = 200
 
 
 def filled(setting: Setting, name: str) -> tuple[Server, list[Path]]:
-    """Another server with many small images, and the files of these."""
+    """Another server with many small images, and their files."""
     server = setting.start(name)
     paths = [_tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
     for path in paths:
@@ -36,7 +36,7 @@ def filled(setting: Setting, name: str) -> tuple[Server, list[Path]]:
 def rows(
     setting: Setting, task: Callable[[], Cost], asked: Sequence[Server], requests: int
 ) -> Iterator[Row]:
-    """What the second run of a task takes, and all that follow; ``asked`` are the servers that it may talk to."""
+    """The cost of the second and later runs of a task; ``asked`` are the servers that it can connect to."""
     task()
     marks = [server.mark() for server in asked]
     if task().outcome["changed"]:
@@ -57,7 +57,7 @@ def rows(
 
 
 def _tiny(path: Path, number: int) -> Path:
-    """Write one of many images with next to nothing in them."""
+    """Write one of many minimal images."""
     with tarfile.TarFile(path, "w") as archive:
         text = f"architecture: {platform.machine()}\ncreation_date: {1_700_000_000 + number}\n"
         metadata = tarfile.TarInfo("metadata.yaml")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``lxd_image_import`` of a directory against ``lxc image import DIR``."""
+"""``lxd_image_import`` of a directory compared with ``lxc image import DIR``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDS = 1
 
 
 def directory(setting: Setting) -> Iterator[Row]:
-    """A directory of 500 MiB in 20,000 files, half of which can be compressed."""
+    """A directory of 500 MiB in 20,000 files, half of them compressible."""
     server, modules, tree = setting.server, setting.modules, _grow(setting.folder)
     resent = 0
 
@@ -56,7 +56,7 @@ def directory(setting: Setting) -> Iterator[Row]:
 
 
 def _grow(folder: Path) -> Path:
-    """A directory with an image in it, and with so many files."""
+    """An image directory with this number of files."""
     tree = build_directory(folder, name="tree")
     chance = random.Random(1)
     text = b"".join(b"%d bottles of beer on the wall\n" % number for number in range(1000))

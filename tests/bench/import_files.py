@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``lxd_image_import`` against ``lxc image import``."""
+"""``lxd_image_import`` compared with ``lxc image import``."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def _against_client(setting: Setting, image: Image) -> Iterator[Row]:
 
 
 def fingerprint(setting: Setting) -> Iterator[Row]:
-    """An image that is there, named by its fingerprint: its file is not read."""
+    """An existing image given by its fingerprint: its file is not read."""
     server, modules, image = setting.server, setting.modules, setting.large()
     _import(modules, server, image, sends=True)
-    # A path just as long: what a module reads of its options counts, too.
+    # A path of the same length, because reading the options counts as well.
     stub = setting.folder / image.metadata.name.replace("large", "empty")
     stub.write_bytes(b"x")
 
     def named(path: Path) -> Cost:
-        # Of a file that is not that image not a byte may be read.
+        # The file is another image, of which nothing may be read.
         options = {"src": str(path), "remote_src": True, "fingerprint": image.fingerprint}
         cost = modules.run("lxd_image_import", server=f"unix://{server.socket}", **options)
         _expect(cost, image, sends=False)
@@ -76,7 +76,7 @@ def fingerprint(setting: Setting) -> Iterator[Row]:
 
 
 def memory(setting: Setting) -> Iterator[Row]:
-    """The memory that an import takes, for four times the size."""
+    """The memory of an import, for four times the size."""
     image = build_large(setting.folder, 4 * setting.size, version="memory")
     cost = _import(setting.modules, setting.server, image, sends=True)
     _delete(setting.server, image)
@@ -87,7 +87,7 @@ def memory(setting: Setting) -> Iterator[Row]:
 
 
 def unchanged(setting: Setting) -> Iterator[Row]:
-    """A task with nothing to do, in a store of some size."""
+    """An unchanged task in a store with many images."""
     server, paths = idle.filled(setting, "imported")
     wish = {"aliases": ["it"], "properties": {"os": "tiny"}, "public": True, "profiles": []}
 
@@ -101,7 +101,7 @@ def unchanged(setting: Setting) -> Iterator[Row]:
 
 
 def _import(modules: Modules, server: Server, image: Image, sends: bool) -> Cost:
-    """Import an image of this host, which has to send it or not."""
+    """Import an image and check whether it was sent."""
     names = ("metadata", "rootfs") if image.rootfs else ("src",)
     files = dict(zip(names, map(str, image.paths), strict=True))
     socket = f"unix://{server.socket}"

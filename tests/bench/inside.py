@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a module in this process as Ansible does on a managed host, and writes down what that took.
+"""Runs a module in this process as Ansible does on a managed host, and reports its cost.
 
 ``inside.py ZIP MODULE REPORT``, with the module's options on standard input. The time counts from here, which is before
 the module's first import; the start of Python itself is not in it.
@@ -19,7 +19,7 @@ import sys  # noqa: E402
 
 payload, module, report = sys.argv[1:]
 sys.argv[1:] = []
-# In a zip archive, as Ansible sends it: all in it is compiled anew.
+# In a zip archive, as sent by Ansible, so that everything is compiled again.
 sys.path.insert(0, payload)
 try:
     runpy.run_module(
@@ -30,7 +30,7 @@ try:
     )
 finally:
     seconds = perf_counter() - started
-    # Not ru_maxrss: that begins with the memory of the process which started this one.
+    # Not ru_maxrss, which begins with the memory of the parent process.
     facts = ""
     for name in ("status", "io"):
         with open(f"/proc/self/{name}") as file:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What things take: a module in a process of its own, the command-line client, and both by turns."""
+"""Measures a module in a process of its own, the command-line client, and both in turns."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ DISTURBED: list[bool] = []
 
 
 class Unexpected(Exception):
-    """Something that was to be measured did not do its work."""
+    """A measured command failed."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What something took: seconds, and for a module its peak memory and all that it read, in bytes."""
+    """The cost of a command: seconds, and for a module its peak memory and the bytes read."""
 
     seconds: float
     memory: int = 0
@@ -49,18 +49,18 @@ class Cost:
 
 
 class Modules:
-    """Runs modules of the collection, each in a process of its own, as Ansible does on a managed host."""
+    """Runs modules of the collection in processes of their own, as Ansible does on a managed host."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._payload = payload.build(folder / "payload.zip")
 
     def run(self, name: str, **params: Any) -> Cost:
-        """Run a module to its end. The time is that inside the process, its imports included."""
+        """Run a module. The time is measured inside the process and includes imports."""
         return self._run(f"{_MODULES}.{name}", params)
 
     def empty(self) -> Cost:
-        """Run a module that does nothing."""
+        """Run an empty module."""
         return self._run(payload.EMPTY, {})
 
     def _run(self, name: str, params: Mapping[str, Any]) -> Cost:
@@ -70,7 +70,7 @@ class Modules:
             input=json.dumps({"ANSIBLE_MODULE_ARGS": params}),
             capture_output=True,
             text=True,
-            # Where the checkout is on the path, the module would be taken from there.
+            # With the checkout on the path, the module would be imported from there.
             env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
             check=False,
         )
@@ -104,9 +104,9 @@ def client(server: Server, *arguments: str, config: ClientConfig | None = None) 
 
 
 def by_turns(rounds: int, **sides: Callable[[], Iterable[Cost]]) -> dict[str, list[Cost]]:
-    """Let each side do its work once a round, and tell the medians of what that took.
+    """Run all commands once in each round, and return their median costs.
 
-    A side may measure several things in its work: it returns, and gets, as many costs.
+    A command can return several costs.
     """
     taken: dict[str, list[Iterable[Cost]]] = {name: [] for name in sides}
     for _round in range(rounds):
@@ -119,9 +119,9 @@ def by_turns(rounds: int, **sides: Callable[[], Iterable[Cost]]) -> dict[str, li
 
 
 def _settle() -> None:
-    """Wait until all is on disk and the processors have nothing to do: one side is not to slow down the other.
+    """Wait until everything is on disk and the processors are idle, so that commands do not affect each other.
 
-    On a machine that is busy with something else it goes on all the same, after some seconds.
+    On a machine that is busy otherwise, it continues after some seconds.
     """
     os.sync()
     end = time.monotonic() + PATIENCE
@@ -131,7 +131,7 @@ def _settle() -> None:
 
 
 def _busy() -> float:
-    """The share of the processors' time that somebody uses, in the next moment."""
+    """The current load of the processors, as a share of their time."""
     before = os.times().elapsed, _processor_seconds()
     time.sleep(0.2)
     after = os.times().elapsed, _processor_seconds()
@@ -139,14 +139,14 @@ def _busy() -> float:
 
 
 def _processor_seconds() -> float:
-    """All that the processors have worked, without waiting for disks (``man 5 proc_stat``)."""
+    """The total busy time of the processors, without waiting for disks (``man 5 proc_stat``)."""
     words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     user, nice, system, _idle, _waits, *others = map(int, words)
     return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
 
 
 def _median(costs: Iterable[Cost]) -> Cost:
-    """The middle of several, each figure by itself."""
+    """The median of several costs, for each value separately."""
     listed = list(costs)
     return Cost(
         statistics.median(cost.seconds for cost in listed),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Ansible sends to a managed host: a zip archive of a module and of all that it imports of Ansible's."""
+"""The zip archive that Ansible sends to a managed host, with a module and everything it imports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _members() -> Iterator[tuple[str, str]]:
     for folder in ("modules", "module_utils"):
         for source in (ROOT / "plugins" / folder).rglob("*.py"):
             yield f"{COLLECTION}/{source.relative_to(ROOT)}", source.read_text()
-    # Who wrote a module asks for the version of Ansible.
+    # The version of Ansible, which modules import.
     yield "ansible/release.py", (core / "release.py").read_text()
     yield "ansible/__init__.py", "from ansible.release import __version__\n"
     yield f"{EMPTY}.py", _EMPTY

@@ -31,7 +31,7 @@ ANSWER = 170
 
 
 def unchanged(setting: Setting) -> Iterator[Row]:
-    """A thousand images of two versions each, all of them published already."""
+    """A thousand images with two versions each, all of them published."""
     catalogs = {size: _catalog(setting, size) for size in (10_000, 20_000)}
     for options in catalogs.values():
         setting.modules.run("lxd_image_catalog", **options)
@@ -45,12 +45,12 @@ def unchanged(setting: Setting) -> Iterator[Row]:
     taken = by_turns(setting.rounds, small=lambda: [again(10_000)], large=lambda: [again(20_000)])
     (small,), (large,) = taken["small"], taken["large"]
     yield Row("publication of what is published", 1000 * large.seconds, 2000, "ms")
-    # Were any of the files read, this were more by at least as much as one of them is larger.
+    # If any file were read, this value would be larger by at least its size.
     yield Row("read more than with files of half the size", large.read - small.read, 1000, "bytes")
 
 
 def endpoint(setting: Setting) -> Iterator[Row]:
-    """The addresses of a thousand images, as the role has nginx answer for them, against files of the same size."""
+    """The URLs of a thousand images, as configured by the role, compared with files of the same size."""
     install(("wrk",))
     options = _catalog(setting, 1000)
     setting.modules.run("lxd_image_catalog", **options)
@@ -74,7 +74,7 @@ def endpoint(setting: Setting) -> Iterator[Row]:
 
 
 def _write_site(path: Path, web: WebServer, options: dict[str, Any]) -> None:
-    """Write the role's configuration for an nginx of its own."""
+    """Write the configuration of the role for a separate nginx."""
     role = Path(__file__).parents[2] / "roles/image_server"
     variables = {
         "image_server_name": web.host,
@@ -97,7 +97,7 @@ def _write_site(path: Path, web: WebServer, options: dict[str, Any]) -> None:
 
 
 def _load(url: str) -> Cost:
-    """Ask for one address as often as can be for some seconds; what one request takes then."""
+    """Request a URL repeatedly for some seconds. Returns the time of one request."""
     words = ["wrk", "-t1", "-c16", "-d3s", "-H", "LXD-Server-Architectures: x86_64, i686", url]
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     rate = re.search(r"Requests/sec: +([0-9.]+)", said)
@@ -107,7 +107,7 @@ def _load(url: str) -> Cost:
 
 
 def _catalog(setting: Setting, size: int) -> dict[str, Any]:
-    """The options of a task that publishes images, each a file of some size."""
+    """The options of a task that publishes images with files of a given size."""
     folder = setting.folder / f"catalog-{size}"
     folder.mkdir()
     images = [
@@ -124,7 +124,7 @@ def _catalog(setting: Setting, size: int) -> dict[str, Any]:
 
 
 def _image(path: Path, size: int) -> Path:
-    """Write an image with some random bytes in it."""
+    """Write an image with random bytes."""
     text = f"architecture: {platform.machine()}\ncreation_date: 1700000000\n".encode()
     with tarfile.TarFile(path, "w") as archive:
         for name, content in (("metadata.yaml", text), ("rootfs/init", os.urandom(size))):

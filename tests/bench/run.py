@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``python tests/bench/run.py``: the comparisons on the command line, see ``--help``."""
+"""``python tests/bench/run.py``: runs the benchmarks; see ``--help``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 if not __package__:
-    # Run by its path, Python looks for modules in this folder; the package is found beside it.
+    # Run by its path, Python searches this directory for modules; the package is in its parent directory.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from bench.cli import main

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What scenarios work with: a scratch server, large images, and the modules; and the rows that they give."""
+"""The environment of scenarios: test servers, large images, modules, and the rows of results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Row:
-    """One figure, and what it may be at most; None is: as it comes."""
+    """One value and its limit; None means no limit."""
 
     what: str
     figure: float
@@ -33,18 +33,18 @@ class Row:
 
     @property
     def over(self) -> bool:
-        """Whether it is more than it may be."""
+        """Whether the value exceeds its limit."""
         return self.target is not None and self.figure > self.target
 
 
 def ratio(what: str, ours: Cost, theirs: Cost, target: float) -> Row:
-    """What something takes of the time that the command-line client takes for it."""
+    """The time relative to that of the command-line client."""
     remark = f"{ours.seconds:.2f} s, lxc {theirs.seconds:.2f} s"
     return Row(what, ours.seconds / theirs.seconds, target, "of lxc", remark)
 
 
 class Setting:
-    """A folder, a server and images, each made when it is first asked for.
+    """A directory, servers and images, created when they are first used.
 
     ``size`` is the bytes of a large image, ``rounds`` how often a comparison is made.
     """
@@ -62,18 +62,18 @@ class Setting:
 
     @cached_property
     def server(self) -> Server:
-        """A server that spends no time on logging requests."""
+        """A server without request logging."""
         return self.start("bench", debug=False)
 
     @cached_property
     def source(self) -> Server:
-        """Another such server, which has the large image for everybody."""
+        """Another such server, with the large image as a public one."""
         server = self.start("source", debug=False)
         client(server, "image", "import", *map(str, self.large().paths), "--public")
         return server
 
     def start(self, name: str, *, debug: bool = True) -> Server:
-        """Another server, which is there until the end."""
+        """Start another server, which runs until the end."""
         return self._stack.enter_context(Server(name, storage=False, debug=debug))
 
     @cache  # noqa: B019  # there is one setting, which lives as long as the program
@@ -84,6 +84,6 @@ class Setting:
 
 @contextmanager
 def setting(size: int, rounds: int) -> Iterator[Setting]:
-    """A setting for the time of a ``with`` statement."""
+    """A setting for the duration of a ``with`` statement."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         yield Setting(Path(folder), size, rounds, stack)

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-# A busy machine is no reason to fail: how long an example takes says nothing about whether it is right.
+# Examples have no time limit, because the machine may be busy.
 settings.register_profile("imagestore", deadline=None)
 settings.load_profile("imagestore")

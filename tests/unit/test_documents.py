@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the documentation shows fits the modules. (That it works is for ``tests/system/test_documentation.py``.)"""
+"""The code of the documentation uses modules and options that exist. ``tests/system/test_documentation.py`` runs it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CORE = ROOT / "plugins/module_utils/_core"
 MODULES_BY_NAME = {path.stem: path for path in MODULES}
 MODULES_HERE = list(MODULES_BY_NAME)
 
-#: What may stand beside the module in a task of the documentation.
+#: Keywords of tasks in the documentation.
 KEYWORDS = {
     "async", "become", "block", "changed_when", "check_mode", "delegate_to", "diff", "environment", "loop",
     "module_defaults", "name", "notify", "poll", "register", "run_once", "vars", "when",
@@ -31,11 +31,11 @@ KEYWORDS = {
 
 
 class Caught(Exception):
-    """The arguments with which a module makes its AnsibleModule."""
+    """The arguments that a module passes to AnsibleModule."""
 
 
 def arguments(name):
-    """What a module declares of its options, as it does to Ansible."""
+    """The declaration of a module's options."""
     module = importlib.import_module(f"ansible_collections.imagestore.lxd.plugins.modules.{name}")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as caught:
 
@@ -51,8 +51,8 @@ def arguments(name):
     return declared
 
 
-def filled_in(spec, options):
-    """The options, with something that fits in the place of each template."""
+def fill_templates(spec, options):
+    """The options, with a valid value instead of each template."""
     names = {alias: name for name, own in spec.items() for alias in own.get("aliases", [])}
     filled = {}
     for name, value in options.items():
@@ -69,23 +69,23 @@ STAND_INS = {"str": "x", "path": "/x", "list": ["x"], "dict": {}, "int": 1, "boo
 
 
 def faults(name, options):
-    """What Ansible would say against these options of a module."""
-    return said_against(options, **arguments(name))
+    """The validation errors of Ansible for these options of a module."""
+    return validation_errors(options, **arguments(name))
 
 
-def said_against(options, argument_spec, **declared):
-    filled = filled_in(argument_spec, options)
+def validation_errors(options, argument_spec, **declared):
+    filled = fill_templates(argument_spec, options)
     return ModuleArgumentSpecValidator(argument_spec, **declared).validate(filled).error_messages
 
 
 def variables(role):
-    """What a role declares of its variables."""
+    """The declaration of a role's variables."""
     specs = yaml.safe_load((ROOT / "roles" / role / "meta/argument_specs.yml").read_text())
     return specs["argument_specs"]["main"]["options"]
 
 
 def tasks(items, defaults=None):
-    """The tasks of plays, blocks or lists of tasks, each with the options that its surroundings set."""
+    """The tasks of plays, blocks or lists of tasks, each with its module defaults."""
     for item in items:
         own = {**(defaults or {}), **item.get("module_defaults", {}).get(GROUP, {})}
         inner = [
@@ -98,7 +98,7 @@ def tasks(items, defaults=None):
 
 
 def shown():
-    """All code of the documentation, with where it is."""
+    """All code of the documentation, by its location."""
     for path in MODULES:
         yield path.stem, examples(path)
     for path in (*PAGES, *ROLE_PAGES):
@@ -112,7 +112,7 @@ COMMANDS = {where: block for where, block in SHOWN.items() if block.language in 
 
 
 @pytest.mark.parametrize("where", PLAYS_AND_TASKS)
-def test_tasks_fit_the_modules(where):
+def test_tasks_use_existing_modules_and_options(where):
     for task, defaults in tasks(yaml.safe_load(PLAYS_AND_TASKS[where].text)):
         assert task.get("name"), task
         (module,) = set(task) - KEYWORDS
@@ -132,23 +132,23 @@ ROLES = [
 
 
 @pytest.mark.parametrize(("role", "given"), ROLES)
-def test_roles_are_given_variables_that_they_have(role, given):
+def test_roles_get_existing_variables(role, given):
     prefix, _dot, name = role.rpartition(".")
     assert prefix == COLLECTION
     declared = variables(name)
     assert set(given) <= set(declared)
-    assert said_against(given, declared) == []
+    assert validation_errors(given, declared) == []
 
 
 def without_descriptions(options):
-    """A specification, without the words that explain it."""
+    """A specification without descriptions."""
     return {
         name: {key: value for key, value in own.items() if key != "description"}
         for name, own in options.items()
     }
 
 
-def test_the_role_takes_images_as_the_module_does():
+def test_the_role_has_the_same_image_options_as_the_module():
     documented = yaml.safe_load(constant(MODULES_BY_NAME["lxd_image_catalog"], "DOCUMENTATION"))
     ours, theirs = (
         variables("image_server")["image_server_images"]["options"],
@@ -157,7 +157,7 @@ def test_the_role_takes_images_as_the_module_does():
     assert without_descriptions(ours) == without_descriptions(theirs)
 
 
-def test_the_role_has_the_defaults_that_it_documents():
+def test_the_role_has_its_documented_defaults():
     text = (ROOT / "roles/image_server/defaults/main.yml").read_text()
     documented = {
         name: own["default"] for name, own in variables("image_server").items() if "default" in own
@@ -168,7 +168,7 @@ def test_the_role_has_the_defaults_that_it_documents():
 
 
 @pytest.mark.parametrize("where", COMMANDS)
-def test_commands_fit_the_modules(where):
+def test_commands_use_existing_modules_and_options(where):
     text = COMMANDS[where].text.replace("\\\n", " ")
     for line in text.splitlines():
         words = shlex.split(line.lstrip("$# "), comments=True)
@@ -196,7 +196,7 @@ def test_all_modules_document_the_same_fields_of_an_image():
     assert all(own == fields["lxd_image"] for own in fields.values())
 
 
-def test_defaults_are_set_for_the_group_that_there_is():
+def test_defaults_are_set_for_existing_action_groups():
     groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
     assert set(groups) == {"lxd", "source"}
     used = {
@@ -209,7 +209,7 @@ def test_defaults_are_set_for_the_group_that_there_is():
     assert GROUP in used
 
 
-def test_the_second_group_has_the_modules_that_have_a_source():
+def test_the_source_group_has_all_modules_with_a_source():
     groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
     with_source = [
         name for name in MODULES_HERE if "source_server" in arguments(name)["argument_spec"]
@@ -222,7 +222,7 @@ def test_the_readme_has_all_modules():
     assert sorted(named) == MODULES_HERE
 
 
-def test_contributing_has_the_layers_as_they_are():
+def test_contributing_has_the_actual_layers():
     tree = ast.parse((ROOT / "tests/unit/test_layers.py").read_text())
     layers = next(
         ast.literal_eval(node.value)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The page of an image server is shipped as its sources have it."""
+"""The generated Python of the image server's web page matches its sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pages import ROOT
 GENERATOR = runpy.run_path(str(ROOT / "tests/tools/page.py"))
 
 
-def test_the_python_that_ships_is_what_the_sources_generate():
+def test_the_generated_python_is_up_to_date():
     assert GENERATOR["TARGET"].read_text(encoding="utf-8") == GENERATOR["generated"](), (
         "run make format"
     )
@@ -24,7 +24,7 @@ def test_every_template_is_shipped():
     assert names == set(GENERATOR["TEMPLATES"])
 
 
-def test_texts_that_python_would_read_otherwise_survive():
+def test_special_characters_of_python_survive():
     text = 'a \\s+ b """quoted""" $name\n'
     namespace: dict[str, str] = {}
     exec(f"text = {GENERATOR['literal'](text)}", namespace)

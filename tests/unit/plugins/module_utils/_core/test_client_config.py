@@ -47,7 +47,7 @@ NESTED_ALIASES = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_home(monkeypatch, tmp_path):
+def empty_home(monkeypatch, tmp_path):
     for name in ("LXD_CONF", "INCUS_CONF", "LXD_SOCKET", "LXD_DIR", "INCUS_SOCKET", "INCUS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -64,23 +64,23 @@ def folder(tmp_path):
     return path
 
 
-class TestARemote:
-    def test_brings_all_that_the_configuration_has_for_it(self, folder):
+class TestRemote:
+    def test_has_everything_from_the_configuration(self, folder):
         remote = ClientConfig(str(folder)).remote("lab")
         assert remote.address == "https://10.0.0.1:8443"
         assert remote.project == "web"
         assert remote.server_cert == str(folder / "servercerts/lab.crt")
         assert remote.identity.cert == str(folder / "client.crt")
 
-    def test_of_the_configuration_wins_over_one_built_in(self, folder):
+    def test_of_the_configuration_takes_precedence_over_a_built_in_one(self, folder):
         assert ClientConfig(str(folder)).remote("images").address == "https://mirror.example.com"
 
-    def test_built_in_is_there_without_any_configuration(self):
+    def test_that_is_built_in_needs_no_configuration(self):
         images = ClientConfig().remote("images")
         assert images.address == "https://images.lxd.canonical.com"
         assert images.serves_images_only
 
-    def test_with_several_addresses_has_the_one_that_worked_last_and_then_the_others(self, folder):
+    def test_with_several_addresses_begins_with_the_one_used_last(self, folder):
         remote = ClientConfig(str(folder)).remote("both")
         assert remote.address == "https://10.0.0.4:8443"
         assert remote.others == ("https://10.0.0.5:8443", "https://10.0.0.3:8443")
@@ -88,25 +88,25 @@ class TestARemote:
     @pytest.mark.parametrize(
         "addr", ["'https://a:1, https://b:2/'", "['https://a:1', 'https://b:2']"]
     )
-    def test_with_several_addresses_begins_with_the_first_if_none_has_worked(self, folder, addr):
+    def test_with_several_addresses_begins_with_the_first_otherwise(self, folder, addr):
         (folder / "config.yml").write_text(f"remotes: {{x: {{addr: {addr}}}}}")
         remote = ClientConfig(str(folder)).remote("x")
         assert (remote.address, remote.others) == ("https://a:1", ("https://b:2",))
 
-    def test_that_wants_a_person_to_log_in_is_an_error(self, folder):
+    def test_with_interactive_authentication_is_an_error(self, folder):
         with pytest.raises(OptionError, match="oidc"):
             ClientConfig(str(folder)).remote("sso")
 
-    def test_that_is_unknown_is_an_error_which_lists_the_known(self, folder):
+    def test_that_is_unknown_is_an_error_with_the_known_ones(self, folder):
         with pytest.raises(OptionError, match="Known are: both, images, lab, local, sso, ubuntu"):
             ClientConfig(str(folder)).remote("lub")
 
-    def test_of_the_system_is_found_too(self, folder, tmp_path):
+    def test_of_the_system_configuration_is_found_too(self, folder, tmp_path):
         (tmp_path / "global").mkdir()
         (tmp_path / "global/config.yml").write_text("remotes: {site: {addr: 'https://s:8443'}}")
         assert ClientConfig(str(folder)).remote("site").address == "https://s:8443"
 
-    def test_of_incus_speaks_incus_and_may_have_its_own_certificate(self, tmp_path):
+    def test_of_incus_has_its_protocol_and_can_have_its_own_certificate(self, tmp_path):
         folder = tmp_path / "incus"
         (folder / "clientcerts").mkdir(parents=True)
         (folder / "config.yml").write_text("remotes: {a: {addr: 'https://a:8443'}}")
@@ -130,7 +130,7 @@ class TestARemote:
             ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
         ],
     )
-    def test_that_nobody_can_talk_to_is_an_error(self, tmp_path, entry, said):
+    def test_with_an_unsupported_configuration_is_an_error(self, tmp_path, entry, said):
         (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
         with pytest.raises(OptionError, match=said.replace("[", "\\[")):
             ClientConfig(str(tmp_path)).remote("a")
@@ -138,11 +138,11 @@ class TestARemote:
     @pytest.mark.parametrize(
         "entry", ["addr: 'https://a'", "addr: 'http://a/b', protocol: simplestreams"]
     )
-    def test_keeps_an_address_as_the_client_knows_it(self, tmp_path, entry):
+    def test_keeps_the_url_of_the_client_configuration(self, tmp_path, entry):
         (tmp_path / "config.yml").write_text(f"remotes: {{a: {{{entry}}}}}")
         assert f"'{ClientConfig(str(tmp_path)).remote('a').address}'" in entry
 
-    def test_can_be_told_to_speak_otherwise(self, folder):
+    def test_can_have_another_protocol(self, folder):
         config = ClientConfig(str(folder))
         assert config.remote("lab", "simplestreams").serves_images_only
         with pytest.raises(
@@ -151,7 +151,7 @@ class TestARemote:
             config.remote("local", "simplestreams")
 
     @pytest.mark.parametrize("content", ["remotes: [a]", "- a", "{", "remotes: {a: }"])
-    def test_is_not_sought_in_a_file_of_another_kind_without_saying_so(self, tmp_path, content):
+    def test_in_an_invalid_file_is_an_error(self, tmp_path, content):
         (tmp_path / "config.yml").write_text(content)
         with pytest.raises((FileError, OptionError), match=r"config\.yml"):
             ClientConfig(str(tmp_path)).remote("a")
@@ -183,7 +183,7 @@ class TestARemote:
         assert ClientConfig(str(tmp_path)).remote("a").project == "1.10"
 
 
-class TestTheConfigurationFolder:
+class TestConfigurationDirectory:
     def test_is_the_first_that_exists(self, tmp_path, monkeypatch):
         incus = tmp_path / "home/.config/incus"
         incus.mkdir(parents=True)
@@ -197,7 +197,7 @@ class TestTheConfigurationFolder:
         assert ClientConfig().folder == str(chosen)
 
 
-class TestTheServerOfThisHost:
+class TestLocalServer:
     def test_is_found_by_its_socket_in_the_documented_order(self, tmp_path, monkeypatch):
         monkeypatch.setenv("INCUS_SOCKET", str(tmp_path / "incus"))
         monkeypatch.setenv("LXD_DIR", str(tmp_path))
@@ -206,7 +206,7 @@ class TestTheServerOfThisHost:
         (tmp_path / "unix.socket").touch()
         assert local_socket() == f"unix://{tmp_path}/unix.socket"
 
-    def test_is_missed_with_the_places_where_it_was_sought(self, monkeypatch, tmp_path):
+    def test_that_is_missing_is_an_error_with_the_paths(self, monkeypatch, tmp_path):
         monkeypatch.setattr("os.path.exists", lambda path: False)
         monkeypatch.setenv("LXD_SOCKET", str(tmp_path / "absent"))
         with pytest.raises(
@@ -232,7 +232,7 @@ ODD = [
 ]
 
 
-class TestAnAddress:
+class TestUrl:
     @pytest.mark.parametrize(
         ("given", "meant"),
         [
@@ -242,7 +242,7 @@ class TestAnAddress:
             ("unix:///run/lxd/unix.socket", "unix:///run/lxd/unix.socket"),
         ],
     )
-    def test_gets_its_port(self, given, meant):
+    def test_has_a_default_port(self, given, meant):
         assert server_address(given, "server") == meant
 
     @pytest.mark.parametrize(
@@ -259,12 +259,12 @@ class TestAnAddress:
             *ODD,
         ],
     )
-    def test_that_cannot_be_one_is_refused_and_the_option_named(self, given):
+    def test_that_is_invalid_is_an_error_with_the_option(self, given):
         with pytest.raises(OptionError, match="server is "):
             server_address(given, "server")
 
     @pytest.mark.parametrize("given", ["http://a/b", "unix:///run/lxd/unix.socket", *ODD])
-    def test_of_an_image_server_cannot_be_just_anything_either(self, given):
+    def test_of_an_image_server_that_is_invalid_is_an_error(self, given):
         assert image_server_address("https://a:444/b/", "source_server") == "https://a:444/b"
         with pytest.raises(OptionError, match="source_server is "):
             image_server_address(given, "source_server")

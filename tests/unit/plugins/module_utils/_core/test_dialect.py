@@ -27,7 +27,7 @@ ALL = {
 ALL_LXD = {server for server in ALL if server[0] == "lxd"}
 ALL_INCUS = ALL - ALL_LXD
 
-# Which servers do what, as far as their version tells. Extensions are tested below.
+# The rules by version. API extensions are tested below.
 DOERS = {
     "lists_all_projects": set(),
     "pulls_from_projects": set(),
@@ -58,22 +58,22 @@ def told(server, version, *extensions):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_each_rule_holds_for_just_these_versions(rule):
+def test_each_rule_applies_to_these_versions_only(rule):
     assert {server for server in ALL if told(*server).supports(rule)} == DOERS[rule]
 
 
 @pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].extension])
-def test_an_announced_extension_is_enough(rule):
+def test_an_api_extension_is_sufficient(rule):
     assert told("lxd", "5.0.2", RULES[rule].extension).supports(rule)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_each_rule_says_where_it_is_known_from(rule):
+def test_each_rule_has_a_source(rule):
     assert ".go" in RULES[rule].source or ".md" in RULES[rule].source
 
 
 @pytest.mark.parametrize("rule", [name for name in RULES if RULES[name].met_by])
-def test_what_meets_a_rule_for_all_servers_alike_is_there(rule):
+def test_met_by_names_something_that_exists(rule):
     package, *names = RULES[rule].met_by.split(".")
     found = importlib.import_module(f"{CORE}.{package}")
     for name in names:
@@ -86,7 +86,7 @@ def test_headers_are_named_after_the_family():
     assert told("incus", "6.0.4").header("fingerprint") == "X-Incus-fingerprint"
 
 
-def test_a_server_introduces_itself_to_a_web_server_under_the_name_of_its_family():
+def test_identification_headers_are_named_after_the_family():
     architectures, environment = ["x86_64", "i686"], {"server_version": "6.0.4"}
     assert told("incus", "6.0.4").identification_headers(architectures, environment) == {
         "Incus-Server-Architectures": "x86_64, i686",
@@ -103,20 +103,20 @@ def test_versions_can_be_compared():
     assert told("lxd", "6.9").version < told("lxd", "6.10").version
 
 
-class TestAStranger:
-    """Is not told which server it is, nor its version."""
+class TestUntrustedClient:
+    """Does not get the family and version of the server."""
 
     @pytest.mark.parametrize(
         ("extensions", "family"),
         [(["image_types"], "lxd"), (["image_types", "dev_incus_images"], "incus"), ([], "incus")],
     )
-    def test_knows_it_by_what_it_announces(self, extensions, family):
+    def test_detects_the_family_by_api_extensions(self, extensions, family):
         dialect = Dialect.parse({"api_extensions": extensions, "auth": "untrusted"})
         assert dialect.family == family
         assert dialect.version == ()
 
 
-def test_a_token_is_a_password_until_the_server_says_otherwise():
+def test_a_token_is_sent_as_a_password_to_older_servers():
     assert told("lxd", "5.0.2").token_field == "password"
     assert told("lxd", "6.1", "explicit_trust_token").token_field == "trust_token"
     assert told("incus", "6.0.4").token_field == "trust_token"
@@ -131,7 +131,7 @@ def test_a_token_is_a_password_until_the_server_says_otherwise():
         ("incus", "incus", "incus"),
     ],
 )
-def test_the_protocol_of_a_pull_is_one_that_the_target_knows(target, source, protocol):
+def test_the_protocol_of_a_pull_is_supported_by_the_target(target, source, protocol):
     assert told(target, "6.0").protocol_for(told(source, "6.0")) == protocol
 
 
@@ -143,7 +143,7 @@ def test_the_protocol_of_a_pull_is_one_that_the_target_knows(target, source, pro
         (INCUS_70, Reader("incus", "incus")),
     ],
 )
-def test_each_family_reads_documents_in_its_own_way(server, reader):
+def test_each_family_has_its_own_reader(server, reader):
     assert told(*server).reader == reader
 
 
@@ -156,17 +156,17 @@ def test_each_family_reads_documents_in_its_own_way(server, reader):
         ("incus", "incus", True),
     ],
 )
-def test_only_incus_does_not_take_an_image_of_the_other_family_by_alias(target, source, by_alias):
+def test_only_incus_records_no_origin_of_the_other_family(target, source, by_alias):
     assert told(target, "6.0").records_origin(told(source, "6.0")) == by_alias
 
 
 PUSHING = ("images_push_relay", "images_target_project")
 
 
-class TestAPush:
+class TestPush:
     @pytest.mark.parametrize("target", ["lxd", "incus"])
     @pytest.mark.parametrize("source", ["lxd", "incus"])
-    def test_works_within_a_family_only(self, target, source):
+    def test_is_possible_within_a_family_only(self, target, source):
         pair = [told(family, "6.0", *PUSHING) for family in (target, source)]
         assert bool(pair[0].why_no_push(pair[1], "site")) == (target != source)
 
@@ -180,13 +180,13 @@ class TestAPush:
             (PUSHING, PUSHING[:1], "default", ""),
         ],
     )
-    def test_takes_servers_that_know_of_it(self, target, source, project, fault):
+    def test_requires_servers_that_support_it(self, target, source, project, fault):
         said = told("lxd", "6.9", *target).why_no_push(told("lxd", "6.9", *source), project)
         assert fault in said
         assert bool(said) == bool(fault)
 
 
-class TestAPull:
+class TestPull:
     @pytest.mark.parametrize(
         ("extensions", "project", "fault"),
         [
@@ -196,23 +196,23 @@ class TestAPull:
             (("image_source_project", "image_registries"), "default", "its image registries"),
         ],
     )
-    def test_from_a_server_or_image_server_takes_a_target_that_may(
+    def test_from_a_server_or_image_server_requires_a_target_without_registries(
         self, extensions, project, fault
     ):
         said = told("lxd", "6.9", *extensions).why_no_pull(project)
         assert fault in said
         assert bool(said) == bool(fault)
 
-    def test_from_a_web_server_takes_an_older_lxd_or_an_incus(self):
+    def test_by_url_requires_an_older_lxd_or_incus(self):
         assert told(*LXD_68).fetches_urls
         assert told(*INCUS_70).fetches_urls
         assert not told(*LXD_69).fetches_urls
         assert not told(*LXD_68, "image_registries").fetches_urls
 
 
-class TestNamesOfAliases:
+class TestAliasNames:
     @pytest.mark.parametrize("name", ["web", "a/b", "alpine/3.20", "größe", "x" * 64, "a.b-c_d"])
-    def test_may_be_like_this_everywhere(self, name):
+    def test_are_valid_everywhere(self, name):
         assert told(*INCUS_70).why_invalid_alias(name) == ""
 
     @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ class TestNamesOfAliases:
             ("größe'", "the sign '"),
         ],
     )
-    def test_may_not_be_like_this_on_newer_incus(self, name, fault):
+    def test_are_invalid_for_newer_incus(self, name, fault):
         assert fault in told(*INCUS_70).why_invalid_alias(name)
         assert (
             told(*INCUS_604).why_invalid_alias(name) == told(*LXD_69).why_invalid_alias(name) == ""
@@ -242,14 +242,14 @@ class TestNamesOfAliases:
         "Failed: UNIQUE constraint failed: images.project_id, images.fingerprint",
     ],
 )
-def test_knows_that_an_image_was_there_already(err):
+def test_detects_that_an_image_already_exists(err):
     assert Dialect.is_already_exists(err)
 
 
-def test_takes_no_other_failure_for_that():
+def test_does_not_confuse_other_failures_with_it():
     assert not Dialect.is_already_exists("Failed syncing image between nodes")
 
 
-def test_knows_that_a_fingerprint_was_too_short():
+def test_detects_an_ambiguous_fingerprint():
     assert Dialect.is_ambiguous_prefix("More than one image matches")
     assert not Dialect.is_ambiguous_prefix("Image not found")

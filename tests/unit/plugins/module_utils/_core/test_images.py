@@ -54,14 +54,14 @@ class TestTimes:
             "2030-05-31T19:00:00-0500",
         ],
     )
-    def test_the_same_instant_has_many_spellings(self, text):
+    def test_one_instant_has_many_notations(self, text):
         assert parse_time(text) == datetime(2030, 6, 1, tzinfo=timezone.utc)
 
     @pytest.mark.parametrize("text", ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
-    def test_both_of_lxds_ways_to_say_never_are_never(self, text):
+    def test_both_notations_of_lxd_for_never_are_never(self, text):
         assert parse_time(text) == NEVER
 
-    def test_before_never_there_is_nothing(self):
+    def test_nothing_is_before_never(self):
         assert parse_time("1970-01-01T01:00:00+05:00") == NEVER
 
     @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ class TestTimes:
             "",
         ],
     )
-    def test_what_is_no_time_is_refused(self, text):
+    def test_invalid_times_are_an_error(self, text):
         with pytest.raises(ValueError):
             parse_time(text)
 
-    def test_times_are_written_as_lxd_takes_them(self):
+    def test_times_are_written_in_the_format_of_lxd(self):
         assert format_time(parse_time("2030-06-01T02:00:00+02:00")) == "2030-06-01T00:00:00Z"
         assert format_time(NEVER) == "1970-01-01T00:00:00Z"
 
 
 class TestFingerprints:
-    def test_capitals_are_accepted_from_people(self):
+    def test_upper_case_is_accepted(self):
         assert parse_fingerprint(A.upper(), "fingerprint") == A
 
     @pytest.mark.parametrize("text", ["", A[:63], A + "a", "g" * 64, "../../etc/passwd"])
-    def test_anything_but_64_hex_digits_is_refused_and_the_option_named(self, text):
+    def test_anything_but_64_hex_digits_is_an_error_with_the_option(self, text):
         with pytest.raises(OptionError, match="fingerprint is "):
             parse_fingerprint(text, "fingerprint")
 
-    def test_less_than_twelve_digits_are_no_abbreviation(self):
+    def test_fewer_than_twelve_digits_are_not_an_abbreviation(self):
         assert is_prefix(A[:12])
         assert not is_prefix(A[:11])
 
@@ -102,27 +102,27 @@ class TestImage:
     def test_profiles_have_no_order(self):
         assert image(profiles=["b", "a"]).profiles == image(profiles=["a", "b"]).profiles
 
-    def test_what_an_old_server_leaves_out_has_a_meaning(self):
+    def test_fields_that_old_servers_omit_have_defaults(self):
         parsed = Image.parse({"fingerprint": A})
         assert (parsed.type, parsed.properties, parsed.expires_at) == ("container", {}, NEVER)
 
 
 class TestContents:
-    def test_an_alias_wins_over_a_fingerprint(self):
+    def test_an_alias_takes_precedence_over_a_fingerprint(self):
         held = Contents((image(A), image(B, aliases=[A[:12] + "aa"])))
         assert held.resolve(A[:12] + "aa").fingerprint == B
 
-    def test_digits_that_fit_several_images_are_an_error_that_tells_them_apart(self):
+    def test_an_ambiguous_fingerprint_is_an_error_with_longer_ones(self):
         with pytest.raises(ImageNotFound, match="3514a500ba85a, 3514a500ba85b"):
             Contents((image(A), image(B))).resolve("3514a500ba85")
 
-    def test_what_is_not_there_is_none(self):
+    def test_a_missing_image_is_none(self):
         held = Contents((image(A, aliases=["web"]),))
         assert held.resolve("we") is None
         assert held.resolve(B) is None
         assert held.by_alias("we") is None
 
-    def test_sizes_tell_what_cannot_be_there(self):
+    def test_sizes_exclude_images(self):
         held = Contents((image(A),))
         assert held.has_size(10)
         assert not held.has_size(11)
@@ -144,26 +144,26 @@ class TestFilter:
             ({"architecture": "aarch64"}, False),
         ],
     )
-    def test_an_image_has_to_fit_all_that_is_given(self, chosen, matches):
+    def test_an_image_must_match_all_criteria(self, chosen, matches):
         held = image(aliases=["web"], properties={"os": "busybox"})
         assert ImageFilter(**chosen).matches(held) is matches
 
 
 class TestProperties:
-    def test_yaml_values_become_texts(self):
+    def test_yaml_values_become_strings(self):
         given = {"a": True, "b": 7, "c": "x", "d": None}
         assert parse_properties(given) == {"a": "true", "b": "7", "c": "x", "d": ""}
 
-    def test_a_number_that_yaml_has_rounded_is_refused(self):
+    def test_a_number_with_a_decimal_point_is_an_error(self):
         with pytest.raises(OptionError, match=r"release is not a text but a number"):
             parse_properties({"release": 3.20})
 
-    def test_a_list_is_no_property(self):
+    def test_a_list_is_an_error(self):
         with pytest.raises(OptionError, match="tags is a list"):
             parse_properties({"tags": ["a"]})
 
 
-def test_architectures_have_lxds_names():
+def test_architectures_have_the_names_of_lxd():
     assert architecture_name("amd64") == architecture_name("x86_64") == "x86_64"
     assert architecture_name("arm64") == "aarch64"
     assert architecture_name("x86_64 x86_64") == "x86_64"
@@ -176,10 +176,10 @@ class TestOrigin:
         "spelling",
         ["https://a.example:8443", "https://A.Example:8443/", "https://a.example:8443//"],
     )
-    def test_a_server_has_many_spellings(self, spelling):
+    def test_one_server_has_many_notations(self, spelling):
         assert Origin(spelling, "lxd", "web").is_at("https://a.example:8443", "incus")
 
-    def test_a_default_port_may_be_left_out(self):
+    def test_a_default_port_can_be_omitted(self):
         assert Origin("https://a/x/", "simplestreams", "web").is_at(
             "https://a:443/x", "simplestreams"
         )
@@ -194,14 +194,14 @@ class TestOrigin:
             ("https://a", "simplestreams"),
         ],
     )
-    def test_another_server_is_another(self, server, protocol):
+    def test_different_servers_are_different(self, server, protocol):
         assert not Origin("https://a", "lxd", "web").is_at(server, protocol)
 
     def test_a_fingerprint_never_names_another_image(self):
         assert Origin("https://a", "lxd", "web").can_change
         assert not Origin("https://a", "lxd", A[:12]).can_change
 
-    def test_of_several_images_the_favoured_counts_and_else_the_newest(self):
+    def test_of_several_images_the_preferred_or_the_newest_is_used(self):
         def came(fingerprint, uploaded, **more):
             source = {"server": "https://a", "protocol": "lxd", "alias": "web"}
             return image(fingerprint, update_source=source, uploaded_at=uploaded, **more)
@@ -241,12 +241,12 @@ def held(*names, digit="a"):
         ("11", held(*"abcdefghijk"), "Use an alias, or at least 12 digits of a fingerprint."),
     ],
 )
-def test_a_name_that_nothing_has_is_an_error_that_says_what_is_near(name, images, hint):
+def test_an_unknown_name_is_an_error_with_similar_names(name, images, hint):
     error = Contents(tuple(images)).not_found(name)
     assert error.message == f"there is no image {name}"
     assert error.hint == hint
 
 
-def test_names_without_bounds_are_neither_compared_nor_shown():
+def test_very_long_names_are_neither_compared_nor_shown():
     error = Contents(tuple(held("x" * 100_000))).not_found("y" * 100_000)
     assert len(error.hint) < 200

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is masked in all that a module says; real modules show the rest (``tests/system/test_import_web.py``)."""
+"""Masking of secrets in results and logs. ``tests/system/test_import_web.py`` tests it with real servers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def module(monkeypatch):
     def make(specification, **given):
         if "inject_invocation" in PASS_VARS:  # before, the options were always returned
             given["_ansible_inject_invocation"] = True
-        # What ansible.module_utils.testing does, which ansible-core has since 2.17.
+        # Like ansible.module_utils.testing, which exists since ansible-core 2.17.
         arguments = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
         monkeypatch.setattr(basic, "_ANSIBLE_ARGS", arguments)
         monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
@@ -92,7 +92,7 @@ def test_neither_result_nor_log_has_the_secrets(said):
         assert secret not in log
 
 
-def test_a_short_secret_is_masked_as_a_word_and_never_inside_a_fingerprint(said):
+def test_a_short_secret_is_masked_as_a_word_and_not_inside_a_fingerprint(said):
     fingerprint = "3514a500ba85" + "a5" * 26
     result, _log = said(
         image_import(), f"a5 of {fingerprint}, (a5)", url="https://a/b",
@@ -102,7 +102,7 @@ def test_a_short_secret_is_masked_as_a_word_and_never_inside_a_fingerprint(said)
 
 
 @pytest.mark.parametrize("option", ["server", "source_server"])
-def test_a_password_in_any_address_is_masked(said, option):
+def test_a_password_in_any_url_is_masked(said, option):
     result, log = said(
         image_copy(), "u:7/8 and 7/8", image="web",
         **{option: "https://u:7/8@h/x"},
@@ -114,7 +114,7 @@ def test_a_password_in_any_address_is_masked(said, option):
 
 @pytest.fixture
 def failure(module, capsys):
-    """What a module says of options that it cannot take."""
+    """The message of a module for invalid options."""
 
     def fail(specification, **given):
         with pytest.raises(SystemExit):

@@ -39,24 +39,24 @@ from hypothesis import strategies as st
 
 @pytest.fixture
 def silent():
-    """The address of somebody who takes connections and says nothing."""
+    """The address of a server that accepts connections and never responds."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
 
 
-class TestAServerThatKeepsSilent:
+class TestSilentServer:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch):
         monkeypatch.setattr(transport.sockets, "CONNECT_SECONDS", 0.1)
 
     @pytest.mark.parametrize("seconds", [60, 10**12])
-    def test_is_not_waited_for_until_the_deadline(self, silent, seconds):
+    def test_is_not_awaited_until_the_deadline(self, silent, seconds):
         with pytest.raises(ConnectionFailed, match=f"{silent} takes the connection and then keeps"):
             Transport(silent, Deadline(seconds), Verification(validate=False)).send("GET", "/")
 
-    def test_is_given_up_when_the_deadline_has_passed(self, silent):
+    def test_is_abandoned_after_the_deadline(self, silent):
         with pytest.raises(TimedOut, match=r"the 0\.05 seconds of this task are over"):
             Transport(silent, Deadline(0.05), Verification(validate=False)).send("GET", "/")
 
@@ -148,13 +148,13 @@ class TestCertificateDates:
 
 
 class TestBody:
-    def test_is_its_parts_one_after_the_other(self):
+    def test_consists_of_its_parts_in_order(self):
         content = bytes(range(256)) * 9000
         body = Body([b"<", Segment(io.BytesIO(content), len(content)), b">"], "text/plain")
         assert body.len == len(content) + 2
         assert b"".join(body) == b"<" + content + b">"
 
-    def test_hands_files_on_in_blocks(self):
+    def test_reads_files_in_blocks(self):
         segment = Segment(io.BytesIO(b"x" * (BLOCK + 1)), BLOCK + 1)
         assert [len(block) for block in segment.blocks()] == [BLOCK, 1]
 
@@ -177,5 +177,5 @@ class TestBody:
         ("größe", "gr%C3%B6%C3%9Fe"),
     ],
 )
-def test_a_name_stays_one_part_of_the_path(name, quoted):
+def test_a_name_is_a_single_segment_of_the_path(name, quoted):
     assert url_path("/1.0/images/aliases/{}", name) == f"/1.0/images/aliases/{quoted}"

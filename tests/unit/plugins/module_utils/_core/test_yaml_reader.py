@@ -37,7 +37,7 @@ class TestScalars:
     @pytest.mark.parametrize(
         "text", ["3.20", "22.10", "on", "012", "1_000", "2024-02-30", "=", "~", "null", "0x1F"]
     )
-    def test_keep_the_text_that_is_written(self, text):
+    def test_keep_their_text(self, text):
         assert read(f"release: {text}") == {"release": text}
 
     def test_keep_their_text_without_quotes(self):
@@ -101,7 +101,7 @@ class TestScalars:
             "!!null x",
         ],
     )
-    def test_may_be_something_else_than_their_tag_says(self, text):
+    def test_can_differ_from_their_tag(self, text):
         scalar = read(text)
         assert not scalar.valid
         assert scalar.value == text.split(" ", 1)[1].strip("'")
@@ -120,17 +120,17 @@ class TestDocuments:
     def test_are_read_up_to_the_end_of_the_first(self, text):
         assert read(text) == {"a": "b"}
 
-    def test_may_have_a_key_twice_of_which_the_last_counts(self):
+    def test_can_repeat_a_key_of_which_the_last_is_used(self):
         assert read("a: 1\na: 2\n") == {"a": "2"}
 
-    def test_may_have_aliases(self):
+    def test_can_have_aliases(self):
         assert read("a: &x {b: c}\nd: *x\n") == {"a": {"b": "c"}, "d": {"b": "c"}}
 
-    def test_may_merge_mappings(self):
+    def test_can_merge_mappings(self):
         text = "a: &x {b: 1, c: 1}\nd: &y {c: 2, e: 2}\nf: {<<: [*x, *y], b: 3}\n"
         assert read(text)["f"] == {"b": "3", "c": "1", "e": "2"}
 
-    def test_may_have_a_key_that_only_looks_like_a_merge(self):
+    def test_can_have_a_key_that_looks_like_a_merge(self):
         assert read("'<<': x") == {"<<": "x"}
 
     @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ class TestDocuments:
             (r'a: "\Uffffffff"', "not in range|too large|invalid Unicode"),
         ],
     )
-    def test_that_are_not_valid_say_why(self, text, reason):
+    def test_that_are_invalid_are_an_error_with_the_reason(self, text, reason):
         with pytest.raises(FileError, match=rf"x\.yaml is not valid YAML: .*({reason})"):
             read(text)
 
-    def test_need_not_be_text(self):
+    def test_can_be_any_bytes(self):
         with pytest.raises(FileError, match="is not valid YAML"):
             read_yaml(b"a: \xff", "x.yaml")
 
@@ -177,22 +177,22 @@ class TestBounds:
             (f"a: {'x' * MAX_BYTES}", "1 MiB"),
         ],
     )
-    def test_are_kept(self, text, limit):
+    def test_are_enforced(self, text, limit):
         with pytest.raises(
             FileError, match=rf"x\.yaml is not read: its YAML has more than {limit}"
         ):
             read(text)
 
-    def test_are_kept_however_deep_it_is(self):
+    def test_are_enforced_at_any_depth(self):
         with pytest.raises(FileError, match=rf"{MAX_DEPTH} levels|nesting depth"):
             read("[" * 500_000)
 
-    def test_count_what_aliases_stand_for(self):
+    def test_include_the_content_of_aliases(self):
         levels = "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, MAX_DEPTH))
         with pytest.raises(FileError, match=f"more than {MAX_DEPTH} levels"):
             read(f"a0: &a0 [x]\n{levels}")
 
-    def test_allow_what_stays_within_them(self):
+    def test_allow_documents_within_them(self):
         depth = MAX_DEPTH - 1
         assert read("[" * depth + "x" + "]" * depth)
         assert len(read(f"[{'a,' * (MAX_VALUES - 1)}]")) == MAX_VALUES - 1
@@ -224,7 +224,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=30).map("".join) | st.text(max_size=60))
-def test_whatever_is_written_it_is_read_or_refused(text):
+def test_any_text_is_read_or_an_error(text):
     try:
         node = read_yaml(text.encode(errors="surrogatepass"), "x.yaml")
     except FileError:
@@ -233,7 +233,7 @@ def test_whatever_is_written_it_is_read_or_refused(text):
 
 
 @given(st.binary(max_size=60))
-def test_whatever_bytes_there_are_they_are_read_or_refused(content):
+def test_any_bytes_are_read_or_an_error(content):
     try:
         plain_values(read_yaml(content, "x.yaml"))
     except FileError:

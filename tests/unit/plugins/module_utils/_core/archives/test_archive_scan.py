@@ -71,22 +71,22 @@ def look(tmp_path):
     return inspected
 
 
-class TestAUnifiedImage:
+class TestUnifiedImage:
     @pytest.mark.parametrize("packed", PACKERS)
     @pytest.mark.parametrize(
         ("members", "meant"), [(CONTAINER, "container"), (MACHINE, "virtual-machine")]
     )
-    def test_shows_its_type_in_every_format(self, look, packed, members, meant):
+    def test_has_its_type_in_every_format(self, look, packed, members, meant):
         assert look(PACKERS[packed](tar(members))) == meant
 
-    def test_may_have_its_names_begin_with_a_dot(self, look):
+    def test_can_have_names_that_begin_with_a_dot(self, look):
         dotted = {f"./{name}": content for name, content in CONTAINER.items()}
         assert look(tar(dotted)) == "container"
 
-    def test_may_have_its_metadata_last(self, look):
+    def test_can_have_its_metadata_last(self, look):
         assert look(tar(dict(reversed(list(CONTAINER.items()))))) == "container"
 
-    def test_with_its_metadata_far_behind_is_left_to_the_server(self, look):
+    def test_with_its_metadata_beyond_the_limit_is_left_to_the_server(self, look):
         far = {"rootfs/large": bytes(2 * SCAN_LIMIT), "metadata.yaml": b"architecture: none"}
         assert look(tar(far)) == "container"
 
@@ -103,59 +103,59 @@ class TestAUnifiedImage:
             (b"\0\1\2\3", "data of a kind that LXD does not know"),
         ],
     )
-    def test_is_not_what_looks_otherwise(self, look, content, seems):
+    def test_is_not_a_file_of_another_format(self, look, content, seems):
         with pytest.raises(FileError, match=f"is {seems}, not a unified image"):
             look(content)
 
-    def test_is_no_root_file_system_alone(self, look):
+    def test_is_not_a_root_file_system(self, look):
         with pytest.raises(FileError, match="looks like a root file system alone"):
             look(gzip.compress(tar(ROOT)))
 
-    def test_is_no_root_file_system_alone_however_large(self, look):
+    def test_is_not_a_large_root_file_system(self, look):
         with pytest.raises(FileError, match="looks like a root file system alone"):
             look(tar({**ROOT, "./var/large": bytes(SCAN_LIMIT + 1)}))
 
-    def test_is_no_archive_of_anything(self, look):
+    def test_is_not_an_arbitrary_archive(self, look):
         with pytest.raises(FileError, match=r"has no metadata\.yaml in it"):
             look(tar({"readme": b"x"}))
 
-    def test_is_more_than_the_metadata_of_a_split_one(self, look):
+    def test_is_not_the_metadata_file_of_a_split_image(self, look):
         with pytest.raises(FileError, match="give both, as metadata and rootfs"):
             look(tar({"metadata.yaml": METADATA}))
 
     @pytest.mark.parametrize("packed", [name for name in PACKERS if name != "tar"])
-    def test_that_was_cut_short_is_damaged(self, look, packed):
+    def test_that_is_truncated_is_an_error(self, look, packed):
         whole = PACKERS[packed](tar({**CONTAINER, "metadata.yaml": METADATA + bytes(3000)}))
         with pytest.raises(FileError, match="is damaged"):
             look(whole[: len(whole) // 2])
 
-    def test_needs_the_metadata_that_lxd_needs(self, look):
+    def test_requires_the_metadata_that_lxd_requires(self, look):
         with pytest.raises(FileError, match=r"metadata\.yaml in .*file0 names no architecture"):
             look(tar({**CONTAINER, "metadata.yaml": b"creation_date: 1"}))
 
 
-class TestASplitImage:
-    def test_is_a_containers_by_its_root(self, look):
+class TestSplitImage:
+    def test_is_a_container_image_by_its_root_file_system(self, look):
         assert look(tar({"metadata.yaml": METADATA}), b"hsqs".ljust(600)) == "container"
         assert look(tar({"metadata.yaml": METADATA}), tar(ROOT)) == "container"
 
-    def test_is_a_virtual_machines_by_its_disk(self, look):
+    def test_is_a_virtual_machine_image_by_its_disk(self, look):
         assert look(tar({"metadata.yaml": METADATA}), b"QFI\xfb") == "virtual-machine"
 
-    def test_needs_an_archive_as_metadata(self, look):
+    def test_requires_an_archive_as_metadata(self, look):
         with pytest.raises(FileError, match="given as metadata, is plain text"):
             look(METADATA, tar(ROOT))
 
-    def test_needs_metadata_in_that_archive(self, look):
+    def test_requires_metadata_in_that_archive(self, look):
         with pytest.raises(FileError, match="Were the two files swapped"):
             look(tar(ROOT), tar({"metadata.yaml": METADATA}))
 
-    def test_needs_a_root_that_can_be_one(self, look):
+    def test_requires_a_valid_root_file_system(self, look):
         with pytest.raises(FileError, match="given as rootfs, is an HTML page"):
             look(tar({"metadata.yaml": METADATA}), b"<html>")
 
 
-def test_kinds_are_told_by_their_first_bytes():
+def test_file_formats_are_detected_by_the_first_bytes():
     assert file_kind(tar(CONTAINER)[:512]) == "tar"
     assert file_kind(b"hsqs") == "squashfs"
     assert file_kind("größer".encode()) == "text"

@@ -38,7 +38,7 @@ def test_the_fingerprint_of_two_files_is_that_of_one_after_the_other(path, tmp_p
         assert files.size == BLOCK + 13
 
 
-def test_reading_it_leaves_the_position_of_the_file_alone(path):
+def test_reading_it_keeps_the_position_of_the_file(path):
     with ImageFiles(str(path), deadline=Deadline(60)) as files:
         files.files[0].seek(5)
         Digest(files).result()
@@ -52,14 +52,14 @@ def test_a_file_that_becomes_shorter_is_an_error(path):
             files.digest()
 
 
-def test_a_file_that_was_closed_ends_the_reading_without_a_traceback(path):
+def test_a_closed_file_ends_reading_without_a_traceback(path):
     with ImageFiles(str(path), deadline=Deadline(60)) as files:
         pass
     with pytest.raises(FileError, match="closed while it was read"):
         files.digest()
 
 
-def test_a_path_that_is_replaced_does_not_matter_once_it_is_open(path):
+def test_replacing_the_path_of_an_open_file_has_no_effect(path):
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     with ImageFiles(str(path), deadline=Deadline(60)) as files:
         path.unlink()
@@ -81,7 +81,7 @@ def link_to_itself(path):
         (link_to_itself, "Too many levels of symbolic links"),
     ],
 )
-def test_what_is_no_file_with_something_in_it_is_an_error_that_names_it(tmp_path, make, reason):
+def test_a_path_that_is_not_a_file_with_content_is_an_error(tmp_path, make, reason):
     make(tmp_path / "x")
     with pytest.raises(FileError, match=f"{tmp_path}/x.*{reason}"):
         ImageFiles(str(tmp_path / "x"), deadline=Deadline(60))

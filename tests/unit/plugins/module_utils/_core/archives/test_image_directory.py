@@ -97,7 +97,7 @@ def attribute(path, name, value):
 
 
 def directory(path, entries=()):
-    """An image in a directory; entries are (name, content), None for a directory, or a link's target as text."""
+    """An image in a directory. Entries are (name, content): None for a directory, a string for the target of a link."""
     (path / "rootfs").mkdir(parents=True)
     (path / "metadata.yaml").write_text(METADATA)
     for name, content in entries:
@@ -116,7 +116,7 @@ def archive(path):
 
 
 def unpacked(packed, into, locale="C"):
-    """As LXD unpacks it (``shared/archive.go``)."""
+    """Unpack an archive as LXD does (``shared/archive.go``)."""
     into.mkdir()
     command = ["tar", "--restrict", "--force-local", "-C", str(into), "--numeric-owner", "-p"]
     subprocess.run(
@@ -129,7 +129,7 @@ def unpacked(packed, into, locale="C"):
 
 
 def described(path):
-    """All that an archive keeps of a tree, by name."""
+    """Everything that an archive keeps of a directory, by name."""
     found = {}
     first: dict[int, bytes] = {}
     top = os.fsencode(path)
@@ -148,14 +148,14 @@ def described(path):
             names = os.listxattr(place, follow_symlinks=False)
             more = {key: os.getxattr(place, key, follow_symlinks=False) for key in names}
             kept = state.st_mode, state.st_uid, state.st_gid, state.st_rdev, same, content, more
-            # GNU tar leaves the times of links alone.
+            # GNU tar does not set the times of links.
             times = () if stat.S_ISLNK(state.st_mode) else (state.st_mtime_ns // 10**9,)
             found[own] = kept + times
     return found
 
 
 def still(path):
-    """Give all in a tree the same time, owner and modes."""
+    """Set the same times, owner and modes in a whole directory."""
     for folder, _folders, files in os.walk(path, topdown=False):
         for name in [*files, "."]:
             place = os.path.join(folder, name)
@@ -167,7 +167,7 @@ def still(path):
     return path
 
 
-class TestAnArchive:
+class TestArchive:
     @settings(deadline=None, max_examples=20, suppress_health_check=list(HealthCheck))
     @given(tree=folders(NODES), locale=st.sampled_from(["C", "C.UTF-8"]))
     def test_of_any_tree_is_stable_and_unpacks_to_the_same_tree(
@@ -189,7 +189,7 @@ class TestAnArchive:
         os.mknod(path / "rootfs/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         os.link(path / "rootfs/file", path / "rootfs/same")
         packed = archive(still(path))
-        # Whoever changes this has every directory in the world sent again.
+        # If this changes, the images of all directories are transferred again.
         assert hashlib.sha256(packed).hexdigest() == (
             "1cb665c11bbc94d56321506432ccdbf4fdcbda9baa1449cd76c3b626fe797581"
         )
@@ -212,7 +212,7 @@ class TestAnArchive:
         )
         assert done.stdout.decode().strip() == ImageDirectory(str(path), Deadline(60)).digest()
 
-    def test_is_the_same_wherever_and_in_whatever_order_the_tree_was_made(self, tmp_path):
+    def test_is_the_same_for_any_location_and_order_of_creation(self, tmp_path):
         entries = [(f"file{number}", bytes([number])) for number in range(50)]
         packed = []
         for place, mask in (("one", 0o022), ("two/deeper", 0o077)):
@@ -240,7 +240,7 @@ class TestAnArchive:
             seen.add(archive(path))
         assert len(seen) == len(changes) + 1
 
-    def test_does_not_change_when_the_tree_is_only_read(self, tmp_path):
+    def test_is_not_changed_by_reading_the_directory(self, tmp_path):
         path = directory(tmp_path / "a", [("file", b"a")])
         before = archive(path)
         os.utime(path / "rootfs/file", (1, (path / "rootfs/file").stat().st_mtime))
@@ -267,7 +267,7 @@ class TestAnArchive:
         assert os.getxattr(there / "rootfs/file", name) == value
 
     @ONLY_ROOT
-    def test_keeps_what_a_program_may_do(self, tmp_path):
+    def test_keeps_file_capabilities(self, tmp_path):
         path = directory(tmp_path / "a", [("ping", b"a")])
         net_raw = bytes.fromhex("0100000200200000000000000000000000000000")
         attribute(path / "rootfs/ping", b"security.capability", net_raw)
@@ -278,7 +278,7 @@ class TestAnArchive:
         assert described(there) == described(path)
 
     @ONLY_ROOT
-    def test_does_not_depend_on_the_label_of_the_place_where_the_tree_lies(self, tmp_path):
+    def test_does_not_contain_selinux_labels(self, tmp_path):
         path = directory(tmp_path / "a", [("file", b"a")])
         before = archive(path)
         try:
@@ -298,17 +298,17 @@ class TestAnArchive:
         assert described(there) == described(path)
         assert os.lstat(there / "rootfs/null").st_rdev == os.makedev(1, 3)
 
-    def test_names_no_one(self, tmp_path):
+    def test_contains_no_user_names(self, tmp_path):
         with tarfile.open(fileobj=io.BytesIO(archive(directory(tmp_path / "a")))) as packed:
             assert {(member.uname, member.gname) for member in packed} == {("", "")}
 
-    def test_leaves_out_what_does_not_belong_to_the_image(self, tmp_path):
+    def test_leaves_out_other_files(self, tmp_path):
         path = directory(tmp_path / "a")
         (path / "build.log").touch()
         with tarfile.open(fileobj=io.BytesIO(archive(path))) as packed:
             assert "build.log" not in packed.getnames()
 
-    def test_has_no_sockets_which_is_said(self, tmp_path, monkeypatch):
+    def test_leaves_out_sockets_with_a_warning(self, tmp_path, monkeypatch):
         path = directory(tmp_path / "a")
         before = archive(still(path))
         monkeypatch.chdir(path / "rootfs")
@@ -320,12 +320,12 @@ class TestAnArchive:
         assert f"Sockets in {path} are left out" in tree.remark
         assert "rootfs/agent" in tree.remark
 
-    def test_of_a_tree_without_sockets_takes_no_remark(self, tmp_path):
+    def test_without_sockets_has_no_warning(self, tmp_path):
         tree = ImageDirectory(str(directory(tmp_path / "a")), Deadline(60))
         tree.digest()
         assert tree.remark == ""
 
-    def test_may_be_of_a_tree_deeper_than_python_likes(self, tmp_path):
+    def test_can_be_deeper_than_the_recursion_limit(self, tmp_path):
         path = directory(tmp_path / "a")
         depth = sys.getrecursionlimit() + 200
         deep = str(path / "rootfs")
@@ -335,10 +335,10 @@ class TestAnArchive:
                 os.mkdir(deep)
             assert archive(path).count(b"ustar") >= depth
         finally:
-            # Python's own way to remove it gets no deeper.
+            # Python cannot remove a directory of this depth.
             subprocess.run(["rm", "-rf", str(path)], check=True)
 
-    def test_holds_files_larger_than_its_numbers_and_never_all_of_them_at_once(self, tmp_path):
+    def test_streams_files_of_eight_gibibytes_and_more(self, tmp_path):
         path = directory(tmp_path / "a", [("huge", b"")])
         os.truncate(path / "rootfs/huge", 9 << 30)
         blocks = ImageDirectory(str(path), Deadline(60)).archive()
@@ -351,14 +351,14 @@ class TestAnArchive:
 
 
 def while_packing(path, change):
-    """Pack a tree whose first file is large, and change it in the midst of that."""
+    """Pack a directory whose first file is large, and change the directory meanwhile."""
     blocks = ImageDirectory(str(path), Deadline(60)).archive()
     next(blocks)
     change()
     return b"".join(blocks)
 
 
-class TestAFileThatChangesWhileItIsPacked:
+class TestFileThatChangesWhileItIsPacked:
     @pytest.fixture
     def path(self, tmp_path):
         return directory(tmp_path / "a", [("a", bytes(5 << 20)), ("b", b"b")])
@@ -375,12 +375,12 @@ class TestAFileThatChangesWhileItIsPacked:
         with pytest.raises(FileError, match="rootfs/a changed while it was packed"):
             while_packing(path, changed)
 
-    def test_is_an_error_if_it_goes(self, path):
+    def test_is_an_error_if_it_is_deleted(self, path):
         with pytest.raises(FileError, match=r"cannot pack .*rootfs/b: No such file"):
             while_packing(path, (path / "rootfs/b").unlink)
 
     @pytest.mark.parametrize("other", ["link", "pipe"])
-    def test_is_never_followed_elsewhere(self, path, monkeypatch, other):
+    def test_is_not_followed_if_it_becomes_a_link(self, path, monkeypatch, other):
         place = path / "rootfs/b"
 
         def swap():
@@ -392,8 +392,8 @@ class TestAFileThatChangesWhileItIsPacked:
             archive(path)
 
 
-class TestADirectoryThatIsSwappedWhileItIsPacked:
-    """Its owner may be somebody who wants files in the image that only root may read."""
+class TestDirectoryThatIsReplacedWhileItIsPacked:
+    """Its owner may want to get files into the image that only root can read."""
 
     @pytest.fixture
     def secret(self, tmp_path):
@@ -414,14 +414,14 @@ class TestADirectoryThatIsSwappedWhileItIsPacked:
         with pytest.raises(FileError, match=r"cannot pack .*rootfs/own|rootfs/own changed"):
             archive(path)
 
-    def test_is_left_for_nothing_but_where_it_was_entered_from(self, tmp_path, secret):
+    def test_is_left_only_to_its_parent_directory(self, tmp_path, secret):
         path = directory(tmp_path / "a", [("own", None), ("own/large", bytes(5 << 20))])
         with pytest.raises(FileError, match="rootfs/own changed while it was packed"):
             while_packing(path, lambda: (path / "rootfs/own").rename(secret / "below/own"))
 
 
 def once_seen(monkeypatch, base, change):
-    """Change something as soon as the name in the tree was looked at."""
+    """Change something as soon as the name in the directory has been read."""
     stat_of = os.stat
 
     def changing(asked, **options):
@@ -434,24 +434,24 @@ def once_seen(monkeypatch, base, change):
     monkeypatch.setattr(os, "stat", changing)
 
 
-class TestADirectory:
-    def test_without_metadata_is_no_image(self, tmp_path):
+class TestDirectory:
+    def test_without_metadata_is_an_error(self, tmp_path):
         with pytest.raises(FileError, match=r"is a directory without metadata\.yaml"):
             ImageDirectory(str(tmp_path), Deadline(60))
 
-    def test_without_rootfs_is_no_image(self, tmp_path):
+    def test_without_rootfs_is_an_error(self, tmp_path):
         (tmp_path / "metadata.yaml").write_text(METADATA)
         with pytest.raises(FileError, match="is a directory without rootfs/"):
             ImageDirectory(str(tmp_path), Deadline(60))
 
-    def test_with_wrong_metadata_is_no_image(self, tmp_path):
+    def test_with_invalid_metadata_is_an_error(self, tmp_path):
         directory(tmp_path / "a")
         (tmp_path / "a/metadata.yaml").write_text("creation_date: 1")
         with pytest.raises(FileError, match="names no architecture"):
             ImageDirectory(str(tmp_path / "a"), Deadline(60))
 
     @pytest.mark.parametrize("name", ["rootfs", "templates"])
-    def test_with_a_link_in_place_of_a_directory_is_no_image(self, tmp_path, name):
+    def test_with_a_link_instead_of_a_directory_is_an_error(self, tmp_path, name):
         path = directory(tmp_path / "a")
         if name == "rootfs":
             (path / name).rename(tmp_path / "elsewhere")
@@ -460,7 +460,7 @@ class TestADirectory:
             ImageDirectory(str(path), Deadline(60))
 
     @pytest.mark.parametrize("sort", ["link", "pipe", "directory", "huge"])
-    def test_with_metadata_that_is_no_small_file_is_no_image(self, tmp_path, sort):
+    def test_with_metadata_that_is_not_a_small_file_is_an_error(self, tmp_path, sort):
         path = directory(tmp_path / "a")
         place = path / "metadata.yaml"
         place.rename(tmp_path / "elsewhere")
@@ -477,11 +477,11 @@ class TestADirectory:
 
 class TestCompression:
     @pytest.mark.parametrize("kind", ["gzip", "zstd", "xz", "none"])
-    def test_gives_back_what_went_in(self, kind):
+    def test_is_lossless(self, kind):
         program = {"none": "cat"}.get(kind, kind)
         if not shutil.which(program):
             pytest.skip(f"{program} is not installed")
-        # More than the pipes to and from the program hold.
+        # More than the buffers of the pipes to and from the program.
         blocks = [os.urandom(1 << 17) for _number in range(9)]
         packed = b"".join(compressed(iter(blocks), kind))
         options = [] if kind == "none" else ["-dc"]
@@ -491,13 +491,13 @@ class TestCompression:
         assert hashlib.sha256(unpacked.stdout).digest() == hashlib.sha256(b"".join(blocks)).digest()
 
     @pytest.mark.parametrize("kind", ["gzip", "none"])
-    def test_is_the_same_every_time(self, kind):
+    def test_is_reproducible(self, kind):
         blocks = [bytes([number]) * 100_000 for number in range(20)]
         first, second = (list(compressed(iter(blocks), kind)) for _number in range(2))
         assert first == second
 
     @pytest.mark.parametrize("kind", ["gzip", "zstd"])
-    def test_passes_on_what_goes_wrong_before_it(self, kind):
+    def test_passes_on_errors_of_its_input(self, kind):
         def blocks():
             yield b"a"
             raise FileError("it is gone")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What servers take and refuse, which ``tests/system/test_metadata.py`` holds them to."""
+"""What servers accept and reject; ``tests/system/test_metadata.py`` checks that they do."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class TestProperties:
         "text",
         ["3.20", "22.10", "on", "012", "1_000", "0x1F", "2024-02-30", "2024-02-03", "=", "1e400"],
     )
-    def test_are_the_text_that_is_written(self, text):
+    def test_are_the_text_as_it_is_written(self, text):
         assert parse(f"{BASE}properties: {{release: {text}}}").properties == {"release": text}
 
     @pytest.mark.parametrize("nothing", ["", "~", "null"])
-    def test_of_nothing_are_empty(self, nothing):
+    def test_without_a_value_are_empty(self, nothing):
         assert parse(f"{BASE}properties: {{release: {nothing}}}").properties == {"release": ""}
 
-    def test_may_have_names_that_are_no_text(self):
+    def test_can_have_names_that_are_not_strings(self):
         assert parse(f"{BASE}properties: {{3: x, on: y}}").properties == {"3": "x", "on": "y"}
 
     @pytest.mark.parametrize("rest", ["", "properties:\n", "properties: {}\n"])
-    def test_may_be_missing(self, rest):
+    def test_can_be_missing(self, rest):
         assert parse(BASE + rest).properties == {}
 
     @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ class TestProperties:
             ("{a: !!bool x}", "the property a is 'x', which is not a !!bool"),
         ],
     )
-    def test_that_servers_refuse_are_an_error(self, properties, reason):
+    def test_that_servers_reject_are_an_error(self, properties, reason):
         with pytest.raises(FileError, match=rf"in metadata\.yaml in image\.tar, {reason}"):
             parse(f"{BASE}properties: {properties}")
 
 
-class TestTheCreationDate:
+class TestCreationDate:
     @pytest.mark.parametrize(
         "date",
         [
@@ -76,11 +76,11 @@ class TestTheCreationDate:
             "!!int '1700000000'",
         ],
     )
-    def test_may_be_any_number(self, date):
+    def test_can_be_any_number(self, date):
         assert created(date) == 1_700_000_000
 
     @pytest.mark.parametrize("date", [FIRST_SECOND, -5, 1, LAST_SECOND])
-    def test_may_be_of_any_year_with_four_digits(self, date):
+    def test_can_be_in_any_year_with_four_digits(self, date):
         assert created(date) == date
 
     @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ class TestTheCreationDate:
             ("1e30", "outside of the years 0 to 9999"),
         ],
     )
-    def test_that_servers_refuse_is_an_error(self, date, reason):
+    def test_that_servers_reject_is_an_error(self, date, reason):
         with pytest.raises(FileError, match=reason):
             created(date)
 
@@ -130,7 +130,7 @@ class TestTheCreationDate:
         f"foo: {'[' * 50}{']' * 50}\n",
     ],
 )
-def test_what_servers_take_is_taken(rest):
+def test_metadata_that_servers_accept_is_accepted(rest):
     assert parse(BASE + rest).creation_date == 1_700_000_000
 
 
@@ -150,7 +150,7 @@ def test_what_servers_take_is_taken(rest):
         (f"{BASE}templates: x", "templates must be a mapping"),
     ],
 )
-def test_what_servers_refuse_is_an_error(text, reason):
+def test_metadata_that_servers_reject_is_an_error(text, reason):
     with pytest.raises(FileError, match=reason):
         parse(text)
 
@@ -173,7 +173,7 @@ VALUES = st.recursive(
         )
     )
 )
-def test_whatever_it_says_it_is_read_or_refused(fields):
+def test_any_metadata_is_accepted_or_an_error(fields):
     text = "".join(f"{name}: {value}\n" for name, value in fields)
     try:
         metadata = parse_metadata("x", (BASE + text).encode(errors="replace"))

@@ -50,7 +50,7 @@ def read(archive, limit=1 << 20):
 
 
 @pytest.mark.parametrize("archive_format", FORMATS)
-def test_members_are_told_in_order_with_their_content(archive_format):
+def test_members_are_read_in_order_with_their_content(archive_format):
     members = [
         ("metadata.yaml", b"a: b"),
         ("rootfs", None),
@@ -69,7 +69,7 @@ def test_members_are_told_in_order_with_their_content(archive_format):
 
 @pytest.mark.parametrize("archive_format", ["gnu", "pax"])
 @pytest.mark.parametrize("name", ["n" * 300, "größe/" * 40, f"{'d' * 90}/{'n' * 90}"])
-def test_long_names_are_whole(archive_format, name):
+def test_long_names_are_complete(archive_format, name):
     assert read(packed([(name, b"x")], FORMATS[archive_format])) == [(name, "", b"x")]
 
 
@@ -79,7 +79,7 @@ def test_names_of_ustar_have_two_parts():
 
 
 @pytest.mark.parametrize("archive_format", ["gnu", "pax"])
-def test_names_need_not_be_text(archive_format):
+def test_names_can_be_any_bytes(archive_format):
     name = os.fsdecode(b"\xff\xfe")
     assert read(packed([(name, b"x")], FORMATS[archive_format]))[0][0] == name
 
@@ -94,7 +94,7 @@ def test_names_need_not_be_text(archive_format):
         (b"V", "a special file"),
     ],
 )
-def test_what_is_no_file_is_said(kind, words):
+def test_other_members_have_their_type(kind, words):
     assert read(header(kind=kind, linkname="y") + bytes(1024)) == [("x", words, b"")]
 
 
@@ -143,13 +143,13 @@ def pax(*records):
         (pax((b"size", b"99999999999999")) + header(), "ends within a member"),
     ],
 )
-def test_damage_is_said(archive, reason):
+def test_damaged_archives_are_an_error(archive, reason):
     with pytest.raises(ArchiveError, match=reason):
         read(archive)
 
 
 @pytest.mark.parametrize("value", [b"-1", b"x", b"9" * 5000, b""])
-def test_a_size_that_is_none_does_not_matter(value):
+def test_an_invalid_size_of_a_pax_header_is_ignored(value):
     assert read(pax((b"size", value)) + header(size=0)) == [("x", "", b"")]
 
 
@@ -178,12 +178,12 @@ ARCHIVE = packed([("n" * 300, b"x"), ("metadata.yaml", b"a: b" * 200), ("rootfs"
         st.tuples(st.integers(0, len(ARCHIVE) - 1), st.binary(min_size=1, max_size=12)), max_size=6
     )
 )
-def test_whatever_it_is_it_is_read_or_refused(changes):
+def test_any_archive_is_read_or_an_error(changes):
     archive = bytearray(ARCHIVE)
     for place, content in changes:
         archive[place : place + len(content)] = content
     for start in range(0, len(archive) - 511, 512):
-        # Mostly with sums that are right, or nothing but the sums would be tested.
+        # Mostly with valid checksums, or only the checksums would be tested.
         sector = archive[start : start + 512]
         if sector[257:262] == b"ustar":
             total = sum(sector[:148]) + sum(sector[156:]) + 8 * 32

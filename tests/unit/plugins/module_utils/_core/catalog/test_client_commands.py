@@ -42,7 +42,7 @@ def texts(*products, tool=LXD, **more):
 
 
 def options(*products, **more):
-    """What the tasks say: the module without its collection, and its options."""
+    """Module (without the collection) and options of the tasks."""
     (tasks,) = (yaml.safe_load(text) for text in texts(*products, tool=ANSIBLE, **more))
     ((module, given),) = ((key, value) for key, value in tasks[0].items() if key != "name")
     return module, given
@@ -58,21 +58,21 @@ COPY_TASK = {
 }
 
 
-class TestEachKind:
-    def test_a_split_container_comes_from_the_remote_only(self):
+class TestKinds:
+    def test_a_split_container_image_has_commands_with_the_remote_only(self):
         assert texts(product(parts=SPLIT)) == [COPY]
         assert options(product(parts=SPLIT)) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
 
-    def test_a_unified_container_comes_both_ways(self):
+    def test_a_unified_container_image_has_both_kinds_of_commands(self):
         assert texts(product()) == [COPY, IMPORT]
         assert options(product()) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
 
-    def test_a_split_virtual_machine_comes_from_the_remote_only(self):
+    def test_a_split_virtual_machine_image_has_commands_with_the_remote_only(self):
         vm = product(VM, SPLIT)
         assert texts(vm) == [f"{COPY} --vm"]
         assert options(vm)[1] == {**COPY_TASK, "image_type": VM}
 
-    def test_a_unified_virtual_machine_comes_by_url_only(self):
+    def test_a_unified_virtual_machine_image_has_commands_by_url_only(self):
         vm = product(VM)
         assert texts(vm) == [IMPORT]
         assert options(vm) == (
@@ -80,7 +80,7 @@ class TestEachKind:
             {"url": f"{SITE}/images/web", "aliases": ["web"]},
         )
 
-    def test_a_unified_virtual_machine_behind_a_unified_container_comes_as_a_file(self):
+    def test_a_unified_virtual_machine_image_is_imported_as_a_file_if_a_container_has_its_url(self):
         vm = product(VM)
         file = f"{FILE}.tar.xz"
         assert texts(vm, others=[product()]) == [
@@ -94,16 +94,16 @@ class TestEachKind:
     @pytest.mark.parametrize(
         "other", [product(parts=SPLIT), product(architecture="aarch64")], ids=["split", "elsewhere"]
     )
-    def test_other_containers_are_not_in_its_way(self, other):
+    def test_other_container_images_do_not_take_its_url(self, other):
         assert texts(product(VM), others=[other]) == [IMPORT]
 
-    def test_incus_takes_the_same_as_lxd(self):
+    def test_incus_has_the_same_commands_as_lxd(self):
         many = [product(), product(parts=SPLIT, architecture="aarch64")]
         assert texts(*many, tool=INCUS) == [
             text.replace("lxc ", "incus ") for text in texts(*many, tool=LXD)
         ]
 
-    def test_the_newest_version_decides(self):
+    def test_the_newest_version_determines_the_commands(self):
         versions = (
             Version("20261124", "f" * 64, 0, SPLIT),
             Version("20261123", "e" * 64, 0, UNIFIED),
@@ -111,22 +111,22 @@ class TestEachKind:
         assert texts(Product("web", CONTAINER, "x86_64", versions=versions)) == [COPY]
 
 
-class TestSeveralArchitectures:
-    def test_one_command_is_for_all(self):
+class TestArchitectures:
+    def test_one_command_applies_to_all(self):
         both = [product(), product(architecture="aarch64")]
         assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
             ("From the remote", COPY),
             ("By URL", IMPORT),
         ]
 
-    def test_one_that_is_not_for_all_says_so(self):
+    def test_a_command_for_some_architectures_names_them(self):
         both = [product(VM), product(VM, SPLIT, "aarch64")]
         assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
             ("From the remote, aarch64 only", f"{COPY} --vm"),
             ("By URL, x86_64 only", IMPORT),
         ]
 
-    def test_files_are_each_for_one(self):
+    def test_files_are_specific_to_an_architecture(self):
         both = [product(VM), product(VM, architecture="aarch64")]
         containers = [product(), product(architecture="aarch64")]
         captions = [one.caption for one in commands(*both, others=containers) if one.tool == LXD]
@@ -135,7 +135,7 @@ class TestSeveralArchitectures:
 
 class TestQuoting:
     @pytest.mark.parametrize("name", ["3.20", "true", "No", "1e3", "-", "_x", "+1", "debian/12"])
-    def test_yaml_takes_names_as_texts(self, name):
+    def test_yaml_reads_names_as_strings(self, name):
         given = options(product(name=name))[1]
         assert (given["image"], given["aliases"]) == (name, [name])
 
@@ -147,7 +147,7 @@ class TestQuoting:
         )
 
     @pytest.mark.parametrize("site", ["https://h/a b", "https://h/'$(id)'", 'https://h/"#: ü'])
-    def test_an_odd_address_stays_one_word(self, site):
+    def test_a_url_with_special_characters_is_one_word(self, site):
         assert options(product(), site=site)[1]["source_server"] == site
         (_as_remote, by_address) = texts(product(), site=site)
         assert shlex.split(by_address) == [
@@ -157,7 +157,7 @@ class TestQuoting:
         assert shlex.split(ClientCommands(site).add_remote()[0].text)[4] == site
 
 
-class TestTheRemote:
+class TestRemote:
     def test_is_added_once(self):
         assert [(one.tool, one.text) for one in ClientCommands(f"{SITE}/lxd").add_remote()] == [
             (tool, f"{program} remote add images.example.com {SITE}/lxd --protocol=simplestreams")
@@ -178,5 +178,5 @@ class TestTheRemote:
             ("", "image-server"),
         ],
     )
-    def test_has_a_name_that_clients_take(self, site, name):
+    def test_has_a_name_that_clients_accept(self, site, name):
         assert ClientCommands(site).remote == name

@@ -26,13 +26,13 @@ def product(name, content, kind="container", architecture="x86_64", split=False,
 
 
 def choices(*products):
-    """What the map has for each name."""
+    """The entries of the map by name."""
     return dict(
         re.findall(r'^    "([^"~]+)" ";(.*);";$', header_map(Catalog(products), BASE), re.M)
     )
 
 
-def test_names_and_aliases_lead_to_files_by_architecture():
+def test_names_and_aliases_map_to_files_by_architecture():
     web = product("web", "a", aliases=("w",)), product("web", "b", architecture="aarch64")
     assert choices(*web) == {
         "w": f"x86_64={'a' * 64}.tar.xz",
@@ -40,19 +40,19 @@ def test_names_and_aliases_lead_to_files_by_architecture():
     }
 
 
-def test_a_container_goes_before_a_machine_and_a_file_before_two():
+def test_container_images_and_unified_images_are_preferred():
     machine = product("web", "b", "virtual-machine")
     assert choices(product("web", "a"), machine) == {"web": f"x86_64={'a' * 64}.tar.xz"}
     assert choices(product("web", "a", split=True), machine) == {"web": f"x86_64={'b' * 64}.tar.xz"}
     assert choices(product("web", "a", split=True)) == {"web": "x86_64=split"}
 
 
-def test_people_are_led_from_an_alias_to_its_name():
+def test_aliases_map_to_the_name_on_the_page():
     text = header_map(Catalog((product("web", "a", aliases=("w",)),)), BASE)
     assert '    default $lxd_image_name;\n    "w" "web";\n' in text
 
 
-def test_its_first_line_tells_one_map_from_another():
+def test_the_first_line_identifies_the_map():
     first, other = (
         header_map(Catalog((product("web", content),)), BASE).splitlines()[0] for content in "ab"
     )
@@ -60,7 +60,7 @@ def test_its_first_line_tells_one_map_from_another():
     assert re.fullmatch(r"# catalog [0-9a-f]{64}", first)
 
 
-def test_long_and_many_names_get_the_room_that_nginx_needs():
+def test_hash_sizes_of_nginx_fit_long_and_many_names():
     assert "map_hash" not in header_map(Catalog((product("web", "a"),)), BASE)
     assert "map_hash_bucket_size 256;" in header_map(Catalog((product("w" * 100, "a"),)), BASE)
     many = Catalog(tuple(product(f"web{number}", "a") for number in range(2000)))

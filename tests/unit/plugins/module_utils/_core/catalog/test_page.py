@@ -36,7 +36,7 @@ def product(name="web", kind="container", architecture="x86_64", **more):
 
 
 class Reading(HTMLParser):
-    """What a page says, as far as these tests ask. Tags that are not balanced are an error."""
+    """The content of a page as far as these tests need it. Unbalanced tags are an error."""
 
     def __init__(self, text):
         super().__init__()
@@ -63,7 +63,7 @@ class Reading(HTMLParser):
 
     @property
     def shape(self):
-        """Its tags, with the names of their attributes."""
+        """The tags with the names of their attributes."""
         return [(tag, sorted(name for name, _value in attrs)) for tag, attrs in self.tags]
 
     def values(self, name):
@@ -85,9 +85,9 @@ HOSTILE = [
 ]
 
 
-class TestHostileTexts:
+class TestHostileText:
     @pytest.mark.parametrize("hostile", HOSTILE)
-    def test_are_texts(self, hostile):
+    def test_are_shown_as_text(self, hostile):
         def shown(text):
             facts = {"os": text, "release": text, "variant": text, "requirements": {text: text}}
             return read(product(**facts), product(architecture="aarch64", variant=text))
@@ -98,14 +98,14 @@ class TestHostileTexts:
         assert f"{hostile}={hostile}" in seen.text
 
     @pytest.mark.parametrize("hostile", HOSTILE)
-    def test_in_the_address_are_texts(self, hostile):
+    def test_in_the_url_are_shown_as_text(self, hostile):
         site = f"{SITE}/{hostile}"
         assert read(product(), site=site).shape == read(product(), site=f"{SITE}/x").shape
         assert read(site=site).shape == read(site=SITE).shape
         assert f"Images of images.example.com/{hostile}" in read(site=site).texts["title"]
 
 
-class TestThePolicy:
+class TestContentSecurityPolicy:
     def policy(self, seen):
         return next(
             dict(attrs)["content"]
@@ -114,20 +114,20 @@ class TestThePolicy:
         )
 
     @pytest.mark.parametrize("kind", ["style", "script"])
-    def test_knows_the_page_by_its_digests(self, kind):
+    def test_contains_the_digests_of_the_page(self, kind):
         seen = read(product())
         (text,) = seen.texts[kind]
         digest = b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in self.policy(seen)
 
-    def test_lets_nothing_else_in(self):
+    def test_allows_nothing_else(self):
         seen = read(product())
         assert self.policy(seen).startswith("default-src 'none'; ")
         assert "unsafe" not in self.policy(seen)
         assert seen.values("style") + seen.values("src") == []
         assert not [name for _tag, names in seen.shape for name in names if name.startswith("on")]
 
-    def test_comes_before_what_it_is_about(self):
+    def test_precedes_what_it_applies_to(self):
         shape = read(product()).shape
         kinds = [tag for tag, _names in shape]
         assert shape.index(("meta", ["content", "http-equiv"])) < min(
@@ -135,13 +135,13 @@ class TestThePolicy:
         )
 
 
-def test_is_the_same_whenever_it_is_made():
+def test_is_reproducible():
     one = product(requirements={"a": "1", "b": "2"})
     other = replace(one, requirements={"b": "2", "a": "1"})
     assert page(Catalog((one,)), SITE) == page(Catalog((other,)), f"{SITE}/")
 
 
-def test_links_lead_to_this_server_only():
+def test_links_refer_to_this_server_only():
     seen = read(product(versions=(version(split=True),)))
     assert seen.values("href") == [
         "data:,",
@@ -159,12 +159,12 @@ class TestNames:
         names = [dict(attrs)["id"] for tag, attrs in seen.tags if tag == "article"]
         assert names == ["a+b", "debian/12"]
 
-    def test_never_meet_an_id_of_the_page(self):
+    def test_do_not_collide_with_an_id_of_the_page(self):
         ids = read(product()).values("id")
         assert len(ids) == len(set(ids))
         assert [one for one in ids if re.fullmatch("[A-Za-z0-9._+/-]+", one)] == ["web"]
 
-    def test_are_shown_with_all_that_belongs_to_them(self):
+    def test_are_shown_with_all_their_products(self):
         seen = read(
             product(aliases=("www",), os="Debian", release="12", variant="cloud"),
             product(kind="virtual-machine", versions=(version("20261123_0405", digit="b"),)),
@@ -175,19 +175,19 @@ class TestNames:
 
 class TestFacts:
     def facts(self, *products):
-        """The facts of the name, and those of single products."""
+        """The facts of the name, and those of each product."""
         text = page(Catalog(sorted_products(products)), SITE)
         head, _mark, rest = text.partition("<article")[2].partition("</header>")
         return [re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part) for part in (head, rest)]
 
-    def test_that_all_share_are_said_once(self):
+    def test_that_all_share_are_shown_once(self):
         same = {"os": "Debian", "release": "12"}
         assert self.facts(product(**same), product(architecture="aarch64", **same)) == [
             [("system", "Debian 12")],
             [],
         ]
 
-    def test_of_one_are_said_there(self):
+    def test_of_one_product_are_shown_there(self):
         vm = product(kind="virtual-machine", os="Debian", requirements={"secureboot": "false"})
         assert self.facts(product(os="Debian"), vm) == [
             [("system", "Debian")],
@@ -204,7 +204,7 @@ class TestVersions:
         assert "a" * 64 in seen.values("title")
 
     @pytest.mark.parametrize("created", [0, -5, 10**18, 10**30])
-    def test_with_an_absurd_date_have_none(self, created):
+    def test_with_an_impossible_date_have_no_date(self, created):
         assert read(product(versions=(version(created=created),))).values("datetime") == []
 
     @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ class TestVersions:
             (5 << 50, "5120 TiB"),
         ],
     )
-    def test_have_sizes_for_people(self, size, text):
+    def test_have_human_readable_sizes(self, size, text):
         assert text in read(product(versions=(version(size=size),))).texts["td"]
 
     def test_are_counted(self):
@@ -230,11 +230,11 @@ class TestVersions:
 
 
 class TestArchitectures:
-    def test_are_explained_where_there_are_two(self):
+    def test_are_explained_if_there_are_two(self):
         seen = read(product("a"), product("b"), product("b", architecture="aarch64"))
         assert {"b/arm64", "architecture: arm64"} <= set(seen.texts["code"])
 
-    def test_are_not_where_there_is_one(self):
+    def test_are_not_explained_if_there_is_one(self):
         assert "your own architecture" not in read(product("a"), product("b")).text
 
     def test_are_found_by_either_name(self):
@@ -253,7 +253,7 @@ def test_commands_can_be_copied_from_it():
         assert command in seen.text
 
 
-def test_without_images_says_how_one_gets_there():
+def test_without_images_explains_how_to_publish_one():
     seen = read()
     assert "No images yet" in seen.text
     assert f"    base_url: {SITE}\n" in seen.text

@@ -27,7 +27,7 @@ NOW = 1_800_000_000
 
 
 def image(name, content, version="20260101", split=False, created=1_700_000_000, **spec):
-    """An image to publish, whose content is one character."""
+    """An image to publish. Its content is one character."""
     kind = spec.pop("type", "container")
     parts = (("0" * 64, 1, "tar"), (content * 64, 5, "squashfs"))
     facts = ImageInfo(
@@ -60,11 +60,11 @@ def versions(catalog):
 
 
 class TestVersions:
-    def test_the_newest_comes_first_however_they_come(self):
+    def test_are_sorted_newest_first(self):
         catalog = made(image("web", "a", "20260101"), image("web", "b", "20260101_0001"))
         assert versions(catalog) == {"web": ["20260101_0001", "20260101"]}
 
-    def test_more_than_are_kept_are_withdrawn(self):
+    def test_beyond_keep_are_withdrawn(self):
         catalog = made(image("web", "a", "20260101"), image("web", "b", "20260102"))
         done = plan(catalog, image("web", "c", "20260103"))
         assert done.actions == (
@@ -81,7 +81,7 @@ class TestVersions:
         )
         assert len(catalog.products) == 3
 
-    def test_the_same_again_changes_nothing(self):
+    def test_that_exist_already_change_nothing(self):
         catalog = made(image("web", "a"))
         again = plan(catalog, image("web", "a"))
         assert again.actions == ()
@@ -92,13 +92,13 @@ class TestVersions:
             plan(made(image("web", "a")), image("web", "b"))
         assert "a" * 64 in str(caught.value) and "b" * 64 in str(caught.value)
 
-    def test_the_newest_has_the_last_word_on_what_they_share(self):
+    def test_the_newest_determines_shared_values(self):
         catalog = made(
             image("web", "b", "20260102", release="2"), image("web", "a", "20260101", release="1")
         )
         assert catalog.products[0].release == "2"
 
-    def test_are_named_by_the_date_in_the_image_if_the_task_names_none(self):
+    def test_default_to_the_creation_date_of_the_image(self):
         assert versions(made(image("web", "a", None))) == {"web": ["20231114_2213"]}
 
     @pytest.mark.parametrize(
@@ -112,13 +112,13 @@ class TestVersions:
             (10**18, "is not in the past"),
         ],
     )
-    def test_are_not_named_by_a_date_that_cannot_be(self, created, said):
+    def test_do_not_default_to_an_impossible_date(self, created, said):
         with pytest.raises(OptionError, match=f"has no usable version: .*{said}") as caught:
             image("web", "a", None, created=created)
         assert "Set version" in str(caught.value)
         assert image("web", "a", "20260101", created=created)
 
-    def test_that_servers_ignore_come_last_and_leave_first(self):
+    def test_that_servers_ignore_are_sorted_last(self):
         (product,) = made(image("web", "a"), image("web", "b", "20260102")).products
         strange = replace(product.versions[0], name="7020615_0053")
         product = replace(product, versions=(strange, product.versions[1]))
@@ -127,7 +127,7 @@ class TestVersions:
 
 
 class TestFilesThatAreNoLongerListed:
-    def test_stay_for_the_time_of_grace(self):
+    def test_are_kept_for_the_grace_period(self):
         catalog = made(image("web", "a"))
         withdrawn = plan(catalog, gone("web")).after
         path = f"files/{'a' * 64}.tar"
@@ -138,7 +138,7 @@ class TestFilesThatAreNoLongerListed:
         assert late.actions == (f"remove file {'a' * 12}",)
         assert late.after.leaving == {}
 
-    def test_stay_if_another_image_has_them(self):
+    def test_are_kept_if_another_image_has_them(self):
         catalog = made(image("web", "a", split=True), image("box", "b", split=True))
         left = plan(catalog, gone("web")).after
         assert list(left.leaving) == [f"files/{'a' * 64}.squashfs"]
@@ -147,12 +147,12 @@ class TestFilesThatAreNoLongerListed:
         catalog = plan(made(image("web", "a")), gone("web")).after
         assert plan(catalog, image("web", "a")).after.leaving == {}
 
-    def test_leave_in_the_same_way_if_nobody_knows_them(self):
+    def test_are_removed_in_the_same_way_if_they_are_unknown(self):
         done = plan(Catalog(), files=["files/x.tar"])
         assert done.actions == ("abandon file x.tar",)
         assert done.after.leaving == {"files/x.tar": NOW}
 
-    def test_are_forgotten_once_they_are_gone(self):
+    def test_are_forgotten_once_they_are_removed(self):
         catalog = Catalog(leaving={"files/x.tar": NOW - 10})
         done = plan(catalog, policy=CatalogPolicy(grace=5), files=[])
         assert done.actions == ()
@@ -181,7 +181,7 @@ class TestNames:
             image("web", "c", type="virtual-machine", aliases=("w",)),
         )
 
-    def test_change_hands_within_one_task(self):
+    def test_can_move_to_another_image_within_one_task(self):
         catalog = made(image("web", "a", aliases=("w",)))
         after = plan(
             catalog, image("web", "a", aliases=()), image("box", "b", aliases=("w",))
@@ -189,7 +189,7 @@ class TestNames:
         assert [product.aliases for product in after.products] == [("w",), ()]
 
 
-def test_purging_leaves_only_what_is_named():
+def test_purging_keeps_listed_names_only():
     catalog = made(image("web", "a"), image("box", "b"))
     assert versions(plan(catalog, image("box", "b"), policy=CatalogPolicy(purge=True)).after) == {
         "box": ["20260101"]
@@ -197,7 +197,7 @@ def test_purging_leaves_only_what_is_named():
     assert plan(catalog).after == catalog
 
 
-def test_what_is_missing_or_of_another_size_is_missing_parts():
+def test_missing_files_and_files_of_another_size_are_needed():
     done = plan(Catalog(), image("web", "a"), image("box", "b"), image("sun", "c"))
     a, b, c = (f"files/{content * 64}.tar" for content in "abc")
     assert set(missing_parts(done, {a: 5, b: 4, c: 5}, [])) == {b}

@@ -77,7 +77,7 @@ def test_a_record_is_read_as_it_was_written():
 
 
 def test_a_record_of_an_earlier_version_is_read():
-    """It had versions of dates in the distant past, and dates and texts of any length."""
+    """It could contain versions in the distant past, and dates and strings of any length."""
     content = record(
         products__1__versions__0__name="7020615_0053",
         products__1__versions__0__created=10**30,
@@ -93,7 +93,7 @@ def test_a_record_of_an_earlier_version_is_read():
     "content",
     [b"", b"[]", b"null", b"{", b"\xff", b"[" * 500_000, b"[" * 5000, b"1" * 100_000],
 )
-def test_what_is_no_record_is_an_error(content):
+def test_an_invalid_record_is_an_error(content):
     with pytest.raises(
         FileError, match=r"^/srv/catalog.json is not a valid record of a catalogue: "
     ):
@@ -142,7 +142,7 @@ def test_a_record_of_another_format_is_an_error():
         ({"products__1": json.loads(CATALOG.text())["products"][0]}, "is listed twice"),
     ],
 )  # fmt: skip
-def test_what_somebody_has_put_into_a_record_is_an_error(changes, said):
+def test_an_invalid_value_in_a_record_is_an_error(changes, said):
     with pytest.raises(FileError, match=said) as caught:
         parse_record(record(**changes), "/srv/catalog.json")
     assert str(caught.value).startswith("/srv/catalog.json is not a valid record of a catalogue: ")
@@ -174,7 +174,7 @@ def tampered(draw):
 
 
 @given(tampered())
-def test_whatever_a_record_holds_is_an_error_or_a_catalogue_with_valid_documents(raw):
+def test_any_record_is_an_error_or_a_catalog_with_valid_documents(raw):
     with contextlib.suppress(FileError):
         catalog = parse_record(json.dumps(raw).encode(), "x")
         texts = documents(catalog, "https://images.example.com", "/map")
@@ -183,7 +183,7 @@ def test_whatever_a_record_holds_is_an_error_or_a_catalogue_with_valid_documents
             text.encode()
 
 
-class TestTheCache:
+class TestCache:
     FACTS = ImageInfo(DIGEST, ((DIGEST, 5, "tar"),), "container", "x86_64", 1, "Alpine")
 
     def test_is_read_as_it_was_written(self):
@@ -217,6 +217,6 @@ class TestTheCache:
             {"parts": (("x", 1, "tar"),)},
         ],
     )
-    def test_with_impossible_facts_is_empty(self, facts):
+    def test_with_impossible_values_is_empty(self, facts):
         text = cache_text({"1": ImageInfo(**{**vars(self.FACTS), **facts})})
         assert parse_cache(text.encode()) == {}

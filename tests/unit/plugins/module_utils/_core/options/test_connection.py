@@ -21,16 +21,16 @@ def managed(**given):
     return ConnectionOptions.from_params(parameters(connection(), **given))
 
 
-class TestTheManagedServer:
-    def test_has_a_pin_in_lower_case_and_without_colons(self):
+class TestManagedServer:
+    def test_has_a_normalized_pin(self):
         shown = ":".join([PIN[:2].upper()] * 32)
         assert managed(server_cert_fingerprint=shown).tls.fingerprint == PIN
 
-    def test_has_a_whole_pin(self):
+    def test_requires_a_complete_pin(self):
         with pytest.raises(OptionError, match="server_cert_fingerprint is not the SHA-256"):
             managed(server_cert_fingerprint="ab")
 
-    def test_is_either_pinned_or_not_checked(self):
+    def test_cannot_be_pinned_without_validation(self):
         with pytest.raises(
             OptionError, match="validate_certs=false cannot be used with server_cert"
         ):
@@ -42,11 +42,11 @@ class TestTheManagedServer:
         assert managed(server=server, **inherited).server == server
 
     @pytest.mark.parametrize("option", ["server", "remote", "project"])
-    def test_has_a_name(self, option):
+    def test_requires_a_name(self, option):
         with pytest.raises(OptionError, match=f"{option} is empty"):
             managed(**{option: " "})
 
 
-def test_a_registry_is_asked_by_the_managed_server_and_needs_nothing_else():
+def test_a_registry_rejects_connection_options():
     with pytest.raises(OptionError, match="source_cert cannot be used with source_registry"):
         SourceOptions.from_params(parameters(source(), source_registry="r", source_cert="/x"))

@@ -22,13 +22,13 @@ class TestAliases:
     def test_that_are_left_out_are_not_managed(self):
         assert desired().aliases is None
 
-    def test_of_an_ad_hoc_command_may_have_blanks_around_them(self):
+    def test_are_stripped_of_white_space(self):
         assert desired(aliases="web, web2").aliases == ("web", "web2")
 
-    def test_are_the_empty_list_for_a_single_empty_string(self):
+    def test_are_an_empty_list_for_a_single_empty_string(self):
         assert desired(aliases="").aliases == ()
 
-    def test_have_a_name(self):
+    def test_require_a_name(self):
         with pytest.raises(OptionError, match="aliases contains an empty name"):
             desired(aliases=["web", " "])
 
@@ -38,14 +38,14 @@ class TestProperties:
         with pytest.raises(OptionError, match=r"imagestore\.archive is reserved"):
             desired(properties={"imagestore.archive": "1"})
 
-    def test_that_yaml_reads_as_a_number_are_not_quoted_back_shortened(self):
+    def test_that_yaml_reads_as_numbers_are_not_quoted_in_the_message(self):
         with pytest.raises(OptionError, match="release is not a text but a number") as caught:
             desired(properties={"release": 3.20})
         assert '"3.2"' not in str(caught.value)
 
 
-class TestAnExpiry:
-    def test_may_be_never(self):
+class TestExpiryDate:
+    def test_can_be_never(self):
         assert desired(expires_at="never").expires_at == NEVER
 
     def test_that_is_not_a_time_is_an_error(self):
@@ -54,6 +54,6 @@ class TestAnExpiry:
 
 
 @pytest.mark.parametrize("what", ["aliases", "properties"])
-def test_purging_needs_the_list_of_what_stays(what):
+def test_purging_requires_the_list_of_what_is_kept(what):
     with pytest.raises(OptionError, match=f"purge_{what} is set without {what}"):
         desired(**{f"purge_{what}": True})

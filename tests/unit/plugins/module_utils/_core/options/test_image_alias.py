@@ -18,12 +18,12 @@ def options(**given):
 
 
 @pytest.mark.parametrize("option", ["target", "description", "new_name"])
-def test_an_alias_that_goes_needs_no_more_options(option):
+def test_an_absent_alias_rejects_other_options(option):
     with pytest.raises(OptionError, match=f"{option} cannot be used with state: absent"):
         options(name="web", state="absent", **{option: "x"})
 
 
 @pytest.mark.parametrize("given", [{"name": ""}, {"name": "web", "new_name": " "}])
-def test_an_alias_needs_a_name(given):
+def test_an_alias_requires_a_name(given):
     with pytest.raises(OptionError, match="name is empty"):
         options(**given)

@@ -17,21 +17,21 @@ def options(**given):
     return CopyOptions.from_params(parameters(image_copy(), **given))
 
 
-class TestTheShorthand:
+class TestShorthand:
     def test_names_remote_and_image(self):
         copied = options(image="images:alpine/3.23")
         assert (copied.source.remote, copied.request.name) == ("images", "alpine/3.23")
 
-    def test_is_for_tasks_that_name_no_server(self):
+    def test_is_used_only_without_a_source_server(self):
         copied = options(image="images:alpine", source_remote="mine")
         assert (copied.source.remote, copied.request.name) == ("mine", "images:alpine")
 
-    def test_goes_with_a_project_of_the_source(self):
+    def test_can_be_combined_with_a_project_of_the_source(self):
         copied = options(image="build:web", source_project="site")
         assert (copied.source.remote, copied.source.project) == ("build", "site")
 
     @pytest.mark.parametrize("image", [":alpine", "images:"])
-    def test_has_both_halves(self, image):
+    def test_requires_both_parts(self, image):
         with pytest.raises(OptionError, match="which lacks the"):
             options(image=image)
 
@@ -66,6 +66,6 @@ class TestTheShorthand:
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is(given, said):
+def test_invalid_options_are_an_error(given, said):
     with pytest.raises(OptionError, match=said):
         options(**given)

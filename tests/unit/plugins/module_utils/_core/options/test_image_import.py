@@ -17,14 +17,14 @@ def options(**given):
     return ImportOptions.from_params(parameters(image_import(), **given))
 
 
-class TestAWebServer:
-    def test_gets_the_credentials_of_its_address_as_a_header(self):
+class TestWebServer:
+    def test_gets_the_credentials_of_its_url_as_a_header(self):
         form = options(url="https://me:p%40ss@a/web").form
         assert form.addresses == ("https://a/web",)
         assert form.headers == {"Authorization": "Basic bWU6cEBzcw=="}
         assert form.secrets == ("Basic bWU6cEBzcw==",)
 
-    def test_of_the_metadata_alone_gets_no_headers_of_the_other(self):
+    def test_of_the_metadata_gets_no_headers_of_the_other_server(self):
         urls = {
             "metadata_url": "https://a/m",
             "rootfs_url": "https://b/r",
@@ -63,6 +63,6 @@ class TestAWebServer:
         ),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is(given, said):
+def test_invalid_options_are_an_error(given, said):
     with pytest.raises(OptionError, match=said):
         options(**given)

@@ -34,13 +34,13 @@ def actions_for(name, **params):
     return list(plan_alias(STORE, DesiredAlias(name, **params)).actions)
 
 
-class TestAnAlias:
-    def test_that_is_as_asked_needs_nothing(self):
+class TestAlias:
+    def test_that_is_as_desired_needs_no_steps(self):
         assert actions_for("web") == []
         assert actions_for("web", target=A[:12]) == actions_for("web", target="app") == []
         assert actions_for("web", description="about web") == []
 
-    def test_is_made(self):
+    def test_is_created(self):
         assert actions_for("new", target="web") == ["add alias new"]
 
     def test_is_moved_even_to_another_type(self):
@@ -50,10 +50,10 @@ class TestAnAlias:
         assert actions_for("web", description="x") == ["set description of alias web"]
         assert actions_for("web", description="") == ["set description of alias web"]
 
-    def test_is_moved_and_described_in_one_step(self):
+    def test_is_moved_and_described_in_a_single_step(self):
         assert actions_for("web", target="vm", description="x") == ["move alias web"]
 
-    def test_is_renamed_and_then_it_has_been(self):
+    def test_is_renamed_once(self):
         assert actions_for("web", new_name="www") == ["rename alias web to www"]
         assert actions_for("gone", new_name="web") == []
 
@@ -63,17 +63,17 @@ class TestAnAlias:
             "move alias www",
         ]
 
-    def test_is_made_under_its_new_name_if_there_is_neither(self):
+    def test_is_created_under_its_new_name_if_neither_exists(self):
         assert actions_for("old", new_name="new", target="web") == ["add alias new"]
 
-    def test_is_not_renamed_onto_another(self):
+    def test_is_not_renamed_to_an_existing_alias_of_another_image(self):
         with pytest.raises(OptionError, match="web cannot become vm"):
             actions_for("web", new_name="vm")
 
-    def test_whose_renaming_did_not_come_to_its_end_is_renamed(self):
+    def test_whose_renaming_was_interrupted_is_renamed(self):
         assert actions_for("web", new_name="app") == ["rename alias web to app"]
 
-    def test_whose_new_name_is_there_already_is_described_as_that_is(self):
+    def test_whose_new_name_exists_keeps_the_description_of_that(self):
         plan = plan_alias(STORE, DesiredAlias("web", new_name="app"))
         assert plan.after["description"] == "about app"
         assert actions_for("web", new_name="app", description="about web") == [
@@ -81,15 +81,15 @@ class TestAnAlias:
             "set description of alias app",
         ]
 
-    def test_goes_and_then_is_gone(self):
+    def test_is_deleted_once(self):
         assert actions_for("web", absent=True) == ["remove alias web"]
         assert actions_for("gone", absent=True) == []
 
-    def test_needs_a_target_to_come(self):
+    def test_requires_a_target_to_be_created(self):
         with pytest.raises(ImageNotFound, match="Give a target"):
             actions_for("new")
 
-    def test_needs_a_target_that_exists(self):
+    def test_requires_a_target_that_exists(self):
         with pytest.raises(ImageNotFound, match="there is no image nothing"):
             actions_for("new", target="nothing")
 

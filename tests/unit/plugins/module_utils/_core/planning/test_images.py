@@ -40,7 +40,7 @@ def image(fingerprint=A, aliases=(), **more):
 
 
 class Upload:
-    """An offer; planning asks no more of one than this."""
+    """An offer with everything that planning needs."""
 
     actions = ("upload",)
 
@@ -62,11 +62,11 @@ def actions_for(subject, desired, *others, done=()):
     return list(plan_present(Contents(tuple(images)), subject, desired, done).actions)
 
 
-class TestAnImageThatIsThere:
-    def test_needs_nothing_if_nothing_is_asked_of_it(self):
+class TestExistingImage:
+    def test_needs_no_steps_without_options(self):
         assert actions_for(image(public=True, properties={"os": "x"}), desired_state()) == []
 
-    def test_needs_nothing_if_all_is_as_asked(self):
+    def test_needs_no_steps_if_it_is_as_desired(self):
         have = image(
             aliases=["web", "old"],
             public=True,
@@ -83,7 +83,7 @@ class TestAnImageThatIsThere:
         )
         assert actions_for(have, desired) == []
 
-    def test_gets_just_what_differs(self):
+    def test_gets_only_what_differs(self):
         desired = desired_state(
             public=True, properties={"os": "x"}, expires_at="2030-01-01", profiles=[]
         )
@@ -102,23 +102,23 @@ class TestAnImageThatIsThere:
             actions_for(image(properties={"more": "y"}), desired_state(properties={"os": ""})) == []
         )
 
-    def test_loses_properties_that_are_not_listed_only_on_demand(self):
+    def test_loses_unlisted_properties_only_with_purge(self):
         desired = desired_state(properties={"os": "x"}, purge_properties=True)
         assert desired.changes_for(image(properties={"more": "y"}))["properties"] == {"os": "x"}
 
-    def test_keeps_the_reserved_properties_even_then(self):
+    def test_keeps_reserved_properties_with_purge(self):
         desired = desired_state(properties={}, purge_properties=True)
         have = image(properties={"imagestore.archive": "1"})
         assert actions_for(have, desired) == []
 
-    def test_can_lose_its_expiry(self):
+    def test_can_lose_its_expiry_date(self):
         have = image(expires_at=parse_time("2030-01-01"))
         assert actions_for(have, desired_state(expires_at="never")) == ["set expires_at"]
         assert actions_for(image(expires_at=NEVER), desired_state(expires_at="never")) == []
 
 
-class TestAnImageYetToCome:
-    def test_has_all_set_that_is_asked_even_what_may_be_so_already(self):
+class TestNewImage:
+    def test_gets_all_options_even_if_they_might_have_that_value(self):
         desired = desired_state(
             public=False, profiles=["default"], expires_at="never", aliases=["web"]
         )
@@ -130,10 +130,10 @@ class TestAnImageYetToCome:
             "add alias web",
         ]
 
-    def test_has_nothing_set_if_nothing_is_asked(self):
+    def test_gets_nothing_without_options(self):
         assert actions_for(Upload(), desired_state(properties={})) == ["upload"]
 
-    def test_has_it_set_even_if_the_plan_is_made_anew_after_it_came(self):
+    def test_gets_all_options_even_if_planned_again_after_the_transfer(self):
         desired = desired_state(public=False, profiles=["default"])
         have = image(A)
         plan = plan_present(Contents((have,)), have, desired, (), A)
@@ -148,22 +148,22 @@ class TestAliases:
             "add alias b"
         ]
 
-    def test_are_moved_from_another_image_in_one_step(self):
+    def test_are_moved_from_another_image_in_a_single_step(self):
         contents = Contents((image(A), image(B, ["web"])))
         plan = plan_present(contents, image(A), desired_state(aliases=["web"]))
         assert plan.steps == (MoveAlias("web", B),)
 
-    def test_stay_if_they_are_not_listed(self):
+    def test_are_kept_if_they_are_not_listed(self):
         assert actions_for(image(aliases=["a", "b"]), desired_state(aliases=[])) == []
 
-    def test_go_if_they_are_not_listed_and_that_is_asked(self):
+    def test_are_removed_if_they_are_not_listed_with_purge(self):
         desired = desired_state(aliases=["a"], purge_aliases=True)
         assert actions_for(image(aliases=["a", "b", "c"]), desired) == [
             "remove alias b",
             "remove alias c",
         ]
 
-    def test_are_not_taken_from_another_image_if_that_is_not_wanted(self):
+    def test_are_not_moved_from_another_image_with_alias_conflict_fail(self):
         desired = desired_state(aliases=["web"], alias_conflict="fail")
         with pytest.raises(OptionError, match="web points to another image, bbbbbbbbbbbb"):
             actions_for(Upload(), desired, image(B, ["web"]))
@@ -175,17 +175,17 @@ class TestAliases:
                 subject, desired_state(aliases=["web"]), image(B, ["web"], type="virtual-machine")
             )
 
-    def test_may_move_to_an_image_whose_type_is_not_known_yet(self):
+    def test_can_move_to_an_image_of_unknown_type(self):
         other = image(B, ["web"], type="virtual-machine")
         assert actions_for(Upload(image_type=None), desired_state(aliases=["web"]), other) == [
             "upload",
             "move alias web",
         ]
 
-    def test_are_told_once_however_often_they_are_listed(self):
+    def test_are_reported_once_however_often_they_are_listed(self):
         assert desired_state(aliases=["a", "b", "a"]).aliases == ("a", "b")
 
-    def test_are_the_empty_list_for_a_lone_empty_string(self):
+    def test_are_an_empty_list_for_a_single_empty_string(self):
         assert desired_state(aliases=[""]).aliases == ()
         with pytest.raises(OptionError, match="empty name"):
             desired_state(aliases=["a", ""])
@@ -201,13 +201,13 @@ class TestReplacedImages:
             f"delete image {B[:12]}",
         ]
 
-    def test_stay_if_that_is_not_asked(self):
+    def test_are_kept_without_delete_replaced(self):
         assert actions_for(Upload(), desired_state(aliases=["web"]), image(B, ["web"])) == [
             "upload",
             "move alias web",
         ]
 
-    def test_are_deleted_when_the_alias_was_moved_before_the_task_was_overtaken(self):
+    def test_are_deleted_if_the_alias_was_moved_before_a_conflict(self):
         desired = desired_state(aliases=["web"], delete_replaced=True)
         done = [MoveAlias("web", B)]
         plan = plan_present(
@@ -215,20 +215,20 @@ class TestReplacedImages:
         )
         assert plan.steps == (DeleteReplaced(B),)
 
-    def test_stay_if_somebody_has_named_them_meanwhile(self):
+    def test_are_kept_if_they_have_got_another_alias(self):
         desired = desired_state(aliases=["web"], delete_replaced=True)
         assert (
             actions_for(image(A, ["web"]), desired, image(B, ["kept"]), done=[MoveAlias("web", B)])
             == []
         )
 
-    def test_need_aliases_to_be_told_by(self):
+    def test_require_aliases(self):
         with pytest.raises(OptionError, match="delete_replaced"):
             desired_state(delete_replaced=True)
 
 
-class TestACachedImage:
-    def test_makes_way_and_all_that_is_not_managed_comes_back(self):
+class TestCachedImage:
+    def test_is_replaced_and_unmanaged_attributes_are_restored(self):
         cached = image(
             A, ["mine"], cached=True, public=True, properties={"os": "x"}, profiles=("special",)
         )
@@ -248,7 +248,7 @@ class TestACachedImage:
         }
 
 
-class TestTheDiff:
+class TestDiff:
     def test_shows_only_what_is_managed(self):
         have = image(aliases=["web", "other"], properties={"os": "x", "more": "y"}, public=True)
         plan = plan_present(
@@ -260,7 +260,7 @@ class TestTheDiff:
             "properties": {"os": "z"},
         }
 
-    def test_shows_everything_of_what_is_purged(self):
+    def test_shows_everything_that_is_purged(self):
         have = image(aliases=["web"], properties={"os": "x", "imagestore.archive": "1"})
         desired = desired_state(
             aliases=[], purge_aliases=True, properties={}, purge_properties=True
@@ -269,7 +269,7 @@ class TestTheDiff:
         assert plan.before == {"aliases": {"web": A[:12]}, "properties": {"os": "x"}}
         assert plan.after == {"aliases": {}, "properties": {}}
 
-    def test_shows_the_image_that_comes_with_its_size_and_route(self):
+    def test_shows_the_new_image_with_its_size_and_route(self):
         plan = plan_present(
             Contents(), Upload(), desired_state(aliases=["web"], expires_at="never")
         )
@@ -282,13 +282,13 @@ class TestTheDiff:
             },
         )
 
-    def test_calls_an_image_new_while_its_fingerprint_is_not_known(self):
+    def test_calls_an_image_new_without_a_known_fingerprint(self):
         plan = plan_present(Contents(), Upload(None), desired_state(aliases=["web"]))
         _before, after = diff([plan], None)
         assert after["aliases"] == {"web": "new image"}
         assert list(after["images"]) == ["new image"]
 
-    def test_shows_the_images_that_go_with_their_aliases_and_sizes(self):
+    def test_shows_deleted_images_with_their_aliases_and_sizes(self):
         old = image(B, ["web", "www"])
         desired = desired_state(aliases=["web", "www"], delete_replaced=True)
         before, after = diff([plan_present(Contents((old,)), Upload(), desired)], A)
@@ -298,7 +298,7 @@ class TestTheDiff:
         }
         assert after["aliases"] == {"web": A[:12], "www": A[:12]}
 
-    def test_shows_the_same_twice_when_nothing_changes(self):
+    def test_shows_no_difference_without_changes(self):
         have = image(aliases=["web"], expires_at=parse_time("2030-01-01"))
         plan = plan_present(
             Contents((have,)), have, desired_state(aliases=["web"], expires_at="2030-01-01")
@@ -308,7 +308,7 @@ class TestTheDiff:
 
 
 class TestAutoUpdate:
-    def test_needs_an_image_whose_origin_can_move(self):
+    def test_requires_an_image_with_an_alias_as_its_origin(self):
         origin = Origin("https://a", "lxd", "web")
         assert actions_for(image(origin=origin), DesiredState(auto_update=True)) == [
             "set auto_update"
@@ -317,7 +317,7 @@ class TestAutoUpdate:
             with pytest.raises(OptionError, match="the server does not know where it came from"):
                 actions_for(have, DesiredState(auto_update=True))
 
-    def test_needs_an_offer_that_records_one(self):
+    def test_requires_an_offer_that_records_its_origin(self):
         offer = Upload()
         offer.route = "relay"
         with pytest.raises(OptionError, match="auto_update does not work by way of relay"):
@@ -332,11 +332,11 @@ class TestAutoUpdate:
 
 
 class TestAbsence:
-    def test_of_what_is_not_there_needs_nothing(self):
+    def test_of_a_missing_image_needs_no_steps(self):
         plan = plan_absent(None)
         assert (plan.actions, plan.before, plan.after) == ((), {}, {})
 
-    def test_takes_the_image_and_its_aliases(self):
+    def test_deletes_the_image_and_its_aliases(self):
         plan = plan_absent(image(A, ["web"]))
         assert plan.actions == (f"delete image {A[:12]}",)
         assert diff([plan], A) == ({"images": {A[:12]: {"aliases": ["web"], "size": 10}}}, {})

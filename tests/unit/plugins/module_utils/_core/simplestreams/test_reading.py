@@ -102,14 +102,14 @@ class TestFinding:
         )
         assert found.find("web", None).image.fingerprint == digest("b")
 
-    def test_the_container_comes_before_the_virtual_machine(self):
+    def test_a_container_image_is_preferred_to_a_virtual_machine_image(self):
         found = listing(
             product({"20240101": split("a", "disk-kvm.img")}), product({"20230101": split("b")})
         )
         assert found.find("web", None).image.type == "container"
         assert found.find("web", "virtual-machine").image.fingerprint == digest("a")
 
-    def test_squashfs_comes_before_a_root_archive(self):
+    def test_squashfs_is_preferred_to_a_root_archive(self):
         items = {**split("a", "root.tar.xz"), **split("b")}
         items["lxd.tar.xz"]["combined_rootxz_sha256"] = digest("a")
         found = listing(product({"20240101": items}))
@@ -117,14 +117,14 @@ class TestFinding:
         assert len(found.images()) == 2
 
     @pytest.mark.parametrize("name", ["web/arm64", "web/aarch64"])
-    def test_an_alias_may_end_in_any_name_of_an_architecture(self, name):
+    def test_an_alias_can_end_in_any_name_of_an_architecture(self, name):
         found = listing(
             product({"20240101": split("a")}), product({"20240101": split("b")}, arch="arm64")
         )
         assert found.find(name, None).image.fingerprint == digest("b")
         assert found.find("web", None).image.fingerprint == digest("a")
 
-    def test_an_alias_with_slashes_is_no_architecture(self):
+    def test_the_end_of_an_alias_need_not_be_an_architecture(self):
         found = listing(product({"20240101": split("a")}, aliases="alpine/3.20,alpine/edge/cloud"))
         assert found.find("alpine/edge/cloud", None).image.fingerprint == digest("a")
 
@@ -141,12 +141,12 @@ class TestFinding:
             ("b" * 12, "virtual-machine", "is of the type container"),
         ],
     )
-    def test_what_is_not_there_is_told_with_what_is(self, name, image_type, said):
+    def test_an_unknown_name_is_an_error_with_the_existing_ones(self, name, image_type, said):
         found = listing(product({"20240101": split("b")}, arch="arm64"))
         with pytest.raises(ImageNotFound, match=said):
             found.find(name, image_type)
 
-    def test_digits_that_fit_two_images_are_an_error(self):
+    def test_digits_that_match_two_images_are_an_error(self):
         pair = [split("a"), split("a")]
         pair[1]["lxd.tar.xz"]["combined_squashfs_sha256"] = "a" * 63 + "b"
         found = listing(product({"20240101": pair[0], "20240102": pair[1]}))
@@ -155,7 +155,7 @@ class TestFinding:
 
 
 class TestAliases:
-    def test_are_short_for_the_native_architecture_only(self):
+    def test_are_without_architecture_for_the_native_one_only(self):
         found = listing(
             product({"20240101": split("a")}, aliases="web,www"),
             product({"20240101": split("b")}, arch="arm64"),
@@ -169,14 +169,14 @@ class TestAliases:
         names = {image.fingerprint: image.alias_names for image in found.images()}
         assert names[digest("a")] == frozenset()
 
-    def test_of_ubuntus_server_lose_the_name_of_the_system(self):
+    def test_of_the_ubuntu_server_lose_their_prefix(self):
         server = "https://cloud-images.ubuntu.com/releases"
         found = listing(product({"20240101": split("a")}, aliases="ubuntu/24.04,n"), server=server)
         assert found.find("24.04", None)
 
 
 class TestDescribing:
-    def test_an_image_has_what_lxd_would_say_of_it(self):
+    def test_an_image_has_the_attributes_that_lxd_gives_it(self):
         one = product(
             {"20240101_0815": split("a")},
             variant="cloud",
@@ -206,7 +206,7 @@ class TestDescribing:
             ("incus", "Alpine 3.20 amd64 (cloud) (release) (20240101)"),
         ],
     )
-    def test_each_server_words_the_description_in_its_own_way(self, style, description):
+    def test_each_kind_of_server_has_its_own_description(self, style, description):
         one = product({"20240101": split("a")}, variant="cloud")
         one["versions"]["20240101"]["label"] = "release"
         found = listing(one, reader=Reader("lxd", style)).find("web", None)
@@ -227,7 +227,7 @@ def entry(path, **more):
     return {"datatype": "image-downloads", "products": ["x"], "path": path, **more}
 
 
-class TestAnIndex:
+class TestIndex:
     def test_names_the_product_lists_that_have_images(self):
         found = parse_index(
             index(
@@ -241,7 +241,7 @@ class TestAnIndex:
         assert found == ["a.json"]
 
     @pytest.mark.parametrize("content", [b"null", b"[]", b"{}", b'{"index": []}'])
-    def test_that_is_something_else_is_an_error(self, content):
+    def test_that_is_invalid_is_an_error(self, content):
         with pytest.raises(FileError, match="is not a simplestreams index"):
             parse_index(content, "https://x/streams/v1/index.json")
 
@@ -297,7 +297,7 @@ class TestProducts:
         found = listing(broken, product({"20240101": split("a")}))
         assert [image.fingerprint for image in found.images()] == [digest("a")]
 
-    def test_with_a_size_beyond_all_numbers_are_skipped(self):
+    def test_with_an_infinite_size_are_skipped(self):
         text = json.dumps({"products": {"a": product({"20240101": sized(77)})}})
         assert read(text).images
         assert read(text.replace('"size": 77', '"size": 1e400')).images == []
@@ -318,17 +318,17 @@ class TestProducts:
             (f"[{'0,' * MAX_VALUES}0]", f"has more than {MAX_VALUES} values"),
         ],
     )
-    def test_that_are_something_else_are_an_error(self, text, said):
+    def test_that_are_invalid_are_an_error(self, text, said):
         with pytest.raises(FileError, match=f"https://x/images.json {said}"):
             read(text)
 
-    def test_show_for_whom_they_have_images(self):
+    def test_have_the_families_they_are_for(self):
         document = {"products": {"a": product({"20240101": split("a", family="incus")})}}
         assert read(document).families == {"incus"}
         document = {"products": {"a": product({"20240101": hashed(5)})}}
         assert read(document).families == {"lxd"}
 
-    def test_with_more_images_than_the_limit_are_refused(self):
+    def test_with_more_images_than_the_limit_are_rejected(self):
         files = {"path": "a", "size": 1, "combined_squashfs_sha256": digest("a")}
         items = {
             f"{ftype}{number}": {"ftype": ftype, **files}
@@ -338,7 +338,7 @@ class TestProducts:
         with pytest.raises(FileError, match=f"the limit is {MAX_IMAGES} images"):
             read({"products": {"a": product({"20240101": items})}})
 
-    def test_with_more_aliases_than_the_limit_are_refused(self):
+    def test_with_more_aliases_than_the_limit_are_rejected(self):
         aliases = "a," * 2000
         products = {str(number): product({}, aliases) for number in range(MAX_ALIASES // 2000 + 1)}
         with pytest.raises(FileError, match=f"the limit is {MAX_ALIASES} aliases"):
@@ -360,7 +360,7 @@ class TestProducts:
         assert time.process_time() - started < 10
 
 
-# What documents are made of, and what else can stand in its place.
+# The values of documents, and invalid ones.
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -380,7 +380,7 @@ ANYTHING = st.recursive(
 
 @st.composite
 def spoiled(draw):
-    """A valid document in which some values are replaced by others."""
+    """A valid document with some values replaced."""
     document = {"products": {"a": product({"20240101": split("a")}), "b": product({})}}
     for _number in range(draw(st.integers(0, 3))):
         place = document
@@ -394,7 +394,7 @@ def spoiled(draw):
 
 
 @given(st.one_of(ANYTHING, spoiled(), st.binary()))
-def test_whatever_comes_is_images_or_an_error_of_the_family(document):
+def test_any_document_is_images_or_an_error(document):
     is_bytes = isinstance(document, bytes)
     content = document if is_bytes else json.dumps(document).encode("utf-8", "surrogatepass")
     with contextlib.suppress(ImageStoreError):

@@ -70,14 +70,14 @@ class TestEitherFamily:
         (found,) = read(written([META], requirements={"secureboot": "false"}), Reader(family))
         assert found.image.properties["requirements.secureboot"] == "false"
 
-    def test_finds_it_by_its_aliases(self, family):
+    def test_finds_an_image_by_its_aliases(self, family):
         listing = Listing(SITE, read(written([META]), Reader(family)), "x86_64")
         assert listing.images()[0].alias_names == {"web", "w", "web/amd64", "w/amd64"}
 
 
-def test_the_index_leads_to_the_products():
+def test_the_index_lists_the_products():
     assert parse_index(index_text(written([META])).encode(), "x") == [PRODUCTS]
 
 
-def test_an_index_without_products_leads_nowhere():
+def test_an_index_without_products_lists_nothing():
     assert parse_index(index_text({}).encode(), "x") == []

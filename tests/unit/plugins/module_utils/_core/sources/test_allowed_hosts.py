@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which addresses a web server may refer to."""
+"""Addresses that a web server is allowed to refer to."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_addresses_of_the_internet_are_public(address):
         "2002:7f00:1::",
     ],
 )
-def test_addresses_of_a_host_or_a_site_are_not_nor_those_that_may_lead_there(address):
+def test_addresses_that_can_be_private_are_not_public(address):
     assert not is_public(address)
 
 
@@ -75,6 +75,6 @@ def test_allowed(page, target, patterns):
         ("https://images.example.com/it", "https://localhost/file", ("images.example.com",)),
     ],
 )
-def test_refused(page, target, patterns):
+def test_rejected(page, target, patterns):
     with pytest.raises(FileError):
         hosts(*patterns).require(page, target)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What web servers say is hostile: every way to be wrong has a name, and nothing else ever gets through."""
+"""Responses of web servers are hostile: every invalid one has its own error, and none is accepted."""
 
 from __future__ import annotations
 
@@ -22,34 +22,41 @@ FILE = "https://images.example.com/files/a.tar.xz"
 GOOD = {"LXD-Image-Hash": [HASH], "LXD-Image-URL": [FILE]}
 
 
-def landing(headers, status=200, family="LXD"):
+def image_headers_of(headers, status=200, family="LXD"):
     return parse_image_headers(URL, status, lambda name: headers.get(name, []), family)
 
 
 class TestGoodHeaders:
-    def test_say_what_and_where_an_image_is(self):
-        found = landing(GOOD)
+    def test_have_hash_and_url(self):
+        found = image_headers_of(GOOD)
         assert (found.fingerprint, found.location, found.obstacle) == (HASH, FILE, "")
 
-    def test_may_come_for_both_families(self):
+    def test_can_be_for_both_families(self):
         both = {**GOOD, "Incus-Image-Hash": [HASH], "Incus-Image-URL": [FILE]}
-        assert landing(both, family="Incus").obstacle == landing(both, family="LXD").obstacle == ""
+        assert (
+            image_headers_of(both, family="Incus").obstacle
+            == image_headers_of(both, family="LXD").obstacle
+            == ""
+        )
 
-    def test_of_the_other_family_only_serve_a_relay(self):
-        found = landing(GOOD, family="Incus")
+    def test_of_the_other_family_require_a_relay(self):
+        found = image_headers_of(GOOD, family="Incus")
         assert found.fingerprint == HASH
         assert "sends no Incus- headers" in found.obstacle
 
-    def test_in_capitals_serve_a_relay(self):
-        found = landing({**GOOD, "LXD-Image-Hash": [HASH.upper()]})
+    def test_in_upper_case_require_a_relay(self):
+        found = image_headers_of({**GOOD, "LXD-Image-Hash": [HASH.upper()]})
         assert found.fingerprint == HASH
         assert "in capitals" in found.obstacle
 
-    def test_may_lead_to_plain_http_since_the_hash_is_known(self):
-        assert landing({**GOOD, "LXD-Image-URL": [FILE.replace("https", "http")]}).obstacle == ""
+    def test_can_refer_to_plain_http(self):
+        assert (
+            image_headers_of({**GOOD, "LXD-Image-URL": [FILE.replace("https", "http")]}).obstacle
+            == ""
+        )
 
-    def test_may_be_absent_altogether(self):
-        assert landing({}) is None
+    def test_can_be_missing(self):
+        assert image_headers_of({}) is None
 
 
 class TestBadHeaders:
@@ -82,27 +89,27 @@ class TestBadHeaders:
             ),
         ],
     )
-    def test_are_refused_by_name(self, change, said):
+    def test_are_rejected_by_name(self, change, said):
         with pytest.raises(FileError) as caught:
-            landing({**GOOD, **change})
+            image_headers_of({**GOOD, **change})
         assert said in str(caught.value)
 
-    def test_do_not_matter_less_with_a_bad_status(self):
+    def test_are_rejected_with_an_error_status_too(self):
         with pytest.raises(FileError, match="answers with the HTTP status 404"):
-            landing(GOOD, status=404)
+            image_headers_of(GOOD, status=404)
 
     @pytest.mark.parametrize(
         "change", [{"LXD-Image-URL": ["https://me:pw@a/b"]}, {"LXD-Image-Hash": []}]
     )
-    def test_never_show_credentials(self, change):
+    def test_are_shown_without_credentials(self, change):
         with pytest.raises(FileError) as caught:
-            landing({**GOOD, **change})
+            image_headers_of({**GOOD, **change})
         assert "secret" not in str(caught.value)
         assert "pw" not in str(caught.value)
 
-    def test_are_shown_cut_short(self):
+    def test_are_shown_truncated(self):
         with pytest.raises(FileError) as caught:
-            landing({**GOOD, "LXD-Image-Hash": ["x" * 100_000]})
+            image_headers_of({**GOOD, "LXD-Image-Hash": ["x" * 100_000]})
         assert len(str(caught.value)) < 500
 
 
@@ -138,9 +145,9 @@ LIKE_ADDRESSES = st.one_of(
 @given(LIKE_HASHES, LIKE_ADDRESSES)
 @example(HASH, FILE)
 @example(HASH + "\n", FILE)
-def test_whatever_comes_is_either_refused_or_harmless(digest, location):
+def test_any_headers_are_rejected_or_harmless(digest, location):
     try:
-        found = landing({"LXD-Image-Hash": [digest], "LXD-Image-URL": [location]})
+        found = image_headers_of({"LXD-Image-Hash": [digest], "LXD-Image-URL": [location]})
     except FileError as error:
         assert "LXD-Image-Hash" in str(error) or "LXD-Image-URL" in str(error)
         assert len(str(error)) < 1000
@@ -161,15 +168,15 @@ def test_whatever_comes_is_either_refused_or_harmless(digest, location):
 
 
 @given(HASHES, ADDRESSES, st.sampled_from(["LXD", "Incus"]))
-def test_what_is_right_is_always_taken(digest, location, family):
+def test_valid_headers_are_always_accepted(digest, location, family):
     headers = {f"{family}-Image-Hash": [digest], f"{family}-Image-URL": [location]}
-    found = landing(headers, family=family)
+    found = image_headers_of(headers, family=family)
     assert (found.fingerprint, found.location) == (digest.lower(), location)
     assert ("in capitals" in found.obstacle) == (digest != digest.lower())
 
 
 @given(HASHES, HASHES, ADDRESSES, ADDRESSES)
-def test_two_families_get_through_only_if_they_agree(one, other, here, there):
+def test_headers_of_two_families_must_agree(one, other, here, there):
     headers = {
         "LXD-Image-Hash": [one],
         "LXD-Image-URL": [here],
@@ -177,15 +184,15 @@ def test_two_families_get_through_only_if_they_agree(one, other, here, there):
         "Incus-Image-URL": [there],
     }
     if (one.lower(), here) == (other.lower(), there):
-        assert landing(headers).fingerprint == one.lower()
+        assert image_headers_of(headers).fingerprint == one.lower()
         return
     with pytest.raises(FileError, match="says one thing to LXD and another to Incus"):
-        landing(headers)
+        image_headers_of(headers)
 
 
 @given(st.lists(st.text(max_size=70), max_size=3), st.lists(st.text(max_size=70), max_size=3))
-def test_more_than_one_value_never_gets_through(digests, locations):
+def test_repeated_headers_are_always_rejected(digests, locations):
     if len(digests) < 2 and len(locations) < 2:
         return
     with pytest.raises(FileError):
-        landing({"LXD-Image-Hash": digests, "LXD-Image-URL": locations})
+        image_headers_of({"LXD-Image-Hash": digests, "LXD-Image-URL": locations})

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""There is no server with image registries to be had: what is asked of one is compared with LXD's source."""
+"""No server with image registries is available, so that requests are compared with LXD's source code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OFFERED = [image("a", "aarch64"), image("b"), image("c", image_type="virtual-mac
 
 
 class Target:
-    """A store that notes what it is told to fetch."""
+    """A store that records the requested pulls."""
 
     server = SimpleNamespace(architectures=["x86_64", "i686"], dialect=Dialect())
     asked = None
@@ -69,21 +69,21 @@ def test_a_pull_names_the_registry_and_no_server(asked, source):
     assert target.asked == {"image_registry": "shop", "secret": "", **source}
 
 
-def test_the_image_of_the_targets_own_architecture_comes_first():
+def test_the_architecture_of_the_target_is_preferred():
     assert found()[1].fingerprint == "b" * 64
 
 
-def test_what_the_store_has_is_not_fetched():
+def test_an_existing_image_is_not_pulled():
     held = OFFERED[1]
     assert found([held])[1] is held
 
 
-def test_what_is_not_there_is_an_error_that_names_the_registry():
+def test_a_missing_image_is_an_error_with_the_registry():
     with pytest.raises(ImageNotFound, match="the image registry shop has no image wab"):
         found(name="wab")
 
 
 @pytest.mark.parametrize("mode", ["push", "relay"])
-def test_there_is_no_other_way_than_a_pull(mode):
+def test_only_pull_is_supported(mode):
     with pytest.raises(OptionError, match=f"mode: {mode} does not work here"):
         found(mode=mode)

@@ -19,35 +19,35 @@ def obstacles(**known):
     return {route: obstacle(route) for route in ("pull", "push", "relay")}
 
 
-def test_auto_pulls_where_that_works():
+def test_auto_pulls_if_possible():
     assert choose_route("auto", obstacles()) == "pull"
 
 
-def test_auto_relays_where_it_does_not():
+def test_auto_relays_otherwise():
     assert choose_route("auto", obstacles(pull="it is deaf")) == "relay"
     assert choose_route("auto", obstacles(), prefer_relay=True) == "relay"
 
 
-def test_a_route_that_was_asked_for_is_taken_even_if_another_is_better():
+def test_a_requested_route_is_used_even_if_another_is_better():
     assert choose_route("pull", obstacles(), prefer_relay=True) == "pull"
     assert choose_route("push", obstacles()) == "push"
 
 
-def test_a_barred_route_is_an_error_with_the_reason_and_a_way_out():
+def test_an_impossible_route_is_an_error_with_the_reason_and_an_alternative():
     with pytest.raises(
         OptionError, match=r"mode: push does not work here, since it is deaf\. Use mode: relay"
     ):
         choose_route("push", obstacles(push="it is deaf"))
 
 
-def test_the_way_out_is_not_one_that_is_barred_too():
+def test_the_alternative_is_a_possible_route():
     barred = obstacles(push="it is deaf", relay="it is far away")
     for mode in ("push", "relay"):
         with pytest.raises(OptionError, match=r"Use mode: pull\."):
             choose_route(mode, barred)
 
 
-def test_what_does_not_matter_is_not_asked():
+def test_other_routes_are_not_checked():
     def never():
         raise AssertionError("this costs a request")
 

@@ -20,7 +20,7 @@ def paths(tmp_path):
     return [str(tmp_path / name) for name in contents]
 
 
-def test_a_unified_image_is_sent_as_it_is(paths):
+def test_a_unified_image_is_sent_unchanged(paths):
     with ImageFiles(paths[0], deadline=Deadline(60)) as files:
         body = upload_body(files, "container")
         assert body.content_type == "application/octet-stream"
