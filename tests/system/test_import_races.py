@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -168,3 +169,18 @@ def test_a_failure_returns_the_actions_before_it(
         f"The image {image.fingerprint} is in the store; the next run completes" in outcome["msg"]
     )
     assert modules.import_image(image, aliases=["web"]).actions == ["add alias web"]
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_is_an_error(
+    lxd: Server, modules: Modules, tmp_path: Path
+) -> None:
+    image = build_large(tmp_path, 64 << 20)
+    with Proxy(lxd.socket) as proxy:
+        proxy.stall(1 << 20, UP)
+        run = modules.start("lxd_image_import", **files(image), server=f"unix://{proxy.socket}")
+        until(lambda: proxy.passed[UP] >= 1 << 20)
+        os.truncate(image.metadata, 2 << 20)
+        proxy.heal()
+        msg = run.wait(20)["msg"]
+    assert "became shorter while it was read" in msg
+    assert lxd.images() == {}

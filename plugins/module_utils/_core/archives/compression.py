@@ -23,6 +23,7 @@ MOST_WORKERS = 8
 """More would not be faster than what receives it, and each holds blocks in memory."""
 
 _PROGRAMS = {"zstd": ("zstd", "-qc", "-T0"), "xz": ("xz", "-qc", "-T0")}
+_PACKAGES = {"zstd": "zstd", "xz": "xz-utils"}
 
 
 def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
@@ -34,7 +35,8 @@ def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
     command = _PROGRAMS[kind]
     if not shutil.which(command[0]):
         raise OptionError(
-            f"compression: {kind} needs the program {command[0]} on this host", "gzip needs none."
+            f"compression: {kind} requires the program {command[0]}, which this host lacks",
+            f"Install the package {_PACKAGES[kind]} there, or use gzip, which requires none.",
         )
     return _piped(blocks, command)
 

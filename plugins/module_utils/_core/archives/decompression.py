@@ -151,27 +151,42 @@ def _zstd(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
         # run_command is not for streams, nor for the controller.
         # pylint: disable-next=ansible-bad-function
         with subprocess.Popen(
-            [program, "-dcq"], stdin=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [program, "-dcq"], stdin=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process:
             try:
-                yield _Pipe(process.stdout, deadline)  # type: ignore[arg-type]
+                yield _ProgramOutput(process, deadline)
             finally:
                 process.kill()
 
 
-class _Pipe:
-    """What a program writes, for as long as there is time."""
+class _ProgramOutput:
+    """What a program writes, for as long as there is time. It is one that writes hardly any errors."""
 
-    def __init__(self, pipe: IO[bytes], deadline: Deadline) -> None:
-        self._number = pipe.fileno()
+    def __init__(self, process: subprocess.Popen[bytes], deadline: Deadline) -> None:
+        self._process = process
         self._deadline = deadline
 
     def read(self, size: int) -> bytes:
+        block = self._ready(self._process.stdout, size)
+        if not block:
+            errors = self._ready(self._process.stderr, 1 << 12).decode(errors="replace")
+            errors = " ".join(errors.split())[:200]
+            if "memory" in errors:
+                raise CannotUnpack(
+                    errors, "Pack it with a smaller window, as zstd does by default."
+                )
+            if errors:
+                raise ArchiveError(errors)
+        return block
+
+    def _ready(self, pipe: IO[bytes] | None, size: int) -> bytes:
+        if pipe is None:
+            return b""
         ready = select.poll()
-        ready.register(self._number, select.POLLIN)
+        ready.register(pipe, select.POLLIN)
         while not ready.poll(min(self._deadline.left(), 60) * 1000):
             continue
-        return os.read(self._number, size)
+        return os.read(pipe.fileno(), size)
 
 
 def find_program(name: str, package: str) -> str:

@@ -36,8 +36,7 @@ class ImageFiles:
         except BaseException:
             self.close()
             raise
-        self.states = tuple(os.fstat(file.fileno()) for file in self.files)
-        self.sizes = tuple(state.st_size for state in self.states)
+        self.sizes = tuple(os.fstat(file.fileno()).st_size for file in self.files)
 
     def _open(self) -> None:
         for path in self.paths:
@@ -86,17 +85,17 @@ class Digest(threading.Thread):
         files = self._files
         buffer = memoryview(bytearray(BLOCK))
         try:
-            for file, state in zip(files.files[self._read], files.states[self._read]):
+            for file, size in zip(files.files[self._read], files.sizes[self._read]):
                 offset = 0
-                while offset < state.st_size and not files.deadline.passed:
+                while offset < size and not files.deadline.passed:
                     # Positioned reads leave the file's own position to who sends it meanwhile.
-                    count = os.preadv(file.fileno(), [buffer[: state.st_size - offset]], offset)
+                    count = os.preadv(file.fileno(), [buffer[: size - offset]], offset)
                     if not count:
                         raise OSError("it became shorter while it was read")
                     self._hash.update(buffer[:count])
                     offset += count
-                if _version(os.fstat(file.fileno())) != _version(state):
-                    raise OSError("it changed while it was read")
+                if os.fstat(file.fileno()).st_size != size:
+                    raise OSError("it became longer while it was read")
         except OSError as error:
             self._error = error
         except ValueError:
@@ -114,11 +113,6 @@ class Digest(threading.Thread):
         # The thread stops reading when the time is over.
         deadline.left()
         return self._hash.hexdigest()
-
-
-def _version(state: os.stat_result) -> tuple[int, int]:
-    """What differs if somebody has written to a file."""
-    return state.st_size, state.st_mtime_ns
 
 
 def _opened(path: str) -> IO[bytes]:

@@ -98,7 +98,12 @@ class Upload(Offer):
             # If these are not the expected files, that is what went wrong, and we can say it plainer than the server.
             self.fingerprint = source.digest(digest)
             raise
-        if arrived != source.digest(digest):
+        try:
+            changed = arrived != source.digest(digest)
+        except FileError:
+            store.delete_image(arrived)
+            raise
+        if changed:
             store.delete_image(arrived)
             raise FileError(
                 f"{files} changed while it was sent", "Nothing was kept. Run the task again."

@@ -15,7 +15,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.file
     ImageFiles,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    FileError,
+    TimedOut,
+)
 
 
 @pytest.fixture
@@ -85,3 +88,22 @@ def test_a_path_that_is_not_a_file_with_content_is_an_error(tmp_path, make, reas
     make(tmp_path / "x")
     with pytest.raises(FileError, match=f"{tmp_path}/x.*{reason}"):
         ImageFiles(str(tmp_path / "x"), deadline=Deadline(60))
+
+
+def test_a_file_that_becomes_longer_is_an_error(path):
+    with ImageFiles(str(path), deadline=Deadline(60)) as files:
+        with path.open("ab") as file:
+            file.write(b"more")
+        with pytest.raises(FileError, match="became longer"):
+            files.digest()
+
+
+def test_a_file_is_read_for_no_longer_than_there_is_time(path):
+    os.truncate(path, 1 << 42)
+    with ImageFiles(str(path), deadline=Deadline(0.2)) as files, pytest.raises(TimedOut):
+        files.digest()
+
+
+def test_a_path_with_a_nul_is_an_error(tmp_path):
+    with pytest.raises(FileError, match="no file can have such a name"):
+        ImageFiles(f"{tmp_path}/\0", deadline=Deadline(60))
