@@ -31,7 +31,7 @@ class ActionModule(ControllerFileAction):
         found = [self._find_files(image) if isinstance(image, dict) else {} for image in images]
         if not any(found):
             return self._run_final({})
-        if controller_files.is_here(self):
+        if controller_files.is_local(self):
             images = [
                 {**image, **paths} if paths else image
                 for image, paths in zip(images, found, strict=True)

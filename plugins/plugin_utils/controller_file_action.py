@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the action plugins share: they let the module run, perhaps more than once, and in the end in the background.
+"""What the action plugins share: running the module, perhaps more than once, the last time perhaps in the background.
 
 Private to the collection.
 """
@@ -21,7 +21,7 @@ DEFAULT_SECONDS = 1800
 
 
 class ControllerFileAction(ActionBase):
-    """The controller's half of a module that takes files which may be here."""
+    """The controller's part of a module whose files may be on the controller."""
 
     TRANSFERS_FILES = True
 
@@ -38,25 +38,25 @@ class ControllerFileAction(ActionBase):
             answer = self._run_task()
         finally:
             if self._task.async_val and "ansible_job_id" not in answer:
-                # Ansible leaves this to the job in the background, and there is none.
-                controller_files.remove(self)
+                # Ansible leaves the removal to the background job, and there is none.
+                controller_files.remove_sent(self)
         return answer
 
     @abstractmethod
     def _run_task(self) -> dict[str, Any]:
-        """Do the task; its result."""
+        """Run the task and return its result."""
 
     @property
     def _in_background(self) -> bool:
         return bool(self._task.async_val)
 
     def _run_module(self, options: dict[str, Any]) -> dict[str, Any]:
-        """What the module says, with these options over those of the task."""
+        """The result of the module, run with these options in addition to those of the task."""
         args = {**self._task.args, **options}
         return dict(self._execute_module(module_args=args, task_vars=self._vars))
 
     def _run_final(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The same, for the last time, and in the background if that is wanted."""
+        """The same for the last run of the task, which is in the background if the task is."""
         args = {**self._task.args, **options}
         answer = self._execute_module(
             module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
@@ -65,7 +65,7 @@ class ControllerFileAction(ActionBase):
 
 
 def _seconds(timeout: Any) -> float:
-    """The seconds that the task may take; what is no number of seconds is for the module to refuse."""
+    """The value of the option timeout, or the default; the module reports an invalid value."""
     try:
         seconds = int(timeout)
     except (TypeError, ValueError):

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Image files of the controller: found, looked at, packed, and sent to the managed host.
+"""Image files of the controller: finding, reading, packing and sending them to the managed host.
 
-Private to the collection. The controller needs neither requests nor a way to any image server for this.
+Private to the collection. The controller needs neither requests nor access to any server for this.
 """
 
 from __future__ import annotations
@@ -49,26 +49,26 @@ class ControllerImage:
     def __init__(self, *paths: str, deadline: Deadline) -> None:
         self.paths = paths
         self._deadline = deadline
-        self.remark = ""
-        """What has to be said of a directory, once it was packed; mostly nothing."""
+        self.warning = ""
+        """A warning about a directory, known once it has been packed; usually empty."""
 
     @property
     def is_directory(self) -> bool:
-        """Whether it has to be packed to become a file."""
+        """Whether it has to be packed into a file before it can be sent."""
         return len(self.paths) == 1 and os.path.isdir(self.paths[0])
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
         return " and ".join(self.paths)
 
     def identify(self) -> dict[str, Any]:
-        """What is in it, in the words of ``_core/sources/controller_file.py``. Reads all of it."""
-        with _said("look at", self.name):
+        """The fields of ``ControllerFile`` that are known after reading all of it."""
+        with _action_errors("inspect", self.name):
             if self.is_directory:
-                tree = ImageDirectory(self.paths[0], self._deadline)
-                archive = tree.digest()
-                self.remark = tree.remark
+                directory = ImageDirectory(self.paths[0], self._deadline)
+                archive = directory.digest()
+                self.warning = directory.warning
                 return {"archive": archive, "type": CONTAINER}
             with ImageFiles(*self.paths, deadline=self._deadline) as files:
                 return {
@@ -78,46 +78,49 @@ class ControllerImage:
                 }
 
     def image_info(self) -> dict[str, Any]:
-        """All that is to be known to publish it, in the words of ``_core/archives/image_info.py``. Reads all of it."""
-        with _said("look at", self.name):
+        """The fields of ``ImageInfo``, as they are published. Reads all of it."""
+        with _action_errors("inspect", self.name):
             return read_image_info(*self.paths, deadline=self._deadline).plain
 
     def change_stamp(self) -> str:
-        """What changes whenever its files do, without reading them."""
-        with _said("look at", self.name):
+        """A text that changes whenever its files do. The files are not read."""
+        with _action_errors("inspect", self.name):
             return self._deadline.call(lambda: change_stamp(self.paths))
 
     @contextmanager
     def as_files(self, compression: str) -> Iterator[tuple[tuple[str, ...], str | None]]:
-        """Its files, to be sent, and the digest of the directory that they were made of, or None."""
+        """The files to send, and the digest of the directory that they were packed from, or None.
+
+        A directory is packed into a temporary file, which exists as long as the context.
+        """
         if not self.is_directory:
             yield self.paths, None
             return
         archive = sha256()
 
-        def read(tree: ImageDirectory) -> Iterator[bytes]:
-            for block in tree.archive():
+        def read(directory: ImageDirectory) -> Iterator[bytes]:
+            for block in directory.archive():
                 archive.update(block)
                 yield block
 
         with tempfile.NamedTemporaryFile(dir=_local_folder(), suffix=".tar") as file:
-            with _said("pack", self.name):
-                tree = ImageDirectory(self.paths[0], self._deadline)
-                for block in compressed(read(tree), compression):
+            with _action_errors("pack", self.name):
+                directory = ImageDirectory(self.paths[0], self._deadline)
+                for block in compressed(read(directory), compression):
                     file.write(block)
                 file.flush()
-                self.remark = tree.remark
+                self.warning = directory.warning
             yield (file.name,), archive.hexdigest()
 
 
 def _local_folder() -> str:
-    """Where the controller keeps what is temporary."""
+    """Ansible's folder for temporary files on the controller."""
     return str(constants.config.get_config_value("DEFAULT_LOCAL_TMP"))
 
 
 @contextmanager
-def _said(verb: str, name: str) -> Iterator[None]:
-    """Errors of the library as those of an action."""
+def _action_errors(verb: str, name: str) -> Iterator[None]:
+    """Raise errors of the library as errors of an action plugin."""
     try:
         yield
     except ImageStoreError as error:
@@ -137,28 +140,28 @@ def is_remote(args: Mapping[str, Any]) -> bool:
     try:
         return bool(boolean(args.get("remote_src", False)))
     except TypeError:
-        # The module words what is wrong with it.
+        # The module reports what is wrong with it.
         return True
 
 
-def is_here(action: ActionBase) -> bool:
-    """Whether the managed host is the controller, and the module there can read what we can."""
+def is_local(action: ActionBase) -> bool:
+    """Whether the managed host is the controller, and the module runs as a user who can read the same files."""
     become = action._connection.become
-    alone = become is None or become.get_option("become_user") in (None, "root")
-    return bool(action._connection.transport == "local" and alone)
+    can_read = become is None or become.get_option("become_user") in (None, "root")
+    return bool(action._connection.transport == "local" and can_read)
 
 
 def send(
     action: ActionBase, paths: tuple[str, ...], task_vars: Mapping[str, Any], group: str = ""
 ) -> list[str]:
-    """Send files into the task's temporary folder on the managed host, which goes when the task ends; their paths.
+    """Send files into the task's temporary folder on the managed host, which is removed when the task ends.
 
-    Each call of one task needs a ``group`` of its own: files may have the same name.
+    Returns their paths there. Each call of one task needs a ``group`` of its own: files may have the same name.
     """
     shell = action._connection._shell
     if shell.tmpdir is None:
         action._make_tmp_path()
-    names = [_plain(path) for path in paths]
+    names = [_safe_name(path) for path in paths]
     sent = []
     for number, (path, name) in enumerate(zip(paths, names, strict=True)):
         own = group + (name if names.count(name) == 1 else f"{number}-{name}")
@@ -167,11 +170,11 @@ def send(
     return sent
 
 
-def _plain(path: str) -> str:
-    """What to call a file on the managed host, so that neither Ansible nor a shell there reads more into its name."""
+def _safe_name(path: str) -> str:
+    """The name of a file on the managed host, without characters that mean something to Ansible or a shell."""
     return re.sub("[^0-9A-Za-z._-]", "_", os.path.basename(path))[-100:]
 
 
-def remove(action: ActionBase) -> None:
-    """Remove the task's temporary folder on the managed host, with all that was sent there, before the task ends."""
+def remove_sent(action: ActionBase) -> None:
+    """Remove the task's temporary folder on the managed host, with all files in it, before the task ends."""
     action._remove_tmp_path(action._connection._shell.tmpdir)

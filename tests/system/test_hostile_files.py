@@ -72,7 +72,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: of_zeros(header("name", 1 << 30, tarfile.GNUTYPE_LONGNAME), 64 << 20),
         "a header of 1073741824 bytes is longer than",
     ),
-    "aliases.tar": (lambda: with_metadata(nested_aliases()), "more than 10000 values"),
+    "aliases.tar": (lambda: with_metadata(nested_aliases()), "the limit of 10000 values"),
     "nested.tar": (lambda: with_metadata(METADATA + b"a: " + b"[" * 2000), "levels|nesting depth"),
     "tagged.tar": (
         lambda: with_metadata(METADATA + b"properties: {os: !!timestamp x}"),
@@ -80,11 +80,11 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "large-metadata.tar.gz": (
         lambda: gzip.compress(with_metadata(METADATA + b"#" * (64 << 20))),
-        "more than 1 MiB",
+        "the limit of 1 MiB",
     ),
     "large-metadata.squashfs": (
         lambda: squashfs(with_metadata(METADATA + b"#" * (256 << 20))),
-        "more than 1 MiB",
+        "the limit of 1 MiB",
     ),
     "linked-metadata.squashfs": (
         lambda: squashfs(tar([Member("metadata.yaml", link="x"), *IMAGE[1:]])),

@@ -304,7 +304,7 @@ def test_a_file_that_is_not_an_image_is_detected_on_the_controller(
     path = build_bad(sort, site.folder)
     failed = site.import_image(src=str(path))
     assert failed.failed
-    assert f"Cannot look at {path} on the controller" in failed.results["it"]["msg"]
+    assert f"Cannot inspect {path} on the controller" in failed.results["it"]["msg"]
     assert said in failed.results["it"]["msg"]
 
 
@@ -351,6 +351,6 @@ def test_files_of_the_controller_are_read_for_no_longer_than_the_timeout(
     started = time.monotonic()
     played = site.import_image(local=False, src=str(path), timeout=2)
     assert played.failed
-    assert f"Cannot look at {path} on the controller" in played.results["it"]["msg"]
+    assert f"Cannot inspect {path} on the controller" in played.results["it"]["msg"]
     assert "2 seconds" in played.results["it"]["msg"]
     assert time.monotonic() - started < 30

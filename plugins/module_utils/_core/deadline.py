@@ -51,9 +51,9 @@ class Deadline:
         )
 
     def call(self, function: Callable[[], T]) -> T:
-        """What a function returns or raises, for one that the system may never let go: a read from a dead file server.
+        """Call a function that may block without end, such as a read from an unreachable file server.
 
-        It runs in a thread of its own, which is left behind when the deadline passes. Raises TimedOut then.
+        It runs in a thread, which is abandoned when the deadline passes. Raises what the function does, and TimedOut.
         """
         results: list[T] = []
         errors: list[BaseException] = []
@@ -78,9 +78,9 @@ class Deadline:
             raise self.error()
 
     def iterate(self, items: Iterator[T]) -> Iterator[T]:
-        """The items of an iterator that the system may never let go, as ``call`` has it. Raises TimedOut.
+        """The items of an iterator that may block without end, as in ``call``. Raises TimedOut.
 
-        The thread is one item ahead, and ends when nobody wants more of them.
+        The thread reads one item ahead, and ends if the consumer does.
         """
         from queue import Empty, Full, Queue
 

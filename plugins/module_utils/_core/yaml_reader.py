@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""YAML that anybody may have written, read within bounds of size, depth and number of values.
+"""Reads untrusted YAML within limits of size, depth and number of values.
 
-PyYAML splits the text into events and nothing more: its constructors follow aliases without end, recurse as deep as
-the document does, and have exceptions of all kinds for odd tags. Scalars keep the text that was written, since the
-servers take most of them so (``release: 3.20`` is ``3.20``); their values are those of the servers' reader
+PyYAML only splits the text into events: its constructors expand aliases without a limit, recurse as deep as the
+document, and raise all kinds of exceptions for invalid tags. Scalars keep the text that was written, because servers
+read most of them as text (``release: 3.20`` is ``3.20``). Their values are those of the servers' reader
 (``gopkg.in/yaml.v2``, ``resolve.go``).
 """
 
@@ -31,8 +31,8 @@ class Scalar(str):
     """A scalar's text as it is written, without quotes. Compares and hashes as that text.
 
     ``tag`` is the type that it has in YAML 1.1: ``str``, ``int``, ``float``, ``bool``, ``null`` or ``timestamp``.
-    Scalars with tags of other origin are ``str``. ``valid`` tells whether the text is one of its tag, which
-    ``!!int x`` is not: servers refuse such a scalar where they use it, and only there.
+    Scalars with tags of other origin are ``str``. ``valid`` tells whether the text fits its explicit
+    tag, unlike ``!!int x``: servers reject such a scalar only if they use it.
     """
 
     tag: str
@@ -46,7 +46,7 @@ class Scalar(str):
 
     @property
     def value(self) -> str | int | float | bool | None:
-        """What it stands for; strings, timestamps and what is not valid are their text."""
+        """The value. Strings, timestamps and invalid scalars are text."""
         if not self.valid:
             return str(self)
         if self.tag in ("null", "bool", "float") and str(self) in _WORDS:
@@ -80,7 +80,7 @@ def read_yaml(content: bytes, name: str) -> Node:
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise _invalid(name, f"{error.problem or error.context}{where}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        # Characters that no text may have, as they are or by their numbers.
+        # Invalid characters or escapes.
         raise _invalid(name, str(error)) from error
     return Scalar("", "null")
 
@@ -91,7 +91,7 @@ def _loader(yaml: Any) -> Any:
 
 
 def plain_values(node: Node) -> Any:
-    """The same as Python's own values: dict, list, str, int, float, bool, None. Keys are text."""
+    """The node as dict, list, str, int, float, bool or None. Keys are text."""
     if isinstance(node, dict):
         return {str(key): plain_values(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -101,7 +101,7 @@ def plain_values(node: Node) -> Any:
 
 @dataclass
 class _Size:
-    """How much there is in a node: values, characters of its scalars, and levels, its own included."""
+    """The size of a node: values, characters of its scalars, and levels including its own."""
 
     values: int = 1
     characters: int = 0
@@ -109,7 +109,7 @@ class _Size:
 
 
 class _Collection:
-    """A sequence or mapping whose end has not come yet. The parts of a mapping are keys and values in turn."""
+    """An unfinished sequence or mapping. The parts of a mapping are keys and values alternately."""
 
     def __init__(self, is_mapping: bool, anchor: str | None) -> None:
         self.is_mapping = is_mapping
@@ -118,7 +118,7 @@ class _Collection:
         self.size = _Size()
 
     def add(self, part: Node, size: _Size) -> None:
-        """Add what comes next in it."""
+        """Append a part."""
         self.parts.append(part)
         self.size.values += size.values
         self.size.characters += size.characters
@@ -126,7 +126,7 @@ class _Collection:
 
 
 class _Builder:
-    """Builds a document from its events. Aliases count as what they stand for, so nothing is larger than it seems."""
+    """Builds a document from its events. An alias counts as much as the node that it refers to."""
 
     def __init__(self, name: str) -> None:
         self.document: Node | None = None
@@ -136,7 +136,7 @@ class _Builder:
         self._values = self._characters = 0
 
     def add(self, event: Any) -> None:
-        """Take the next event. Raises FileError."""
+        """Process the next event. Raises FileError."""
         kind = type(event).__name__
         if kind == "ScalarEvent":
             scalar = self._scalar(event.value, event.tag, event.implicit[0])
@@ -225,7 +225,7 @@ _WORDS: dict[str, tuple[str, bool | float | None]] = {
         for form in (".inf", ".Inf", ".INF")
     },
 }
-"""Plain scalars that are no text, by how they are written."""
+"""Plain scalars that are not text: their tags and values."""
 
 _LONGEST_NUMBER = 400
 _INTEGER = re.compile(r"([-+]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|0o?([0-7]+)|(0|[1-9][0-9]*))\Z")
@@ -260,7 +260,7 @@ def _number(text: str) -> int | float | None:
                 number = int(sign + part, base)
                 if -(1 << 63) <= number < 1 << 64:
                     return number
-    # The servers' reader has no infinity for what is too large: that is text.
+    # The servers' reader takes a number that is too large for a float as text.
     if _FLOAT.match(plain) and math.isfinite(float(plain)):
         return float(plain)
     return None
@@ -284,4 +284,4 @@ def _invalid(name: str, reason: str) -> FileError:
 
 
 def _exceeded(name: str, limit: str) -> FileError:
-    return FileError(f"{name} is not read: its YAML has more than {limit}")
+    return FileError(f"{name} exceeds the limit of {limit} for YAML")

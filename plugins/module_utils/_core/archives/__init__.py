@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Image files as files: what they are, their fingerprint, what their metadata says. Also for the controller.
+"""Reading and packing image files: formats, fingerprints, ``metadata.yaml``. Also used on the controller.
 
 Formats are those of LXD's documentation (``doc/reference/image_format.md``) and of ``shared/archive.go``.
 """

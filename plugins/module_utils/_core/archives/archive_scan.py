@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What files are: a look at their first bytes, and into archives for the image's metadata and type."""
+"""Whether files are an image, of which type, and with which ``metadata.yaml``: by their first bytes and members."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
 
 SCAN_LIMIT = 8 << 20
-"""How many unpacked bytes of an archive an import looks through. What lies behind them the server will judge."""
+"""Unpacked bytes of an archive that an import reads. The server checks the rest."""
 
 _UNIFIED = "A unified image is a tar archive or a squashfs with metadata.yaml and rootfs/ (or rootfs.img) in it."
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a look into an archive found.
+    """What was found in an archive.
 
-    ``metadata`` is the content of its metadata.yaml, ``type`` the image type that its members show, ``root_names``
-    those at its top that root file systems have. ``complete`` tells whether the look went as far as it had to, so that
-    what is missing here is missing there. ``obstacle`` is why this host could not look into it at all.
+    ``metadata`` is the content of its ``metadata.yaml``, ``type`` the image type that its members show, ``root_names``
+    are the names at its top that root file systems have. If ``complete``, what is None or empty here is missing in the
+    archive. ``obstacle`` is why this host cannot read the archive, if it cannot.
     """
 
     metadata: bytes | None = None
@@ -46,20 +46,20 @@ class Findings:
 
     @property
     def like_a_root(self) -> bool:
-        """Whether it looks like a root file system alone."""
+        """Whether it is probably a root file system without metadata."""
         return not self.type and len(self.root_names) > 2
 
 
 def detect_image_type(image: ImageFiles) -> str | None:
-    """Check that the files are an image, as far as a look at their beginnings tells; returns its type.
+    """The type of the image in these files, by their beginnings; None if it is unknown.
 
-    None is: it could not be told. Raises FileError, saying what they look like instead, and TimedOut.
+    Raises FileError if they are not an image, saying what they seem to be instead, and TimedOut.
     """
     return scan_image(image, SCAN_LIMIT).type
 
 
 def scan_image(image: ImageFiles, limit: int | None = None) -> Findings:
-    """The same, with the content of metadata.yaml; looks through ``limit`` unpacked bytes, or as far as it takes."""
+    """What is found in the files, perhaps within ``limit`` unpacked bytes. Raises FileError and TimedOut."""
     inspect = _inspect_split if len(image.files) == 2 else _inspect_unified
     return image.deadline.call(lambda: inspect(image, limit))
 
@@ -119,7 +119,7 @@ def check_metadata(path: str, content: bytes) -> None:
     try:
         parse_metadata(path, content)
     except MissingLibrary:
-        # An import needs no YAML of its own: without the library the server alone checks the metadata.
+        # Not required for an import: without the library, only the server checks the metadata.
         return
 
 
@@ -128,10 +128,7 @@ def _head(file: IO[bytes]) -> bytes:
 
 
 def _scan(path: str, file: IO[bytes], kind: str, deadline: Deadline, limit: int | None) -> Findings:
-    """Look for the metadata and the root file system in an archive of this kind. Raises FileError if it is damaged.
-
-    Unpacks ``limit`` bytes, or all that it takes.
-    """
+    """Find the metadata and the root file system in an archive of this kind. Raises FileError if it is damaged."""
     try:
         if kind == "squashfs":
             return _scan_squashfs(path, SquashfsFile(file, deadline))
@@ -161,7 +158,7 @@ def _scan_tar(path: str, stream: Readable) -> Findings:
                 break
         complete = True
     except _LimitReached:
-        # The server reads on to the end; what was found so far is all that is known here.
+        # What comes later is checked by the server.
         complete = False
     return Findings(metadata, image_type, frozenset(root_names), complete)
 
@@ -177,7 +174,7 @@ def _scan_squashfs(path: str, squashfs: SquashfsFile) -> Findings:
 
 
 class _LimitReached(Exception):
-    """Comes out of a read once as much was unpacked as is to be looked through."""
+    """Raised by a read when the limit of unpacked bytes is reached."""
 
 
 class _Limited:
@@ -197,18 +194,18 @@ class _Limited:
 
 _METADATA = "metadata.yaml"
 _METADATA_LIMIT = MAX_BYTES + 1
-"""One more than its reader takes, which then says that it is too much."""
+"""One byte more than the YAML reader accepts, so that it reports what is too long."""
 
 _ROOT_NAMES = frozenset({"bin", "dev", "etc", "lib", "proc", "sbin", "usr", "var"})
 
 
 def _require_regular(path: str, kind: str) -> None:
-    """Raises FileError if the metadata is something else than a regular file, in words."""
+    """Raises FileError if the metadata is not a regular file but of this kind (see ``TarMember``)."""
     if kind == "a sparse file":
         raise CannotUnpack(f"its {_METADATA} is {kind}", "Pack it without the option --sparse.")
     if kind:
         raise FileError(
-            f"{_METADATA} in {path} is {kind}, not a regular file", "Servers read no other."
+            f"{_METADATA} in {path} is {kind}, not a regular file", "Servers do not follow it."
         )
 
 

@@ -20,14 +20,14 @@ from ..errors import ImageStoreError, OptionError
 BLOCK = 1 << 20
 LEVEL = 6
 MOST_WORKERS = 8
-"""More would not be faster than what receives it, and each holds blocks in memory."""
+"""More are not faster than the receiver, and each holds blocks in memory."""
 
 _PROGRAMS = {"zstd": ("zstd", "-qc", "-T0"), "xz": ("xz", "-qc", "-T0")}
 _PACKAGES = {"zstd": "zstd", "xz": "xz-utils"}
 
 
 def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
-    """The blocks, compressed by ``gzip``, ``zstd``, ``xz`` or ``none``. Raises OptionError if a program is missing."""
+    """The blocks, compressed with ``gzip``, ``zstd``, ``xz`` or ``none``. Raises OptionError without the program."""
     if kind == "none":
         return blocks
     if kind == "gzip":
@@ -42,7 +42,7 @@ def compressed(blocks: Iterator[bytes], kind: str) -> Iterator[bytes]:
 
 
 def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """One gzip stream after the other, which is a gzip stream; zlib lets other threads run meanwhile."""
+    """Concatenated gzip streams, which are a gzip stream. zlib releases the GIL, so the threads run in parallel."""
     workers = min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[bytes]] = deque()
@@ -55,7 +55,7 @@ def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _piped(blocks: Iterator[bytes], command: tuple[str, ...]) -> Iterator[bytes]:
-    """What a program makes of the blocks."""
+    """The output of a program that reads the blocks."""
     failure: list[ImageStoreError] = []
     # run_command is not for streams, nor for the controller.
     # pylint: disable-next=ansible-bad-function
@@ -69,7 +69,7 @@ def _piped(blocks: Iterator[bytes], command: tuple[str, ...]) -> Iterator[bytes]
             except ImageStoreError as error:
                 failure.append(error)
             except BrokenPipeError:
-                # The program has ended, and its status says why.
+                # The program has ended. Its status is checked below.
                 return
 
         feeder = threading.Thread(target=feed, daemon=True)
@@ -82,10 +82,10 @@ def _piped(blocks: Iterator[bytes], command: tuple[str, ...]) -> Iterator[bytes]
                 yield block
             feeder.join()
         except BaseException:
-            # Nobody wants the rest.
+            # The rest is not needed.
             process.kill()
             raise
     if failure:
         raise failure[0]
     if process.returncode:
-        raise ImageStoreError(f"{command[0]} failed with the status {process.returncode}")
+        raise ImageStoreError(f"{command[0]} exited with status {process.returncode}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The content of compressed files, and what programs make of them, in bounded time and memory."""
+"""Reads compressed files and the output of programs, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BLOCK = 1 << 18
 
 
 class CannotUnpack(ImageStoreError):
-    """This host cannot look into a file, which servers may well be able to."""
+    """This host cannot read a file, though servers may be able to."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def unpacked(file: IO[bytes], kind: str, deadline: Deadline) -> Iterator[Readabl
 
 
 class _File:
-    """A file, read from its beginning for as long as there is time."""
+    """A file, read from its beginning until the deadline."""
 
     def __init__(self, file: IO[bytes], deadline: Deadline) -> None:
         self._number = file.fileno()
@@ -83,7 +83,7 @@ class _File:
 
 
 class _Checked:
-    """A decompressed stream, whose errors are ArchiveError."""
+    """A decompressed stream whose errors are ArchiveError."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -98,7 +98,7 @@ class _Checked:
 
 
 class _Lzma:
-    """An xz or lzma file, with a bound on memory, which ``lzma.open`` has not."""
+    """An xz or lzma file. Unlike ``lzma.open``, it limits memory."""
 
     def __init__(self, source: Readable) -> None:
         self._source = source
@@ -160,7 +160,7 @@ def _zstd(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
 
 
 class _ProgramOutput:
-    """What a program writes, for as long as there is time. It is one that writes hardly any errors."""
+    """The output of a running program, until the deadline. The program must not write many errors."""
 
     def __init__(self, process: subprocess.Popen[bytes], deadline: Deadline) -> None:
         self._process = process
@@ -201,7 +201,7 @@ def find_program(name: str, package: str) -> str:
 
 @dataclass(frozen=True)
 class Output:
-    """What a program wrote; ``status`` is None if it had to be ended, because it wrote or took too much."""
+    """The output of a program; ``status`` is None if it was killed, because it wrote or took too much."""
 
     status: int | None
     output: bytes
@@ -211,7 +211,7 @@ class Output:
 def run_program(
     command: Sequence[str], file: IO[bytes], deadline: Deadline, seconds: float, limit: int
 ) -> Output:
-    """Run a program that reads a file by its ``/proc/self/fd``, for so many seconds and bytes. Raises TimedOut."""
+    """Run a program that reads ``/proc/self/fd/N``, within limits of time, memory and output. Raises TimedOut."""
     end = time.monotonic() + seconds
     written = {"output": b"", "errors": b""}
     # pylint: disable-next=ansible-bad-function
@@ -248,5 +248,5 @@ def _limit_memory(pid: int) -> None:
     try:
         resource.prlimit(pid, resource.RLIMIT_DATA, (MAX_PROGRAM_BYTES, MAX_PROGRAM_BYTES))
     except (OSError, ValueError):
-        # It has ended already, or has a lower limit.
+        # It has ended already, or has a lower limit already.
         return

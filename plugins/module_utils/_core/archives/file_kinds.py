@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What files are, by their first bytes (``shared/archive.go``, DetectCompressionFile)."""
+"""File formats by their first bytes (``shared/archive.go``, DetectCompressionFile)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ WORDS = {
     "vault": "encrypted with Ansible Vault",
     "html": "an HTML page",
     "text": "plain text",
-    "unknown": "data of a kind that LXD does not know",
+    "unknown": "data in a format that LXD does not know",
 }
 
 
 def file_kind(head: bytes) -> str:
-    """What a file is by its first 512 bytes: one of the kinds in the tables above."""
+    """The format of a file by its first 512 bytes: one of the kinds in the tables above."""
     if head[257:262] == b"ustar":
         return "tar"
     for magic, kind in _MAGIC:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The file or files of one image, held open, and their fingerprint."""
+"""The open file or files of one image, and their fingerprint."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BLOCK = 1 << 20
 class ImageFiles:
     """The open file or files of one image: a unified one, or metadata and rootfs. A context manager.
 
-    What is open stays the same file, whatever becomes of its path. All reading ends with ``deadline``. Raises FileError
-    and TimedOut.
+    They stay the same files if their paths are replaced. All reading ends with ``deadline``. Raises FileError and
+    TimedOut.
     """
 
     def __init__(self, *paths: str, deadline: Deadline) -> None:
@@ -58,7 +58,7 @@ class ImageFiles:
 
     @property
     def size(self) -> int:
-        """Bytes in all, which is what LXD calls an image's size."""
+        """The total number of bytes, which is what LXD calls an image's size."""
         return sum(self.sizes)
 
     def digest(self) -> str:
@@ -67,9 +67,9 @@ class ImageFiles:
 
 
 class Digest(threading.Thread):
-    """Takes the fingerprint in a thread of its own, beside whatever else reads the files.
+    """Computes the fingerprint in a thread, while others may read the files.
 
-    With ``number`` it is the SHA-256 of that one of the files alone.
+    With ``number``, it is the SHA-256 of only that file.
     """
 
     def __init__(self, files: ImageFiles, number: int | None = None) -> None:
@@ -88,7 +88,7 @@ class Digest(threading.Thread):
             for file, size in zip(files.files[self._read], files.sizes[self._read]):
                 offset = 0
                 while offset < size and not files.deadline.passed:
-                    # Positioned reads leave the file's own position to who sends it meanwhile.
+                    # Positioned reads do not move the offset of the file, which may be being sent.
                     count = os.preadv(file.fileno(), [buffer[: size - offset]], offset)
                     if not count:
                         raise OSError("it became shorter while it was read")
@@ -99,11 +99,11 @@ class Digest(threading.Thread):
         except OSError as error:
             self._error = error
         except ValueError:
-            # Something else went wrong, and nobody wants the fingerprint any more.
+            # Another error has ended the task, and the fingerprint is not needed.
             self._error = OSError("it was closed while it was read")
 
     def result(self) -> str:
-        """The fingerprint, once all is read. Raises FileError and TimedOut."""
+        """Wait for the fingerprint. Raises FileError and TimedOut."""
         deadline = self._files.deadline
         deadline.join(self)
         if self._error:
@@ -117,7 +117,7 @@ class Digest(threading.Thread):
 
 def _opened(path: str) -> IO[bytes]:
     try:
-        # Not opened before it is known what it is: opening a device may have effects of its own.
+        # Checked before it is opened, because opening a device may have side effects.
         _require_content(path, os.stat(path))
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -137,7 +137,7 @@ def _opened(path: str) -> IO[bytes]:
 
 
 def _require_content(path: str, state: os.stat_result) -> None:
-    """Raises FileError unless it is a regular file with something in it."""
+    """Raises FileError unless it is a regular file that is not empty."""
     if not stat.S_ISREG(state.st_mode):
         kind = "a directory" if stat.S_ISDIR(state.st_mode) else "not a regular file"
         raise FileError(f"{path} is {kind}", "Give an image file.")

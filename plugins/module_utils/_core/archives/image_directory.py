@@ -6,10 +6,10 @@
 
 Names are sorted, owners are numbers, times are those of the last change in whole seconds; hard and symbolic links,
 devices and extended attributes are kept. Names are bytes throughout, so that the locale does not matter. LXD unpacks
-such archives with GNU tar (``shared/archive.go``).
+them with GNU tar (``shared/archive.go``).
 
-The tree may belong to somebody who changes it meanwhile, and is read as root: everything in it is opened by name from
-the descriptor of its directory, and no link is followed.
+The directory may belong to a user who changes it while root reads it. So everything is opened relative to the
+descriptor of its directory, and no symbolic link is followed.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class ImageDirectory:
         return self._deadline.iterate(_in_blocks(self._pieces()))
 
     def digest(self) -> str:
-        """The SHA-256 of that archive, by which the same tree is known again."""
+        """The SHA-256 of that archive, by which an unchanged directory is recognized."""
         digest = sha256()
         for block in self.archive():
             digest.update(block)
         return digest.hexdigest()
 
     @property
-    def remark(self) -> str:
-        """What has to be said of the archive, once it was read; mostly nothing."""
+    def warning(self) -> str:
+        """A warning about what the archive lacks, known once it has been read; usually empty."""
         if not self._sockets:
             return ""
         more = len(self._sockets) - _SHOWN
@@ -73,7 +73,7 @@ class ImageDirectory:
         return f"Sockets in {self} are left out, since no archive can hold them: {names}."
 
     def _check(self) -> None:
-        """Raises FileError if it does not have what an image has."""
+        """Raises FileError if metadata.yaml or rootfs/ is missing or wrong."""
         with self._opened() as root:
             self._check_metadata(root)
             if not self._has_directory(root, _ROOTFS):
@@ -82,7 +82,7 @@ class ImageDirectory:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """The descriptor of the directory itself, to which a link may lead. Raises FileError."""
+        """The descriptor of the directory itself, whose path may be a symbolic link. Raises FileError."""
         try:
             root = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -110,7 +110,7 @@ class ImageDirectory:
     def _member(
         self, walk: _Walk, entry: _Entry, links: dict[tuple[int, int], bytes]
     ) -> Iterator[bytes]:
-        """One entry, without what is below it."""
+        """The archive's bytes for one entry. The content of a directory comes in the next entries."""
         state, name = entry.state, entry.name
         kind = type_of(state)
         if kind is None:
@@ -125,14 +125,14 @@ class ImageDirectory:
         else:
             is_link = stat.S_ISLNK(state.st_mode)
             target = os.readlink(entry.base, dir_fd=entry.folder) if is_link else b""
-            # There is no descriptor of these, but there is a path to their directory that nobody can exchange.
+            # These cannot be opened. This path leads through the descriptor of their directory, so it is as safe.
             place = b"/proc/self/fd/%d/%b" % (entry.folder, entry.base)
             yield header(name, kind, state, target=target, attributes=_extended_attributes(place))
 
     def _file(self, kind: bytes, entry: _Entry) -> Iterator[bytes]:
         """A file's header and content, padded as archives have it.
 
-        Raises FileError if it is no longer as it was: then the archive would hold something that never was in the tree.
+        Raises FileError if the file has changed: the archive would have a content that the file never had.
         """
         state, left = entry.state, entry.state.st_size
         descriptor = os.open(entry.base, _FILE, dir_fd=entry.folder)
@@ -156,7 +156,7 @@ class ImageDirectory:
             raise _changed(self.path, entry.name)
 
     def _has_directory(self, root: int, name: bytes) -> bool:
-        """Whether there is a directory of this name. Raises FileError if it is something else."""
+        """Whether there is a directory of this name. Raises FileError if it is anything else."""
         if not _is_in(root, name):
             return False
         if not stat.S_ISDIR(os.stat(name, dir_fd=root, follow_symlinks=False).st_mode):
@@ -183,7 +183,7 @@ class ImageDirectory:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What is in the tree: its ``name`` from the top, its ``base`` in the directory with the descriptor ``folder``."""
+    """One name in the tree: ``name`` is its path from the top, ``base`` its name in the directory ``folder``."""
 
     name: bytes
     base: bytes
@@ -193,7 +193,7 @@ class _Entry:
 
 @dataclass
 class _Folder:
-    """A directory on the way down: its name from the top, the names to come in it (the next one last), its identity."""
+    """The current directory or a parent; ``waiting`` has the names not visited yet, the next one last."""
 
     name: bytes
     waiting: list[bytes]
@@ -201,10 +201,10 @@ class _Folder:
 
 
 class _Walk:
-    """Goes through a tree, each directory before what is in it, with no more than two descriptors.
+    """Visits a tree, each directory before its content, with at most two open descriptors and no recursion.
 
-    A tree may be deeper than Python's stack and have more levels than there are descriptors. So the way up goes by
-    ``..``, and has to lead where the way down came from.
+    A tree may have more levels than a process may have descriptors. So a parent is opened as ``..`` again, and has to
+    be the directory that was left for the child.
     """
 
     def __init__(self, path: str, root: int, names: list[bytes]) -> None:
@@ -213,11 +213,11 @@ class _Walk:
         self._way = [_Folder(b"", names[::-1], _identity(os.fstat(root)))]
 
     def close(self) -> None:
-        """Close the descriptor of the directory where it is."""
+        """Close the descriptor of the current directory."""
         os.close(self._current)
 
     def entries(self) -> Iterator[_Entry]:
-        """All of the tree. A directory's content comes only if it was entered. Raises FileError."""
+        """All entries. The content of a directory is visited only if it was entered. Raises FileError."""
         while True:
             folder = self._way[-1]
             name = folder.name
@@ -236,7 +236,7 @@ class _Walk:
                 raise _cannot("pack", _path(self._path, name), error) from error
 
     def enter(self, entry: _Entry) -> int:
-        """Go on with what is in a directory; its descriptor."""
+        """Visit the content of a directory next; its descriptor."""
         self._move(entry.base, _identity(entry.state), entry.name)
         below = sorted(map(os.fsencode, os.listdir(self._current)), reverse=True)
         self._way.append(_Folder(entry.name, below, _identity(entry.state)))
@@ -256,8 +256,8 @@ _HINT = (
 
 _SHOWN = 5
 
-_OF_THE_PLACE = (b"security.selinux",)
-"""Extended attributes that a file has for where it lies, by the rules of its machine, and not for what it is."""
+_LOCATION_ATTRIBUTES = (b"security.selinux",)
+"""Extended attributes that depend on the location of a file, not on the file."""
 
 
 def _path(root: str, name: bytes) -> str:
@@ -272,7 +272,7 @@ def _cannot(verb: str, path: str, error: OSError) -> FileError:
 def _changed(root: str, name: bytes) -> FileError:
     return FileError(
         f"{_path(root, name)} changed while it was packed",
-        "Run the task again when nobody writes there.",
+        "Rerun the task when nothing writes to the directory.",
     )
 
 
@@ -289,7 +289,7 @@ def _identity(state: os.stat_result) -> tuple[int, int]:
 
 
 def _version(state: os.stat_result) -> tuple[int, ...]:
-    """What differs if another file is there, or another content."""
+    """Facts of which one differs if the file has been replaced or written to."""
     return state.st_dev, state.st_ino, state.st_mode, state.st_size, state.st_mtime_ns
 
 
@@ -300,7 +300,7 @@ def _extended_attributes(place: int | bytes) -> dict[bytes, bytes]:
         return {
             name: os.getxattr(place, name, follow_symlinks=follow)
             for name in names
-            if name not in _OF_THE_PLACE
+            if name not in _LOCATION_ATTRIBUTES
         }
     except OSError as error:
         if error.errno == errno.ENOTSUP:
@@ -309,7 +309,7 @@ def _extended_attributes(place: int | bytes) -> dict[bytes, bytes]:
 
 
 def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in blocks of some size: a tree of small files comes in a great many pieces."""
+    """The same bytes in blocks of at least BLOCK bytes: small files come in many small pieces."""
     gathered: list[bytes] = []
     size = 0
     for piece in pieces:

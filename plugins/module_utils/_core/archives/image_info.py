@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All that is to be known of an image's files to publish them: digests, and what their metadata says."""
+"""The facts about an image's files that are published: digests, sizes, type, and what their metadata says."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ PART_ENDINGS = frozenset(_ENDINGS.values())
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What an image's files are.
+    """The facts about an image's files.
 
-    ``parts`` has the SHA-256, the size in bytes and the ending of a name (``tar.xz``) for each file. ``architecture``
-    is LXD's name of it, ``created`` the creation date in seconds since 1970; the properties are empty where
-    ``metadata.yaml`` has none.
+    ``parts`` has the SHA-256, the size in bytes and the file name extension (``tar.xz``) of each file. ``architecture``
+    is LXD's name of it. ``created`` is the creation date in seconds since 1970, of any year from 0 to 9999, so perhaps
+    negative or in the future. Properties that ``metadata.yaml`` does not have are empty.
     """
 
     fingerprint: str
@@ -55,7 +55,7 @@ class ImageInfo:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> ImageInfo:
-        """From ``plain``, perhaps by way of JSON. Raises KeyError, TypeError, ValueError if it is something else."""
+        """From ``plain``, perhaps by way of JSON. Raises KeyError, TypeError, ValueError if it is anything else."""
         parts = tuple(
             (str(digest), int(size), str(ending)) for digest, size, ending in raw["parts"]
         )
@@ -100,16 +100,16 @@ def _ending(path: str, head: bytes) -> str:
     kind = file_kind(head)
     if kind not in _ENDINGS:
         raise FileError(
-            f"{path} is of a kind that image servers do not have",
+            f"{path} is in a format that image servers do not use",
             "A rootfs is a squashfs, a tar archive or a qcow2.",
         )
     return _ENDINGS[kind]
 
 
 def change_stamp(paths: Sequence[str]) -> str:
-    """What changes whenever the files do, without reading them. Raises FileError if there is none.
+    """A text that changes whenever the files do, made without reading them. Raises FileError if one is missing.
 
-    From path, size, the times of the last changes and the file's number: whoever writes to a file changes one of them.
+    It is made of path, size, modification and change times and inode: writing to a file changes one of them.
     """
     digest = sha256()
     for path in paths:

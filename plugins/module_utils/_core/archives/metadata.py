@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``metadata.yaml``: what an image says of itself."""
+"""``metadata.yaml``, the metadata of an image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_metadata(path: str, content: bytes) -> Metadata:
     if not isinstance(document, dict):
         what = "is empty" if document == "" else "must be a mapping"
         raise FileError(f"{name} {what}", "It needs architecture and creation_date.")
-    # Fields that servers do not know are not looked at, there or here.
+    # Unknown fields are ignored, as servers do.
     fields = {str(key): value for key, value in document.items()}
     architecture = _architecture(name, fields)
     created = _seconds(name, "creation_date", fields)
@@ -77,7 +77,7 @@ def _architecture(name: str, fields: Mapping[str, Node]) -> str:
 
 
 def _seconds(name: str, field_name: str, fields: Mapping[str, Node]) -> int:
-    """A date as servers read it: any number without quotes, of which the whole seconds count."""
+    """A date as servers read it: any unquoted number, truncated to whole seconds."""
     node = fields.get(field_name, _NOTHING)
     value = node.value if isinstance(node, Scalar) and node.valid else node
     if value is None:
@@ -95,7 +95,7 @@ def _seconds(name: str, field_name: str, fields: Mapping[str, Node]) -> int:
 
 
 def _text(name: str, what: str, node: Node) -> str:
-    """A scalar as servers take it where they want text; nothing is the empty text."""
+    """A scalar as servers read it into a string; null is the empty string."""
     if not isinstance(node, Scalar):
         raise FileError(f"in {name}, {what} must be text", "Quote it, or write it on one line.")
     if not node.valid:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is at the top of a squashfs, by unsquashfs from 4.5 on."""
+"""Reads the top level of a squashfs with unsquashfs 4.5 or later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MAX_LISTING_BYTES = 1 << 20
 MAX_SECONDS = 30
 
-# One processor, and queues of some MiB: the defaults take hundreds.
-_FRUGALLY = ("-processors", "1", "-data-queue", "8", "-frag-queue", "8")
+# The default queues take hundreds of MiB.
+_LOW_MEMORY = ("-processors", "1", "-data-queue", "8", "-frag-queue", "8")
 _ENTRY = re.compile(r"([-a-z])[-a-zA-Z]{9} .* \d\d:\d\d /([^/]+?)(?: -> .*)?$")
 _KINDS = {
     "l": "a symbolic link",
@@ -32,13 +32,13 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class SquashfsFile:
-    """A squashfs, whose content is asked for by name. Raises CannotUnpack and TimedOut."""
+    """A squashfs. Methods raise CannotUnpack and TimedOut."""
 
     file: IO[bytes]
     deadline: Deadline
 
     def top(self) -> Mapping[str, str]:
-        """Names at its top, and in words what each is if it is not a regular file."""
+        """The names at its top level, each with its kind (see ``TarMember``)."""
         listed = self._run("-lln", "-max-depth", "1", "-d", "", limit=MAX_LISTING_BYTES)
         entries = map(_ENTRY.match, listed.output.decode(errors="replace").splitlines())
         return {
@@ -48,12 +48,12 @@ class SquashfsFile:
         }
 
     def content(self, name: str, limit: int) -> bytes:
-        """The beginning of a file, but no more than ``limit`` bytes."""
+        """The content of a file, at most ``limit`` bytes."""
         return self._run("-cat", limit=limit, name=name).output[:limit]
 
     def _run(self, *arguments: str, limit: int, name: str = "") -> Output:
         program = find_program("unsquashfs", "squashfs-tools")
-        command = [program, *_FRUGALLY, *arguments, f"/proc/self/fd/{self.file.fileno()}"]
+        command = [program, *_LOW_MEMORY, *arguments, f"/proc/self/fd/{self.file.fileno()}"]
         done = run_program(
             [*command, name] if name else command, self.file, self.deadline, MAX_SECONDS, limit
         )

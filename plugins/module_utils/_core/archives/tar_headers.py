@@ -4,7 +4,8 @@
 
 """Headers of a tar archive (``pax`` in POSIX.1), with names and attributes as bytes.
 
-``tarfile`` writes headers too, but each Python its own ones, and others again where the locale is not UTF-8.
+Not by ``tarfile``, whose bytes differ between versions of Python and between locales: every directory would be uploaded
+again after an upgrade.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LONGEST_NAME = 100
 
 
 def type_of(state: os.stat_result) -> bytes | None:
-    """The type of a member for a file in this state; None for a socket, which no archive can hold."""
+    """The type of the member for a file with this status; None for a socket, which archives cannot contain."""
     return _TYPES.get(stat.S_IFMT(state.st_mode))
 
 
@@ -41,16 +42,16 @@ def header(
     target: bytes = b"",
     attributes: Mapping[bytes, bytes] | None = None,
 ) -> bytes:
-    """The header of one member, whose owner is a number and whose time is in whole seconds.
+    """The header of one member, with numeric owners and the modification time in whole seconds.
 
-    ``size`` is the bytes that follow it, ``target`` where a link leads, ``attributes`` its extended ones.
+    ``size`` is the number of bytes that follow, ``target`` that of a link, ``attributes`` are the extended attributes.
     """
     more = {b"SCHILY.xattr." + _quoted(key): value for key, value in (attributes or {}).items()}
     fields = {
         "uid": (state.st_uid, 8),
         "gid": (state.st_gid, 8),
         "size": (size, 12),
-        # Not of the float, which is rounded: to the next second, or before 1970 towards it.
+        # Not st_mtime, a float, which may be rounded up, and before 1970 would be truncated upwards.
         "mtime": (state.st_mtime_ns // 10**9, 12),
     }
     digits = {}
@@ -76,12 +77,12 @@ def header(
 
 
 def padding(size: int) -> bytes:
-    """What follows ``size`` bytes of content up to the next header."""
+    """The zeros between ``size`` bytes of content and the next header."""
     return bytes(-size % SECTOR)
 
 
 def _extension(more: Mapping[bytes, bytes]) -> bytes:
-    """A header for what has no place in that of the member itself."""
+    """An extended header, for what does not fit into the header of the member."""
     content = b"".join(_record(key, more[key]) for key in sorted(more))
     owner = _octal(0, 8) * 3
     plain = _sector(
@@ -96,14 +97,14 @@ def _extension(more: Mapping[bytes, bytes]) -> bytes:
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """One line of an extension, which begins with its own length."""
+    """One record of an extended header, which begins with its own length."""
     rest = b" %b=%b\n" % (key, value)
     length = len(rest) + len(str(len(rest)))
     return b"%d%b" % (len(rest) + len(str(length)), rest)
 
 
 def _quoted(key: bytes) -> bytes:
-    """The name of an extended attribute as GNU tar writes it, since the first equals sign ends it."""
+    """The name of an extended attribute as GNU tar writes it: the first equals sign would end it."""
     return key.replace(b"%", b"%25").replace(b"=", b"%3D")
 
 
@@ -114,7 +115,7 @@ def _octal(number: int, width: int) -> bytes:
 def _sector(
     name: bytes, owner: bytes, sizes: bytes, kind: bytes, target: bytes, device: bytes
 ) -> bytes:
-    """The 512 bytes of a header, with their sum."""
+    """The 512 bytes of a header, with the checksum."""
     name, target = name[:_LONGEST_NAME], target[:_LONGEST_NAME]
     before = name.ljust(100, b"\0") + owner + sizes
     after = kind + target.ljust(100, b"\0") + b"ustar\x0000" + bytes(64) + device

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The members of a tar archive that anybody may have made: names, types and sizes, and the content of small ones.
+"""Reads the members of an untrusted tar archive: names, types and sizes, and the content of small files.
 
-``tarfile`` is not made for that: it reads headers of any length into memory, seeks on behind the end of a stream, and
-has exceptions of all kinds for odd headers. This reader knows what servers' ``archive/tar`` knows, with its limits.
+Not by ``tarfile``, which reads headers of any length into memory, goes on seeking after the end of a stream, and raises
+all kinds of exceptions for malformed headers. This reader accepts what servers' ``archive/tar`` does, with its limits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WITHOUT_CONTENT = {
 
 
 class ArchiveError(Exception):
-    """The archive is damaged, or none. The text says how, after "is damaged:"."""
+    """The archive is damaged or not an archive. The text is the reason."""
 
 
 class Readable(Protocol):
@@ -47,7 +47,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class TarMember:
-    """One member; ``kind`` says in words what it is if it is not a regular file, and is empty otherwise."""
+    """One member; ``kind`` describes what it is (``a symbolic link``), and is empty for a regular file."""
 
     name: str
     size: int
@@ -76,14 +76,14 @@ class TarReader:
                 extension.update(self._extension(kind, size))
                 continue
             if kind == _PAX_GLOBAL:
-                # Servers pass over it, too.
+                # Ignored, as servers do.
                 self._begin(size)
                 continue
             yield self._member(header, kind, size, extension)
             extension = {}
 
     def content(self, limit: int) -> bytes:
-        """The content of the present member, but no more than ``limit`` bytes of it."""
+        """The content of the current member, at most ``limit`` bytes."""
         return self._exactly(min(limit, self._left))
 
     def _member(
@@ -109,11 +109,13 @@ class TarReader:
         if len(header) < SECTOR:
             raise ArchiveError("it ends within a header")
         if not _has_right_sum(header):
-            raise ArchiveError("it is not a tar archive" if first else "a header has a wrong sum")
+            raise ArchiveError(
+                "it is not a tar archive" if first else "a header has a wrong checksum"
+            )
         return header
 
     def _extension(self, kind: bytes, size: int) -> Mapping[str, str]:
-        """What a header has to say of the next member."""
+        """The fields of an extended header, which describe the next member."""
         if size > MAX_EXTENSION_BYTES:
             raise ArchiveError(f"a header of {size} bytes is longer than {MAX_EXTENSION_BYTES}")
         self._begin(size)
@@ -151,7 +153,7 @@ class TarReader:
         return content
 
     def _up_to(self, size: int) -> bytes:
-        """So many bytes, or fewer at the end of the stream."""
+        """This number of bytes, or fewer at the end of the stream."""
         blocks = []
         while size:
             block = self._stream.read(size)
@@ -177,11 +179,11 @@ def _number(field: bytes) -> int:
     if field[0] & 0x80:
         number = int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
         if field[0] & 0x40 or number >= 1 << 63:
-            raise ArchiveError("a header has a negative or absurd number")
+            raise ArchiveError("a header has a negative or impossible number")
         return number
     digits = field.split(b"\0", 1)[0].strip(b" ")
     if digits.strip(b"01234567"):
-        raise ArchiveError("a header has a number that is none")
+        raise ArchiveError("a header has an invalid number")
     return int(digits or b"0", 8)
 
 
@@ -196,14 +198,14 @@ def _text(field: bytes) -> str:
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
-    """Keys and values of the lines ``LENGTH KEY=VALUE``, each of which has its length."""
+    """Keys and values of the records ``LENGTH KEY=VALUE``."""
     start = 0
     while start < len(content):
         digits, space, _rest = content[start : start + 20].partition(b" ")
         length = int(digits) if digits.isdigit() and space else 0
         record = content[start + len(digits) + 1 : start + length]
         if length <= len(digits) + 1 or not record.endswith(b"\n") or b"=" not in record:
-            raise ArchiveError("a header has attributes that are none")
+            raise ArchiveError("an extended header is malformed")
         key, _equals, value = record[:-1].partition(b"=")
         yield os.fsdecode(key), os.fsdecode(value)
         start += length

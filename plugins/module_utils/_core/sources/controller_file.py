@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An image whose file is on the controller. What it is was found out there; the file comes only if it has to."""
+"""An image whose file is on the controller, which tells what is in it and sends it only if the store lacks it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from . import Offer, TransferResult, require_fingerprint
 
 @dataclass(frozen=True)
 class ControllerFile:
-    """What the controller knows of a file: its ``name`` for messages, and what was found in it, if that was needed.
+    """What the controller knows of a file: its ``name`` in messages, and what is in it if it had to be read.
 
-    ``archive`` is the digest of a directory, ``size`` the bytes that an upload sends, if that is known.
+    ``archive`` is the digest of a directory, ``size`` the number of bytes that an upload sends, if file.
     """
 
     name: str
@@ -28,50 +28,50 @@ class ControllerFile:
     type: str | None = None
     archive: str | None = None
     size: int | None = None
-    asks: bool = False
-    """Whether the controller only asks if the file is needed, and nothing is to be changed."""
+    only_asks: bool = False
+    """Whether the controller only asks if the file is needed. Nothing is changed then."""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any] | None) -> ControllerFile | None:
-        """From the hidden option that the controller fills."""
+        """From the hidden option that the action plugin sets."""
         return cls(**given) if given else None
 
 
 class ControllerFileSource:
-    """The image in a file that is elsewhere. With ``expected``, it must have that fingerprint."""
+    """The image in a file of the controller. With ``expected``, it must have that fingerprint."""
 
-    def __init__(self, announcement: ControllerFile, expected: str | None) -> None:
-        self._announcement = announcement
+    def __init__(self, file: ControllerFile, expected: str | None) -> None:
+        self._file = file
         self._expected = expected
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
         """The image in the store, or an offer that needs the file. Raises FileError if it is not the expected one."""
-        known = self._announcement
-        if self._expected and known.fingerprint:
-            require_fingerprint(known.name, known.fingerprint, self._expected)
-        fingerprint = known.fingerprint or self._expected
-        if known.archive and not fingerprint:
-            held = view.by_archive(known.archive)
+        file = self._file
+        if self._expected and file.fingerprint:
+            require_fingerprint(file.name, file.fingerprint, self._expected)
+        fingerprint = file.fingerprint or self._expected
+        if file.archive and not fingerprint:
+            held = view.by_archive(file.archive)
         else:
             held = view.by_fingerprint(fingerprint)
-        return held if held and not held.cached else ControllerFileUpload(known, held)
+        return held if held and not held.cached else ControllerFileUpload(file, held)
 
 
 class ControllerFileUpload(Offer):
-    """The file, once it is here."""
+    """An upload that needs the file from the controller first."""
 
     route = "upload"
 
-    def __init__(self, announcement: ControllerFile, replaces: Image | None) -> None:
-        self.fingerprint = announcement.fingerprint
-        self.type = announcement.type
-        self.size = announcement.size
+    def __init__(self, file: ControllerFile, replaces: Image | None) -> None:
+        self.fingerprint = file.fingerprint
+        self.type = file.type
+        self.size = file.size
         self.replaces = replaces
-        self._name = announcement.name
+        self._name = file.name
 
     def transfer(self, store: Store) -> TransferResult:
-        # Before anything makes way for it: the file is still to come.
+        # Nothing is deleted for it before the file is on this host.
         raise NeedsFile(f"{self._name} is on the controller")
 
     def _transfer(self, store: Store) -> TransferResult:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An image that lies in a directory of this host, packed while it is sent."""
+"""An image in a directory of this host, packed as it is sent."""
 
 from __future__ import annotations
 
@@ -20,39 +20,41 @@ from . import Offer, TransferResult, record_archive
 
 
 class DirectorySource:
-    """The image in ``tree``. With ``expected``, the packed image must have that fingerprint."""
+    """The image in ``directory``. With ``expected``, the packed image must have that fingerprint."""
 
-    def __init__(self, tree: ImageDirectory, compression: str, expected: str | None = None) -> None:
-        self.tree = tree
+    def __init__(
+        self, directory: ImageDirectory, compression: str, expected: str | None = None
+    ) -> None:
+        self.directory = directory
         self.compression = compression
         self.expected = expected
         self.sent: str | None = None
-        """The fingerprint that it had when it was sent, if it was."""
+        """The fingerprint of the packed image, once it has been sent."""
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image that was made of the same tree before, or an upload. Raises FileError.
+        """The image that was packed from the same content before, or an upload. Raises FileError.
 
-        The tree is only read for this where the store has an image that was made of a directory.
+        The directory is read for this only if the store has an image that was packed from a directory.
         """
         held = view.by_fingerprint(self.expected or self.sent)
         if held is None and not self.expected and view.has_archives:
-            held = view.by_archive(self.tree.digest())
+            held = view.by_archive(self.directory.digest())
         if held and not held.cached:
             return held
         return PackedUpload(self, held)
 
     def require_fingerprint(self, fingerprint: str) -> None:
-        """Raises FileError unless this is the expected fingerprint, or none is expected."""
+        """Raises FileError if another fingerprint is expected."""
         if self.expected and fingerprint != self.expected:
             raise FileError(
-                f"{self.tree} is the image {fingerprint} when packed, not {self.expected}",
-                "Correct the option fingerprint, or leave it out: a directory is known again without it.",
+                f"{self.directory} is the image {fingerprint} when packed, not {self.expected}",
+                "Correct the option fingerprint, or omit it: an unchanged directory is recognized without it.",
             )
 
 
 class PackedUpload(Offer):
-    """A directory that the store has no image of. Its fingerprint is known once it was packed."""
+    """An upload of a directory. The fingerprint is known once it has been packed."""
 
     route = "upload"
     type = CONTAINER
@@ -67,7 +69,7 @@ class PackedUpload(Offer):
         archive, packed, size = sha256(), sha256(), 0
 
         def read() -> Iterator[bytes]:
-            for block in source.tree.archive():
+            for block in source.directory.archive():
                 archive.update(block)
                 yield block
 
@@ -82,18 +84,20 @@ class PackedUpload(Offer):
         try:
             arrived = store.upload(body, source.expected)
         except OperationFailed:
-            # If it is not what was expected, that is what went wrong, and we can say it plainer than the server.
+            # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
             source.require_fingerprint(packed.hexdigest())
             raise
         except ConflictError:
             source.sent = packed.hexdigest()
             source.require_fingerprint(source.sent)
-            # It is there, but whoever brought it may not have come so far as to note what it was made of.
+            # The store has it, but the task that uploaded it may have ended before it recorded the digest.
             record_archive(store, source.sent, archive.hexdigest())
             raise
         if arrived != packed.hexdigest():
             store.delete_image(arrived)
-            raise FileError(f"{arrived} arrived, and {packed.hexdigest()} was sent")
+            raise FileError(
+                f"the server stored the image {arrived}, but {packed.hexdigest()} was sent"
+            )
         self.fingerprint = arrived
         record_archive(store, arrived, archive.hexdigest())
         return TransferResult(arrived, size)

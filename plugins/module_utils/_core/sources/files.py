@@ -20,7 +20,7 @@ from . import Offer, TransferResult, record_archive, require_fingerprint
 class FileSource:
     """The image in ``files``; with ``expected``, it must have that fingerprint.
 
-    ``archive`` is the digest of the directory that it was made of, if it was made of one.
+    ``archive`` is the digest of the directory that it was packed from, if any.
     """
 
     def __init__(
@@ -33,30 +33,26 @@ class FileSource:
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image in the store, or an upload. The files are read only as far as that needs.
+        """The image in the store, or an upload. Raises FileError if the files are not an image or not the expected one.
 
-        Where the store has no image of just this size it cannot have this one, so the fingerprint is left to be taken
-        while the files are sent. Raises FileError if they are no image, or not the expected one.
+        If the store has no image of the same size, it does not have this one. The files are hashed while sent.
         """
         held = view.by_fingerprint(self._expected)
         if (held is None or held.cached) and (self._digest or view.may_have_size(self.files.size)):
             held = view.by_fingerprint(self.digest())
         if held and not held.cached:
             return held
-        # Imported only here: tarfile and the decompressors cost more than all of an unchanged task.
+        # Imported late: an unchanged task does not need it.
         from ..archives.archive_scan import detect_image_type
 
         return Upload(self, detect_image_type(self.files), self._digest or self._expected, held)
 
     def start_digest(self) -> Digest | None:
-        """Begin to take the fingerprint beside other work, unless it is known."""
+        """Start hashing in the background, unless the fingerprint is known."""
         return None if self._digest else Digest(self.files)
 
     def digest(self, running: Digest | None = None) -> str:
-        """The fingerprint of the files, from a digest that is running already or one of its own.
-
-        Raises FileError if it is not the expected one.
-        """
+        """The fingerprint of the files, from a running digest or a new one. Raises FileError if another is expected."""
         if self._digest is None:
             self._digest = (running or Digest(self.files)).result()
         if self._expected:
@@ -65,7 +61,7 @@ class FileSource:
 
 
 class Upload(Offer):
-    """Files that the store lacks, to be sent. Their fingerprint may be known only afterwards."""
+    """An upload of files that the store lacks. Their fingerprint may be known only afterwards."""
 
     route = "upload"
 
@@ -91,11 +87,11 @@ class Upload(Offer):
         digest = source.start_digest()
         body = upload_body(files, self.type)
         try:
-            # What was packed for this task alone has no name that means anything.
+            # The file of a packed directory is temporary, and so is its name.
             filename = "" if source.archive else os.path.basename(files.paths[0])
             arrived = store.upload(body, self.fingerprint, filename)
         except (OperationFailed, ConflictError):
-            # If these are not the expected files, that is what went wrong, and we can say it plainer than the server.
+            # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
             self.fingerprint = source.digest(digest)
             raise
         try:
@@ -106,7 +102,7 @@ class Upload(Offer):
         if changed:
             store.delete_image(arrived)
             raise FileError(
-                f"{files} changed while it was sent", "Nothing was kept. Run the task again."
+                f"{files} changed while it was sent", "The image was deleted again. Rerun the task."
             )
         self.fingerprint = arrived
         if source.archive:
@@ -119,7 +115,7 @@ def upload_body(files: ImageFiles, image_type: str | None) -> Body:
     segments = [Segment(file, size) for file, size in zip(files.files, files.sizes)]
     if len(segments) == 1:
         return Body(segments, "application/octet-stream")
-    # Only here: most images are one file.
+    # Imported late: most images are one file.
     from .upload_form import UploadForm
 
     form = UploadForm(image_type, *map(os.path.basename, files.paths))

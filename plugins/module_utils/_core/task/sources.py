@@ -125,7 +125,7 @@ def import_source(task: Task, options: ImportOptions) -> Iterator[Source]:
 
         directory = ImageDirectory(form.paths[0], task.deadline)
         yield DirectorySource(directory, form.compression, expected)
-        task.warn(directory.remark)
+        task.warn(directory.warning)
     else:
         with _file_source(form, expected, task.deadline) as source:
             yield source

@@ -47,7 +47,7 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
 
     form = options.form
     controller_file = form.controller_file if isinstance(form, LocalFiles) else None
-    only_asks = controller_file is not None and controller_file.asks
+    only_asks = controller_file is not None and controller_file.only_asks
     with import_source(task, options) as source:
         try:
             result = ensure_image(

@@ -159,7 +159,7 @@ class TestRemote:
     @pytest.mark.parametrize(
         ("content", "said"),
         [
-            (NESTED_ALIASES, "its YAML has more than"),
+            (NESTED_ALIASES, "exceeds the limit of"),
             ("[" * 2000, "more than|nesting depth"),
             ("a: !!timestamp x\nremotes: {}", "Known are"),
             ("a: !!bool x\nremotes: {}", "Known are"),

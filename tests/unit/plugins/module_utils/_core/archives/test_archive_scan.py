@@ -100,7 +100,7 @@ class TestUnifiedImage:
             (b"\x7fELF\2\1", "a program"),
             (b"$ANSIBLE_VAULT;1.1;AES256\n33", "encrypted with Ansible Vault"),
             (b"Not found\n", "plain text"),
-            (b"\0\1\2\3", "data of a kind that LXD does not know"),
+            (b"\0\1\2\3", "data in a format that LXD does not know"),
         ],
     )
     def test_is_not_a_file_of_another_format(self, look, content, seems):

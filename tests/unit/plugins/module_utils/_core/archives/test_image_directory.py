@@ -317,13 +317,13 @@ class TestArchive:
         os.utime(path / "rootfs", (0, 1_700_000_000))
         tree = ImageDirectory(str(path), Deadline(60))
         assert b"".join(tree.archive()) == before
-        assert f"Sockets in {path} are left out" in tree.remark
-        assert "rootfs/agent" in tree.remark
+        assert f"Sockets in {path} are left out" in tree.warning
+        assert "rootfs/agent" in tree.warning
 
     def test_without_sockets_has_no_warning(self, tmp_path):
         tree = ImageDirectory(str(directory(tmp_path / "a")), Deadline(60))
         tree.digest()
-        assert tree.remark == ""
+        assert tree.warning == ""
 
     def test_can_be_deeper_than_the_recursion_limit(self, tmp_path):
         path = directory(tmp_path / "a")
