@@ -9,11 +9,13 @@ A reader may do two things with its input: take it, or raise ``ImageStoreError``
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +137,11 @@ def _record(data: bytes) -> None:
 
 
 def _cache(data: bytes) -> None:
-    known = parse_cache(data)
-    assert parse_cache(cache_text(known).encode()) == known
+    digest = sha256(data).hexdigest()
+    signed = json.dumps({"sha256": digest, "images": data.decode("latin-1")}).encode()
+    for content in (data, signed):
+        known = parse_cache(content)
+        assert parse_cache(cache_text(known).encode()) == known
 
 
 def _form(data: bytes) -> None:

@@ -43,10 +43,11 @@ def commands(words: list[str]) -> dict[str, list[str]]:
 def run(name: str, command: list[str]) -> tuple[str, int, float, str]:
     """Run a command; its name, exit status, time, and what it printed."""
     start = time.monotonic()
+    # mypy is to find the files of this checkout under the collection's name, Biome its configuration.
+    folders = {"types": Path(os.environ["PYTHONPATH"]), "page": ROOT / "docs/page"}
     done = subprocess.run(
         [sys.executable, "-m", *command],
-        # mypy is to find the files of this checkout under the collection's name, Biome its configuration.
-        cwd={"types": os.environ["PYTHONPATH"], "page": ROOT / "docs/page"}.get(name, ROOT),
+        cwd=folders.get(name, ROOT),
         env={**os.environ, "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

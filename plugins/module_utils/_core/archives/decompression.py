@@ -127,9 +127,8 @@ class _Lzma:
                         "Pack it with the level 9 of xz or less.",
                     ) from error
                 raise ArchiveError(str(error)) from error
-            if self._decompressor.eof:
-                self._packed = self._decompressor.unused_data
-            if block != b"":
+            self._packed = self._decompressor.unused_data  # none before the end of the stream
+            if block:
                 return block
 
     def _next_stream(self) -> bool:

@@ -56,9 +56,12 @@ class ImageInfo:
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> ImageInfo:
         """From ``plain``, perhaps by way of JSON. Raises KeyError, TypeError, ValueError if it is anything else."""
-        parts = tuple(
-            (str(digest), int(size), str(ending)) for digest, size, ending in raw["parts"]
-        )
+        try:
+            parts = tuple(
+                (str(digest), int(size), str(ending)) for digest, size, ending in raw["parts"]
+            )
+        except OverflowError as error:  # an infinite size
+            raise ValueError(str(error)) from error
         return cls(**{**raw, "parts": parts})
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from typing import Any
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
@@ -79,7 +80,13 @@ class TestAnIteration:
 
     def test_takes_no_more_items_than_are_wanted(self):
         taken = []
-        found = Deadline(60).iterate(taken.append(number) for number in itertools.count())
+
+        def items():
+            for number in itertools.count():
+                taken.append(number)
+                yield number
+
+        found: Any = Deadline(60).iterate(items())
         next(found)
         found.close()
         count = threading.active_count()

@@ -213,6 +213,7 @@ class TestCache:
             {"fingerprint": "x"},
             {"parts": ()},
             {"parts": ((DIGEST, -1, "tar"),)},
+            {"parts": ((DIGEST, 10**30, "tar"),)},
             {"parts": ((DIGEST, 1, "x"),)},
             {"parts": (("x", 1, "tar"),)},
         ],
