@@ -106,15 +106,15 @@ WHATEVER_IS_SENT: dict[str, tuple[Callable[[], Answer], str]] = {
     ),
     "too many values": (
         lambda: Answer(body=envelope_around("[" + "{}," * 1_000_000 + "{}]")),
-        "has more than 400000 values",
+        "has more than 250000 values",
     ),
     "as many values as there may be": (
-        lambda: Answer(body=envelope_around("[" + "{}," * 199_990 + "{}]")),
-        "no description of its images",
+        lambda: Answer(body=envelope_around("[" + "{}," * 124_990 + "{}]")),
+        "a list of its images with more than 20000 of them",
     ),
     "as many fields as there may be": (
         lambda: Answer(
-            body=envelope_around(json.dumps({f"{n:x}": f"{n:x}" for n in range(399_990)}))
+            body=envelope_around(json.dumps({f"{n:x}": f"{n:x}" for n in range(249_990)}))
         ),
         "no list of its images",
     ),
@@ -127,7 +127,7 @@ WHATEVER_IS_SENT: dict[str, tuple[Callable[[], Answer], str]] = {
         "no list of its images",
     ),
     "nesting without an end": (
-        lambda: Answer(body=envelope_around("[" * 300_000)),
+        lambda: Answer(body=envelope_around("[" * 200_000)),
         "nested too deeply",
     ),
     "a number of a million digits": (
@@ -154,6 +154,17 @@ def test_no_answer_exhausts_a_task(peer: Hostile, bounded: Modules, what: str) -
     assert said in msg
     assert msg.isprintable()
     assert len(msg) < 2000
+
+
+@pytest.mark.parametrize("what", ["images", "aliases"])
+def test_as_many_as_there_may_be_are_listed(peer: Hostile, bounded: Modules, what: str) -> None:
+    images: list[Any]
+    if what == "images":
+        images = [{"fingerprint": f"{number:064x}"} for number in range(19_990)]
+    else:
+        images = [{**IMAGE, "aliases": [{"name": f"{number}"} for number in range(124_980)]}]
+    peer.answers["/1.0/images"] = api(images, status="x" * 8 * MIB)
+    assert len(bounded.done("lxd_image_info")["images"]) == len(images)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ LAYERS = {
         ("transport", "archives", "simplestreams"),
     ),
     "servers": (
-        ("client_config", "downloads", "dialect", "trust_token"),
+        ("client_config", "downloads", "dialect", "trust_token", "envelope"),
         ("server",),
         ("store",),
         ("store_view",),

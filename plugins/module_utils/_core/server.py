@@ -11,11 +11,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sized
 from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
 from .dialect import Dialect
+from .envelope import api_error, clean_reason, failure_hint, read_envelope
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -26,7 +27,6 @@ from .errors import (
     TimedOut,
     clean_text,
 )
-from .json_reader import parse_json
 from .transport import Body, Stream, Transport, certificates, why_not_valid_now
 
 if TYPE_CHECKING:
@@ -40,17 +40,8 @@ POLL_SECONDS = 30
 CANCEL_SECONDS = 1.5
 """What a task takes beyond its deadline to cancel what it has started."""
 
-MAX_ANSWER_BYTES = 16 << 20
-"""Of an answer in JSON. LXD can list some 4,600 images, which are 6 MiB."""
-
-MAX_WIDE_ANSWER_BYTES = 8 << 20
-"""The same, if it is not all ASCII: a single rare character makes every one of them take four bytes of memory."""
-
-MAX_ANSWER_VALUES = 400_000
-"""Values of an answer; an image has some 40."""
-
-MAX_REASON_CHARACTERS = 4000
-"""Characters that are kept of a server's error text."""
+MAX_LIST_ITEMS = 20_000
+"""Images, aliases or projects of a list."""
 
 TRUST_ATTEMPTS = 20
 """How often a server is asked whether it has come to trust this client, ``TRUST_PAUSE`` seconds after each other."""
@@ -79,7 +70,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """What people call it."""
+        """Its address, for messages as well."""
         return self.transport.address
 
     @cached_property
@@ -224,7 +215,7 @@ class Server:
         response = self._send(method, path, query, json, body, headers)
         envelope = self._envelope(response)
         if envelope.get("type") == "error":
-            raise self._api_error(envelope, response)
+            raise api_error(self.address, envelope, response)
         return ApiResponse(envelope.get("metadata"), response.headers.get("ETag"))
 
     def get_object(
@@ -243,13 +234,19 @@ class Server:
         listed = self.call("GET", path, {**(query or {}), "recursion": "1"}).metadata or []
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise self._not_lxd(f"no list of {what}")
+        self._require_bounded(listed, what)
         return listed
 
     def get_names(self, path: str, what: str, query: Mapping[str, str] | None = None) -> list[str]:
         """GET the names of all of a kind: the last part of each URL that the server lists. Raises as ``get_list``."""
         urls = self.call("GET", path, query).metadata or []
         with self.validating_response(what):
+            self._require_bounded(urls, what)
             return [unquote(urlsplit(url).path.rpartition("/")[2]) for url in urls]
+
+    def _require_bounded(self, listed: Sized, what: str) -> None:
+        if len(listed) > MAX_LIST_ITEMS:
+            raise self._not_lxd(f"a list of {what} with more than {MAX_LIST_ITEMS} of them")
 
     def _send(
         self,
@@ -275,33 +272,11 @@ class Server:
             raise ConnectionFailed(error.message, f"{hint} {self._hint_if_none}".strip()) from error
 
     def _envelope(self, response: requests.Response) -> Mapping[str, Any]:
-        """LXD's envelope (``doc/rest-api.md``): ``type``, ``metadata``, and ``error`` with ``error_code``."""
-        kind = clean_text(response.headers.get("Content-Type", "something").split(";")[0], 80)
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            response.close()
-            raise self._not_lxd(f"compressed {kind}, which was not asked for")
-        content = self.transport.read(response, MAX_ANSWER_BYTES)
-        if len(content) > MAX_WIDE_ANSWER_BYTES and not content.isascii():
-            raise self._not_lxd(f"more than {MAX_WIDE_ANSWER_BYTES >> 20} MiB of {kind}")
+        """The envelope of an answer. Raises ConnectionFailed if it has none."""
         try:
-            envelope = parse_json(content, MAX_ANSWER_VALUES)
+            return read_envelope(self.transport, response)
         except ValueError as error:
-            envelope = None
-            if error.__cause__ is None:
-                # It is no page of some web site, but too large or too deep.
-                kind = f"{kind} that {error}"
-        if not isinstance(envelope, dict) or "type" not in envelope:
-            raise self._not_lxd(f"{kind} (HTTP status {response.status_code})")
-        return envelope
-
-    def _api_error(self, envelope: Mapping[str, Any], response: requests.Response) -> ApiError:
-        """What to raise for an envelope with an error."""
-        code = envelope.get("error_code")
-        status = code if isinstance(code, int) and code else response.status_code
-        reason = clean_text(str(envelope.get("error") or response.reason), MAX_REASON_CHARACTERS)
-        return ApiError(
-            f"{self.address} says: {clean_text(reason)}", status, reason, failure_hint(reason)
-        )
+            raise self._not_lxd(str(error)) from error
 
     @contextmanager
     def validating_response(self, what: str) -> Iterator[None]:
@@ -323,7 +298,7 @@ class Server:
         """GET something that is not JSON; its body is left to be read. Raises ApiError."""
         response = self._send("GET", path, query, None, None, headers)
         if response.status_code >= 400:
-            raise self._api_error(self._envelope(response), response)
+            raise api_error(self.address, self._envelope(response), response)
         return response
 
     def run(
@@ -359,7 +334,7 @@ class Server:
         except TimedOut as error:
             raise self._after_timeout(path, query, error) from error
         if state["status_code"] != _SUCCESS:
-            err = clean_text(str(state.get("err") or state.get("status")), MAX_REASON_CHARACTERS)
+            err = clean_reason(state.get("err") or state.get("status"))
             raise OperationFailed(f"{self.address} says: {clean_text(err)}", err, failure_hint(err))
         return {**state, "metadata": _mapping(state.get("metadata"))}
 
@@ -371,8 +346,8 @@ class Server:
         return fingerprint
 
     def cancel(self, path: str, query: Mapping[str, str] | None = None) -> None:
-        """Cancel an operation, even past the deadline. Raises ApiError where the server does not let us."""
-        Server(self.transport.until(Deadline(CANCEL_SECONDS))).call("DELETE", path, query)
+        """Cancel an operation, even past the deadline. Raises ApiError where the server does not allow it."""
+        Server(self.transport.with_deadline(Deadline(CANCEL_SECONDS))).call("DELETE", path, query)
 
     def _wait_until_ended(self, path: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
         while True:
@@ -400,7 +375,7 @@ class Server:
     def _after_timeout(
         self, path: str, query: Mapping[str, str] | None, error: TimedOut
     ) -> TimedOut:
-        """Cancel the operation if the server lets us; the error to raise says what became of it."""
+        """Cancel the operation if the server allows it. Returns the error to raise, which says what became of it."""
         name = f"operation {path.rsplit('/', 1)[1]} of {self.address}"
         try:
             self.cancel(path, query)
@@ -418,13 +393,3 @@ _OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def failure_hint(reason: str) -> str:
-    """What to do about a server's error, where its text is that of the operating system; else empty."""
-    if "no space left on device" in reason.lower():
-        return (
-            "The disk of the server is full. On its host, df -h shows which; lxc image list (or incus image list)"
-            " shows what could be deleted."
-        )
-    return ""

@@ -62,7 +62,7 @@ class Endpoint:
 
     def reconnect(self) -> None:
         """Ask over a new connection from now on."""
-        self._transport = self._transport.until(self._deadline)
+        self._transport = self._transport.with_deadline(self._deadline)
 
     def ask(
         self,

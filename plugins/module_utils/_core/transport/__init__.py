@@ -119,7 +119,7 @@ class Transport:
         """The address of the proxy that leads to the server; None if it is reached directly."""
         return None if self.is_local else proxy_for(self.address)
 
-    def until(self, deadline: Deadline) -> Transport:
+    def with_deadline(self, deadline: Deadline) -> Transport:
         """A connection of its own to the same server, with another deadline."""
         return Transport(self.address, deadline, self.trust, self.identity, self.stall)
 
