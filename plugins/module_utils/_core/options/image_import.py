@@ -153,7 +153,7 @@ def _local_files(params: Mapping[str, Any]) -> LocalFiles:
         paths=tuple(params[name] for name in names),
         remote_src=params["remote_src"],
         compression=params["compression"],
-        controller_file=ControllerFile(**told) if told else None,
+        controller_file=ControllerFile.parse(told) if told else None,
     )
 
 

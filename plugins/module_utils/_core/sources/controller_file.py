@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from ..errors import NeedsFile
+from ..errors import NeedsFile, OptionError
 from ..images import Alias, Image
 from ..store import Store
 from ..store_view import StoreView
@@ -32,9 +32,17 @@ class ControllerFile:
     """Whether the controller only asks if the file is needed. Nothing is changed then."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any] | None) -> ControllerFile | None:
-        """From the hidden option that the action plugin sets."""
-        return cls(**given) if given else None
+    def parse(cls, raw: Mapping[str, Any]) -> ControllerFile:
+        """From the hidden option that the action plugin sets. Raises OptionError if a task sets it otherwise."""
+        texts = [raw.get(name) for name in ("fingerprint", "type", "archive")]
+        if (
+            set(raw) <= {field.name for field in fields(cls)}
+            and isinstance(raw.get("name"), str)
+            and all(text is None or isinstance(text, str) for text in texts)
+            and isinstance(raw.get("size", 0), (int, type(None)))
+        ):
+            return cls(**raw)
+        raise OptionError("_file is set by the action plugin only", "Remove it.")
 
 
 class ControllerFileSource:

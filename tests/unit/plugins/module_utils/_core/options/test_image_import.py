@@ -38,6 +38,8 @@ class TestWebServer:
     ("given", "said"),
     [
         ({"src": "", "remote_src": True}, "src is empty"),
+        ({"src": "a", "_file": {"a": "b"}}, "_file is set by the action plugin only"),
+        ({"src": "a", "_file": {"name": 7}}, "_file is set by the action plugin only"),
         ({"url": " "}, "url is empty"),
         ({"src": "/x"}, "the files are on the controller"),
         ({"src": "/x", "remote_src": True, "fingerprint": "12"}, "fingerprint is '12'"),
