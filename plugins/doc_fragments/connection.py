@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of every module that talks to a server. Declared by ``connection()`` in ``_core/options.py``."""
+"""Options of every module that talks to a server. Declared in ``_core/options/connection.py``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ options:
     type: str
   client_cert:
     description:
-      - A PEM file with the TLS client certificate for authentication with the server.
+      - A PEM file with the TLS client certificate for authentication with the server. Options for certificates and
+        tokens are ignored if the server is used through a Unix socket.
       - Defaults to C(client.crt), with C(client.key), in O(config_dir), if both exist.
     type: path
   client_key:
@@ -61,7 +62,7 @@ options:
       - Whether to validate the server's certificate against the certificate authorities of the system, if neither
         O(server_cert) nor O(server_cert_fingerprint) is set. With V(false), somebody between client and server can
         read and change all data.
-      - V(false) is an error together with either of them or with a Unix socket, where it has no meaning.
+      - V(false) is an error together with either of them.
     type: bool
     default: true
   trust_token:
@@ -69,10 +70,11 @@ options:
       - A token that makes the server trust the client certificate, if it does not yet. Issue one with
         C(lxc config trust add) or C(incus config trust add), or, for an identity with fine-grained permissions (LXD
         5.21, 6.1 and later), with C(lxc auth identity create tls/NAME).
-      - The token holds the fingerprint of the server's certificate. The server has to show that certificate, so no
-        other pin is needed, also once the token has been used or has expired. With another pin both have to match.
-      - LXD before 6.1 also accepts its trust password. A password holds no fingerprint, so it needs a pin unless
-        O(validate_certs=true).
+      - The token contains the fingerprint of the server's certificate, which must match. Therefore, neither
+        O(server_cert) nor O(server_cert_fingerprint) is needed, even after the token has been used or has expired. If
+        one of them is set, both must match.
+      - LXD before 6.1 also accepts its trust password. Since a password contains no fingerprint, it requires
+        O(server_cert) or O(server_cert_fingerprint), unless O(validate_certs=true).
       - The token is not used in check mode or by modules that make no changes. They fail if the server does not trust
         the client certificate.
     type: str

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options for the aliases and attributes of an image. Declared by ``image()`` in ``_core/options.py``."""
+"""Options for the aliases and attributes of an image. Declared in ``_core/options/image.py``."""
 
 from __future__ import annotations
 

@@ -178,14 +178,14 @@ transferred:
   type: int
   sample: 0
 would_transfer:
-  description: Always 0. (Other modules return here how many bytes of image data they would transfer.)
+  description: Always 0; this module transfers no image data.
   returned: in check mode
   type: int
   sample: 0
 diff:
   description:
-    - The managed attributes before and after the task. C(aliases) has the image that each alias points to.
-    - C(images) has in C(before) every image that is deleted, with its aliases and its size.
+    - The managed attributes before and after the task. C(aliases) contains the image that each alias points to.
+    - C(images) in C(before) contains every image that is deleted, with its aliases and size.
   returned: in diff mode
   type: dict
   sample:

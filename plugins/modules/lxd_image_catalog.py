@@ -77,8 +77,8 @@ options:
       version:
         description:
           - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops
-            the underscore of an unquoted number. Defaults to the creation date of the image, which must then be neither
-            before 1970 nor in the future.
+            the underscore of an unquoted number. Defaults to the creation date of the image, which must then be
+            neither before 1970 nor in the future.
           - The content of a published version never changes. The task fails if the same version has other content.
           - With O(images[].state=absent), the version to withdraw. If omitted, all versions are withdrawn.
         type: str
@@ -154,8 +154,8 @@ options:
     default: false
   timeout:
     description:
-      - The time limit for the whole task in seconds, including reading and verifying files and waiting for another task
-        that publishes into O(root).
+      - The maximum duration of the task in seconds, including reading and verifying files and waiting for another task
+        that publishes in O(root).
     type: int
     default: 1800
 seealso:

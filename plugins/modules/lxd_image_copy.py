@@ -240,9 +240,9 @@ would_transfer:
   sample: 1031037
 diff:
   description:
-    - The managed attributes before and after the task. C(aliases) has the image that each alias points to.
-    - C(images) has in C(before) every image that is deleted, with its aliases and its size, and in C(after) the image
-      that is transferred, with its size and the way it takes.
+    - The managed attributes before and after the task. C(aliases) contains the image that each alias points to.
+    - C(images) contains in C(before) every image that is deleted, with its aliases and size, and in C(after) the image
+      that is transferred, with its size and route.
   returned: in diff mode
   type: dict
   sample:

@@ -29,10 +29,10 @@ options:
   src:
     description:
       - The file of a unified image, which is a squashfs or a tar archive, compressed or not.
-      - Or a directory with C(metadata.yaml), C(rootfs/), and optionally C(templates/). A directory of the managed host
-        is packed as it is sent. A directory of the controller is packed into one temporary file there, which is sent to
-        one temporary file on the managed host. Both are removed again. The image of a directory is recognized as long
-        as nothing in the directory changes. Sockets are left out with a warning.
+      - Or a directory with C(metadata.yaml), C(rootfs/), and optionally C(templates/). A directory of the managed
+        host is packed as it is sent. A directory of the controller is packed into a temporary file there, which is
+        copied to a temporary file on the managed host. Both are removed afterwards. The image of a directory is
+        recognized as long as nothing in the directory changes. Sockets are left out with a warning.
     type: path
   metadata:
     description:
@@ -122,11 +122,11 @@ options:
     default: true
   url_allowed_hosts:
     description:
-      - The hosts that the web server may refer to with C(LXD-Image-URL) (or C(Incus-Image-URL)) or a redirect, as
+      - Hosts to which the web server is allowed to refer with C(LXD-Image-URL), C(Incus-Image-URL) or a redirect, as
         patterns such as V(*.example.com) or V(192.0.2.*).
-      - Without it, the web server may refer to its own host and to hosts with public addresses, but not to loopback,
-        link-local and private addresses, which only the managed host may be able to reach. From C(https), it may refer
-        to C(https) only.
+      - Its own host and hosts with public addresses are always allowed. Loopback, link-local and private addresses,
+        which may be accessible only from the managed host, are rejected unless they are listed. A URL with C(https)
+        must not refer to one with C(http).
     type: list
     elements: str
 seealso:
@@ -297,9 +297,9 @@ would_transfer:
   sample: 1031037
 diff:
   description:
-    - The managed attributes before and after the task. C(aliases) has the image that each alias points to.
-    - C(images) has in C(before) every image that is deleted, with its aliases and its size, and in C(after) the image
-      that is transferred, with its size and the way it takes.
+    - The managed attributes before and after the task. C(aliases) contains the image that each alias points to.
+    - C(images) contains in C(before) every image that is deleted, with its aliases and size, and in C(after) the image
+      that is transferred, with its size and route.
   returned: in diff mode
   type: dict
   sample:

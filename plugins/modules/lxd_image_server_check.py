@@ -9,79 +9,80 @@ module: lxd_image_server_check
 short_description: Check an image server as its clients use it
 version_added: 0.1.0
 description:
-  - Uses an image server that has a tree of M(imagestore.lxd.lxd_image_catalog) as LXD, Incus and people use it, and
-    reports everything that would not work.
-  - It reads the index as both kinds of servers do and compares it with the server's own record (C(catalog.json)), asks
-    for every file, checks ranges and caching, asks for every image at C(/images/NAME), and looks for every image on the
-    page for people.
-  - It changes nothing. Any finding fails the task.
-  - The role P(imagestore.lxd.image_server#role) uses it at its end.
+  - Uses an image server with the files of M(imagestore.lxd.lxd_image_catalog) as LXD, Incus and people do, and reports
+    everything that does not work.
+  - The index is read as LXD and Incus do and compared with the record of the server (C(catalog.json)). Every file is
+    requested, including ranges and caching, as well as every image at C(/images/NAME). Every image must be on the web
+    page.
+  - The module makes no changes. The task fails if there are findings.
+  - The role P(imagestore.lxd.image_server#role) uses this module for its final check.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes.info
 requirements:
-  - requests 2.25 or later
+  - requests >= 2.25
 notes:
-  - The variables C(https_proxy) and C(no_proxy) of the environment are used for O(url) and O(connect).
+  - The environment variables E(https_proxy) and E(no_proxy) are respected for O(url) and O(connect).
 options:
   url:
     description:
-      - The address of the server for its clients, V(https://HOST) or V(https://HOST:PORT). The index and the headers
-        have to use it as well.
+      - The URL of the server for its clients, V(https://HOST) or V(https://HOST:PORT). The index and the image headers
+        must use it as well.
     type: str
     required: true
   ca_path:
     description:
-      - A PEM file with the certificate of the server, or of the authority that signed it. Default is to trust the
-        authorities that the system trusts.
+      - A PEM file with the certificate of the server, or of the certificate authority that signed it. Defaults to the
+        certificate authorities of the system.
     type: path
   server_name:
     description:
-      - The name for which the certificate of the server has to be valid. Default is the host of O(url).
+      - The host name for which the certificate of the server must be valid. Defaults to the host of O(url).
     type: str
   connect:
     description:
-      - Addresses to connect to, each V(HOST:PORT), instead of the one to which the host of O(url) resolves. This checks
-        a server before its name leads to it.
-      - All of them are asked for the index and the revision. Files and images are asked for at the first.
+      - Addresses to connect to, as V(HOST:PORT), instead of the address of O(url). A server can be checked this way
+        before its name resolves to it.
+      - The index and the revision are requested from all of them, files and images from the first one.
     type: list
     elements: str
     default: []
   connect_http:
     description:
-      - The address V(HOST:PORT) at which the server answers to plain http, which LXD and Incus try first for files.
-        Default is not to check plain http.
+      - The address of the server for plain http, as V(HOST:PORT), which LXD and Incus try first for files. If omitted,
+        plain http is not checked.
     type: str
   full:
     description:
-      - Whether to read every file and compare its SHA-256 and the fingerprints of images. Otherwise every file is
-        requested with C(HEAD) and only its length is compared.
+      - Whether to download every file and verify its SHA-256 and the fingerprints of images. If V(false), every file
+        is requested with C(HEAD), and only its size is checked.
     type: bool
     default: false
   without:
     description:
-      - What not to check, because the web server does not have it.
-      - V(headers) are the answers at C(/images/NAME). V(caching) is what clients may cache. V(closed) is that nothing
-        but the tree is served. V(page) is the page for people. V(redirect) is that plain http redirects to https.
+      - Features that are not checked, because the web server does not have them.
+      - V(headers) are the responses for C(/images/NAME). V(caching) are the headers for caching. V(closed) means that
+        nothing but the published files is served. V(page) is the web page. V(redirect) is the redirect from plain
+        http to https.
     type: list
     elements: str
     choices: [headers, caching, closed, page, redirect]
     default: []
   expect_revision:
     description:
-      - The text that the server has to answer with at C(/images/). The role has nginx answer there with the digests of
-        the configuration that it has loaded.
-      - If the server answers with something else, nothing else is checked.
+      - The expected response for C(/images/). The role configures nginx to respond with the digests of the
+        configuration that it has loaded.
+      - With any other response, nothing else is checked.
     type: str
   wait:
     description:
-      - How many seconds to wait until all addresses answer with O(expect_revision).
+      - How many seconds to wait until all addresses respond with O(expect_revision).
     type: int
     default: 0
   timeout:
     description:
-      - Seconds for the whole task.
+      - The maximum duration of the task in seconds.
     type: int
     default: 1800
 seealso:
@@ -92,8 +93,9 @@ EXAMPLES = r"""
 - name: Check an image server
   imagestore.lxd.lxd_image_server_check:
     url: https://images2.example.com
+    ca_path: /etc/ssl/site-ca.pem
 
-- name: Read and verify every file of an image server, over https and over plain http
+- name: Download and verify all files of an image server, with https and with plain http
   imagestore.lxd.lxd_image_server_check:
     url: https://images2.example.com
     ca_path: /etc/ssl/site-ca.pem
@@ -104,33 +106,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: What is wrong, up to 200 problems. Empty if the task succeeds.
+  description: The problems found, at most 200. Empty if the task succeeds.
   returned: always
   type: list
   elements: dict
   contains:
     subject:
-      description: What it is about, a URL or an image.
+      description: The URL or image with the problem.
       type: str
     problem:
-      description: What is wrong with it.
+      description: The problem.
       type: str
     hint:
-      description: What to do about it, or an empty string.
+      description: A possible solution, or an empty string.
       type: str
   sample: []
 images:
-  description: How many versions of images the server has.
+  description: The number of image versions on the server.
   returned: always
   type: int
   sample: 5
 files:
-  description: How many files they consist of.
+  description: The number of their files.
   returned: always
   type: int
   sample: 6
 requests:
-  description: How many requests were sent.
+  description: The number of requests sent.
   returned: always
   type: int
   sample: 94
