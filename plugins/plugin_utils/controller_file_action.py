@@ -10,10 +10,13 @@ Private to the collection.
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import ceil
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import TimedOut
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
 
 DEFAULT_SECONDS = 1800
@@ -52,16 +55,27 @@ class ControllerFileAction(ActionBase):
 
     def _run_module(self, options: dict[str, Any]) -> dict[str, Any]:
         """The result of the module, run with these options in addition to those of the task."""
-        args = {**self._task.args, **options}
+        args = self._module_args(options)
         return dict(self._execute_module(module_args=args, task_vars=self._vars))
 
     def _run_final(self, options: dict[str, Any]) -> dict[str, Any]:
         """The same for the last run of the task, which is in the background if the task is."""
-        args = {**self._task.args, **options}
+        args = self._module_args(options)
         answer = self._execute_module(
             module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
         )
         return dict(answer)
+
+    def _module_args(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of the task, these in addition, and what is left of the timeout."""
+        args = {**self._task.args, **options}
+        try:
+            left = ceil(self._deadline.left())
+        except TimedOut as error:
+            raise AnsibleActionFail(str(error)) from error
+        if left < self._deadline.seconds:
+            args["timeout"] = left
+        return args
 
 
 def _seconds(timeout: Any) -> float:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,11 +40,14 @@ class Site:
         self.ssh = ssh
         self.remote = ssh.home / "remote"
 
-    def publish(self, *images: dict[str, Any], keys: Any = None, **how: Any) -> Played:
+    def publish(
+        self, *images: dict[str, Any], keys: Any = None, timeout: int = 1800, **how: Any
+    ) -> Played:
         options = {
             "root": str(self.root),
             "base_url": "https://images.example.com",
             "images": list(images),
+            "timeout": timeout,
         }
         task = {"name": "it", CATALOG: options, **(keys or {})}
         host = {
@@ -129,3 +133,12 @@ def test_an_absent_image_needs_no_file(site: Site, build: Build) -> None:
     site.publish(desired)
     gone = site.publish({"name": "box", "state": "absent"})
     assert gone.results["it"]["actions"] == ["withdraw box (container, x86_64) 20231114_2213"]
+
+
+def test_the_timeout_bounds_reading_on_the_controller(site: Site) -> None:
+    endless = site.folder / "files/endless.tar.xz"
+    endless.parent.mkdir()
+    endless.touch()
+    os.truncate(endless, 1 << 40)
+    played = site.publish({"name": "endless", "src": "endless.tar.xz"}, timeout=2)
+    assert "2 seconds" in played.results["it"]["msg"]
