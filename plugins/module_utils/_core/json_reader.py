@@ -19,8 +19,7 @@ def parse_json(content: bytes | bytearray, max_values: int) -> Any:
     The caller bounds the bytes. A small document can still take a lot of memory: an object of one field is 8 bytes of
     text, and more than 200 in memory. Raises ValueError, which says what is wrong, as in "is not valid JSON: …".
     """
-    # Each value follows one of these. Those within strings count too, so this is an upper bound.
-    if sum(map(content.count, (b",", b"{", b"["))) > max_values:
+    if count_values(content) > max_values:
         raise ValueError(f"has more than {max_values} values")
     try:
         return json.loads(
@@ -30,6 +29,12 @@ def parse_json(content: bytes | bytearray, max_values: int) -> Any:
         raise ValueError("is not valid JSON: it is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"is not valid JSON: {error}") from error
+
+
+def count_values(content: bytes | bytearray) -> int:
+    """An upper bound of the number of values in a JSON document."""
+    # Each value follows one of these, which can also be in strings.
+    return sum(map(content.count, (b",", b"{", b"[")))
 
 
 def _parse_int(digits: str) -> int | float:

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
 
+from ..errors import OptionError
+from ..json_reader import count_values
 from ..simplestreams import INDEX, File
 from ..simplestreams import writing as streams
+from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
 from .header_map import header_map
 from .page import page
 from .record import Catalog, Product
@@ -28,6 +31,19 @@ def documents(catalog: Catalog, base_url: str, header_map_path: str | None) -> d
         texts[header_map_path] = header_map(catalog, base_url)
     texts[PAGE] = page(catalog, base_url)
     return texts
+
+
+def require_readable(texts: Mapping[str, str]) -> None:
+    """Raises OptionError if documents are larger than what this collection reads again."""
+    for path in (RECORD, streams.PRODUCTS):
+        content = texts[path].encode()
+        if len(content) > MAX_DOCUMENT_BYTES or count_values(content) > MAX_VALUES:
+            raise OptionError(
+                f"the catalogue would be too large: {path} would have {len(content) >> 20} MiB and"
+                f" {count_values(content)} values, but clients read up to {MAX_DOCUMENT_BYTES >> 20} MiB and"
+                f" {MAX_VALUES} values",
+                "Withdraw images, lower keep, or use several catalogues.",
+            )
 
 
 def _products(products: Iterable[Product]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..archives.image_info import ImageInfo, read_image_info
 from ..deadline import Deadline
 from ..errors import FileError
 from ..images import short_fingerprint
-from .documents import documents
+from .documents import documents, require_readable
 from .entries import CatalogEntry
 from .planning import (
     CatalogPlan,
@@ -125,6 +125,7 @@ class Publisher:
         unsent = sorted({sources[path][0] for path in missing if sources[path][1] is None})
         location = self._location
         texts = documents(plan.after, location.base_url, location.header_map)
+        require_readable(texts)
         stale = [path for path, text in texts.items() if not tree.has_document(path, text)]
         replaced = [path for path in missing if path in plan.before.parts]
         actions = _actions(plan, replaced, stale)

@@ -17,11 +17,12 @@ from ..archives.image_info import PART_ENDINGS
 from ..errors import FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE, architecture_name, is_fingerprint
 from ..json_reader import parse_json
+from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
 from .names import LEGACY_VERSION, check_name, check_requirements, check_text, shortened
 from .record import FORMAT, Catalog, Part, Product, Version, newest_first, sorted_products
 
-MAX_RECORD_BYTES = 24 << 20
-MAX_VALUES = 400_000
+MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
+"""A record has about the size of the product list that is generated from it."""
 
 _HINT = "Repair it, or move it away: a new catalogue is then started, and the files remain."
 

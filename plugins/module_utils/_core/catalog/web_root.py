@@ -32,9 +32,6 @@ from .source_cache import MAX_CACHE_BYTES, cache_text, parse_cache
 RECORD = "catalog.json"
 PAGE = "index.html"
 
-MAX_DOCUMENT_BYTES = 256 << 20
-"""Of a document that is compared with what it should be."""
-
 _OWN = ".catalog"
 _CACHE = "sources.json"
 _FILES = "files"
@@ -86,12 +83,20 @@ class WebRoot:
     def record(self) -> Catalog:
         """What is published; nothing where there is no record."""
         path = self._path(RECORD)
-        content = self._read(path, MAX_RECORD_BYTES)
-        return Catalog() if content is None else parse_record(content, path)
+        content = self._read(path, MAX_RECORD_BYTES + 1)
+        if content is None:
+            return Catalog()
+        if len(content) > MAX_RECORD_BYTES:
+            raise FileError(
+                f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB, too large for a record of a catalogue",
+                "Repair it, or move it away.",
+            )
+        return parse_record(content, path)
 
     def has_document(self, path: str, text: str) -> bool:
         """Whether a document has this content. An absolute path may lead outside of the tree."""
-        return self._read(os.path.join(self.root, path), MAX_DOCUMENT_BYTES) == text.encode()
+        expected = text.encode()
+        return self._read(os.path.join(self.root, path), len(expected) + 1) == expected
 
     def files(self) -> dict[str, int]:
         """The image files that exist, with their sizes in bytes."""
@@ -113,7 +118,7 @@ class WebRoot:
             content = self._read(self._path(_OWN, _CACHE), MAX_CACHE_BYTES)
         except FileError:
             return {}
-        return parse_cache(content) if content else {}
+        return parse_cache(content or b"")
 
     def remember(self, known: Mapping[str, ImageInfo]) -> None:
         """Remember what files contain. Where that fails, they are read again by the next task."""
@@ -153,18 +158,18 @@ class WebRoot:
             for path, text in documents.items():
                 target = os.path.join(self.root, path)
                 with self._explain(f"write {path} {'for' if os.path.isabs(path) else 'of'}"):
-                    unfinished.append((self._write_unfinished(target, text), target))
+                    unfinished.append((self._write_unfinished(path, text), target))
             yield replace
         finally:
             for name, _target in unfinished:
                 if os.path.lexists(name):
                     os.unlink(name)
 
-    def _write_unfinished(self, target: str, text: str) -> str:
+    def _write_unfinished(self, path: str, text: str) -> str:
         """Write the content of a document to a file that is to be renamed; its path."""
         folder, prefix = self._path(_OWN), "new-"
-        if not target.startswith(f"{self.root.rstrip('/')}/"):
-            folder, prefix = os.path.dirname(target), f".{os.path.basename(target)}.new-"
+        if os.path.isabs(path):
+            folder, prefix = os.path.dirname(path), f".{os.path.basename(path)}.new-"
             self._clear(folder, prefix)
         with self._new(folder, prefix) as file:
             file.write(text.encode())
@@ -200,17 +205,14 @@ class WebRoot:
         return os.path.join(self.root, *parts)
 
     def _read(self, path: str, max_bytes: int) -> bytes | None:
-        """The content of a document; None if it does not exist."""
+        """The content of a document, or its first bytes; None if it does not exist."""
         try:
             with _opened(path) as file:
-                content = b"".join(self._blocks(file, max_bytes + 1))
+                return b"".join(self._blocks(file, max_bytes))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise FileError(f"cannot read {path}: {error.strerror}") from error
-        if len(content) > max_bytes:
-            raise FileError(f"{path} is larger than {max_bytes >> 20} MiB", "Repair or remove it.")
-        return content
 
     def _blocks(self, file: IO[bytes], max_bytes: int | None = None) -> Iterator[bytes]:
         """The content of a file, or its first bytes, within the deadline."""

@@ -13,6 +13,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.imag
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.documents import (
     documents,
+    require_readable,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import (
     Catalog,
@@ -27,7 +28,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.sourc
     cache_text,
     parse_cache,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import FileError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
+    FileError,
+    OptionError,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -181,6 +185,16 @@ def test_any_record_is_an_error_or_a_catalog_with_valid_documents(raw):
         assert parse_record(texts["catalog.json"].encode(), "x") == catalog
         for text in texts.values():
             text.encode()
+
+
+def test_a_catalogue_that_nobody_could_read_again_is_an_error(monkeypatch):
+    texts = documents(CATALOG, "https://images.example.com", None)
+    require_readable(texts)
+    for limit, value in (("MAX_VALUES", 20), ("MAX_DOCUMENT_BYTES", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"{require_readable.__module__}.{limit}", value)
+            with pytest.raises(OptionError, match="the catalogue would be too large"):
+                require_readable(texts)
 
 
 class TestCache:
