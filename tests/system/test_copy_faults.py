@@ -36,7 +36,7 @@ def test_a_source_that_is_killed_is_a_clear_error_and_leaves_nothing(
         proxy.cut(8 * MIB, DOWN, times=None)
         msg = through_proxy(proxy, trusted).fails("web", mode=mode, retries=1)
     if mode == "pull":
-        assert f"it was to fetch the image from {proxy.url}" in msg
+        assert f"while it was fetching the image from {proxy.url}" in msg
         assert "mode: relay streams the image through this host" in msg
     else:
         assert f"{proxy.url}" in msg

@@ -136,7 +136,7 @@ def test_a_project_with_restricted_image_servers_suggests_a_relay(
     lxd.run("project", "create", "site", "-c", "restricted=true")
     lxd.run("project", "set", "site", "restricted.images.servers=images.example.com")
     msg = by_name.fails("web", project="site")
-    assert f"it was to fetch the image from {other.url}" in msg
+    assert f"while it was fetching the image from {other.url}" in msg
     assert "mode: relay" in msg
     assert lxd.images("site") == {}
     assert by_name("web", project="site", mode="relay").actions == ["relay"]

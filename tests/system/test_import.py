@@ -167,7 +167,7 @@ class TestAliases:
         self, lxd: Server, modules: Modules, image: Image, name: str
     ) -> None:
         mark = lxd.mark()
-        assert f"takes no alias {name!r}" in modules.import_fails(image, aliases=[name])
+        assert f"does not accept the alias {name!r}" in modules.import_fails(image, aliases=[name])
         assert lxd.writes(mark) == []
 
     @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ class TestWebServerWithImageHeaders:
         assert "env" not in stored["properties"]
         assert not stored["expires_at"].startswith("2031")
         msg = by_system.fails("lxd_image_import", url=url, mode="pull")
-        assert "a pull would take its attributes. Use mode: relay." in msg
+        assert "a pull would use its attributes. Use mode: relay." in msg
 
     @pytest.mark.parametrize("kind", ["tar.xz", "squashfs", "vm-unified"])
     def test_with_a_private_authority_is_relayed(
@@ -175,7 +175,7 @@ class TestWebServerWithImageHeaders:
         url = site.put(image)
         msg = modules.fails("lxd_image_import", url=url)
         assert "certificate signed by unknown authority" in msg
-        assert f"it was to fetch the image from {url}" in msg
+        assert f"while it was fetching the image from {url}" in msg
         assert "mode: relay streams the image" in msg
         assert load(modules, url, mode="relay").actions == ["relay"]
 
@@ -484,13 +484,19 @@ class TestHostileResponses:
                 ],
                 "sends the header LXD-Image-Hash 2 times",
             ),
-            ([("LXD-Image-Hash", "f" * 63), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
-            ([("LXD-Image-Hash", "f" * 65), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
-            ([("LXD-Image-Hash", "g" * 64), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
-            ([("LXD-Image-Hash", "../../etc/passwd"), ("LXD-Image-URL", "FILE")], "is no SHA-256"),
-            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "/file")], "no absolute http"),
-            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "file:///etc/passwd")], "no absolute"),
-            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "ftp://a/b")], "no absolute http"),
+            ([("LXD-Image-Hash", "f" * 63), ("LXD-Image-URL", "FILE")], "is not a SHA-256"),
+            ([("LXD-Image-Hash", "f" * 65), ("LXD-Image-URL", "FILE")], "is not a SHA-256"),
+            ([("LXD-Image-Hash", "g" * 64), ("LXD-Image-URL", "FILE")], "is not a SHA-256"),
+            (
+                [("LXD-Image-Hash", "../../etc/passwd"), ("LXD-Image-URL", "FILE")],
+                "is not a SHA-256",
+            ),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "/file")], "not an absolute http"),
+            (
+                [("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "file:///etc/passwd")],
+                "not an absolute",
+            ),
+            ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "ftp://a/b")], "not an absolute http"),
             ([("LXD-Image-Hash", "HASH"), ("LXD-Image-URL", "https://u:pw1@a/b")], "credentials"),
             (
                 [
@@ -499,7 +505,7 @@ class TestHostileResponses:
                     ("Incus-Image-Hash", "f" * 64),
                     ("Incus-Image-URL", "FILE"),
                 ],
-                "says one thing to LXD and another to Incus",
+                "sends different headers for LXD and for Incus",
             ),
         ],
     )
@@ -538,7 +544,7 @@ class TestHostileResponses:
         )
         web.answers["/file"] = Answer(body=image.metadata.read_bytes())
         msg = by_system.fails("lxd_image_import", url=f"{web.url}/it", mode="pull")
-        assert f"sends {OWN}-Image-Hash in capitals" in msg
+        assert f"sends {OWN}-Image-Hash in upper case" in msg
         assert load(by_system, f"{web.url}/it").actions == ["relay"]
 
     @pytest.fixture
@@ -562,7 +568,7 @@ class TestHostileResponses:
     ) -> None:
         told, given = two_faced
         msg = by_system.fails("lxd_image_import", url=f"{web.url}/it")
-        assert f"gave the server the image {given.fingerprint}, not {told.fingerprint}" in msg
+        assert f"gave the target the image {given.fingerprint}, not {told.fingerprint}" in msg
         assert trusting.images() == {}
 
     def test_that_differ_for_the_server_do_not_take_away_what_was_there_before(

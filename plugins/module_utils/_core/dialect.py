@@ -183,6 +183,12 @@ class Dialect:
             by_file, by_token = "lxc config trust add", "lxc config trust add --name NAME"
         return f"on the server, {by_file} {certificate} does that; or set trust_token to what {by_token} prints."
 
+    @property
+    def listen_advice(self) -> str:
+        """How an administrator makes such a server listen on the network, as the beginning of a clause."""
+        client = "incus" if self.family == INCUS else "lxc"
+        return f"{client} config set core.https_address :8443 on its host"
+
     def protocol_for(self, source: Dialect) -> str:
         """What this server calls the protocol of one that it pulls from. LXD refuses the word ``incus``."""
         return INCUS if self.family == source.family == INCUS else LXD

@@ -27,14 +27,14 @@ from .store import Store
 from .store_view import StoreView
 
 RETRIES = 3
-"""How often a broken transfer is taken up again."""
+"""How often an interrupted transfer is resumed."""
 
 TEMPORARY = ".lxd_image_export-"
-"""How the name of a file begins while it is being written."""
+"""The prefix of a file's name while it is written."""
 
 
 class ExportPart(NamedTuple):
-    """One file of an export: the option that an import has for it, its name, and its content."""
+    """One file of an export: the option of ``lxd_image_import`` for it, its name, and its content."""
 
     key: str
     name: str
@@ -43,9 +43,9 @@ class ExportPart(NamedTuple):
 
 @dataclass(frozen=True)
 class Export:
-    """What became of an export. ``files`` are paths, by the names that the import's options have for them.
+    """The result of an export: paths by the options of ``lxd_image_import`` for them.
 
-    ``before`` are those that were there and right, ``files`` those that are there now (or would be).
+    ``before`` are the files that were there already and correct, ``files`` those that are there now (or would be).
     """
 
     image: Image
@@ -54,7 +54,7 @@ class Export:
 
 
 def require_directory(dest: str) -> None:
-    """Check that there is a folder for the files. Raises OptionError."""
+    """Raises OptionError unless ``dest`` is a directory."""
     if not os.path.isdir(dest):
         raise OptionError(f"dest is {dest or 'empty'}, which is no directory", "Make it first.")
 
@@ -62,10 +62,10 @@ def require_directory(dest: str) -> None:
 def export(
     store: Store, name: str, dest: str, progress: Progress, check_mode: bool = False
 ) -> Export:
-    """Have the files of an image in the folder ``dest``, which is there.
+    """Export an image to the existing directory ``dest``, unless its files are there already.
 
-    Raises ImageNotFound, and FileError if what came is not the image or cannot be written. A file under its final
-    name is whole.
+    Raises ImageNotFound, and FileError if the received data is not the image or cannot be written. A file with its
+    final name is always complete.
     """
     view = StoreView(store)
     image = view.resolve(name)
@@ -75,7 +75,7 @@ def export(
     if present:
         return Export(image, present, present)
     if not os.access(dest, os.W_OK | os.X_OK):
-        raise FileError(f"this task may not write to {dest}")
+        raise FileError(f"no permission to write to {dest}")
     retries = Retries(RETRIES, store.server.transport.deadline)
     while True:
         try:
@@ -89,7 +89,7 @@ def export(
 
 
 def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, str]:
-    """The files of an image that are in a folder already; none if any of them is missing or not right."""
+    """The files of an image that are in a directory already; empty if one of them is missing or differs."""
     fingerprint = image.fingerprint
     try:
         names = sorted(os.listdir(dest))
@@ -106,7 +106,7 @@ def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, st
                 if files.size == image.size and files.digest() == fingerprint:
                     return paths
         except FileError:
-            # Not there, or no file: it will be written.
+            # It is missing or not a regular file, and will be written.
             continue
     return {}
 
@@ -114,7 +114,7 @@ def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, st
 def _fetch(
     store: Store, image: Image, dest: str, retries: Retries, check_mode: bool
 ) -> dict[str, str]:
-    """Fetch the files; their paths. In check mode only so much as tells their names."""
+    """Download the files; their paths. In check mode, only as much as needed to know their names."""
 
     def open_at(headers: Mapping[str, str]) -> OpenResponse:
         plain = {"Accept-Encoding": "identity", **headers}
@@ -131,13 +131,13 @@ def _fetch(
 
 
 def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, str]:
-    """Write the parts under temporary names, and rename them once they are known to be the image."""
+    """Write the parts under temporary names, and rename them when the fingerprint is verified."""
     digest = sha256()
     paths: dict[str, str] = {}
     temporary: dict[str, str] = {}
     try:
         _remove_abandoned(dest)
-        # Open to the end: what is closed is no longer locked.
+        # Keep them open until the end: a closed file is no longer locked.
         with ExitStack() as files:
             for key, name, blocks in parts:
                 paths[key] = _path(dest, name)
@@ -150,7 +150,7 @@ def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, st
                 os.fsync(file.fileno())
             if digest.hexdigest() != image.fingerprint:
                 raise FileError(
-                    f"what came is {digest.hexdigest()}, not the image {image.fingerprint}",
+                    f"the server sent {digest.hexdigest()}, not the image {image.fingerprint}",
                     "Nothing was written. Run the task again.",
                 )
             for key, path in paths.items():
@@ -158,7 +158,7 @@ def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, st
                 os.rename(temporary[key], path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = f"It takes {image.size} bytes in {dest}." if full else ""
+        hint = f"{dest} needs {image.size} bytes of free space." if full else ""
         raise FileError(f"cannot write to {dest}: {error.strerror}", hint) from error
     finally:
         for name in temporary.values():
@@ -168,32 +168,32 @@ def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, st
 
 
 def _path(dest: str, name: str) -> str:
-    """Where a file of this name goes. Raises FileError if a directory is there."""
+    """The path of a file with this name. Raises FileError if it is a directory."""
     path = os.path.join(dest, name)
     if os.path.isdir(path):
         raise FileError(
-            f"{path} is a directory, where the image's file has to go", "Move it away first."
+            f"{path} is a directory, but the image's file has that name", "Move the directory away."
         )
     return path
 
 
 def _temporary(dest: str) -> IO[Any]:
-    """A new file under a temporary name, locked for as long as it is open."""
+    """A new file with a temporary name, locked while it is open."""
     while True:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # who asked for it closes it
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by the caller
             dir=dest, prefix=TEMPORARY, delete=False
         )
         with suppress(OSError):
-            # Where nobody can lock, nobody takes a file for abandoned either.
+            # On file systems without locks, no file is considered abandoned either.
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        # Another task took it for abandoned, in the moment before it was locked.
+        # Another task considered it abandoned and deleted it just before it was locked.
         file.close()
 
 
 def _remove_abandoned(dest: str) -> None:
-    """Remove what exports have left in a folder that were killed: temporary files that nobody has locked."""
+    """Delete the temporary files that killed exports left in a directory: those that are not locked."""
     for name in os.listdir(dest):
         if name.startswith(TEMPORARY):
             path = os.path.join(dest, name)

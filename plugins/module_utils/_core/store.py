@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The image store of one project on one server, in its own words.
+"""The image store of one project on one server: its images and aliases, read and written through the API.
 
-Every write is conditional on what the store held when it was read; where that has changed, ConflictError is raised and
-nothing was written.
+Every write is conditional on the state that was read before. If the store has changed since, ConflictError is raised
+and nothing is written.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Itera
 
 from .errors import (
     ApiError,
+    AuthenticationError,
     ConflictError,
     ImageNotFound,
     ImageStoreError,
@@ -42,9 +43,9 @@ class Store:
         return f"project {self.project} on {self.server.address}"
 
     def contents(self) -> Contents:
-        """All that the store holds now, in one request. Raises OptionError if there is no such project.
+        """The current images of the store, in one request. Raises OptionError if there is no such project.
 
-        A list that takes ten seconds is cut off in silence: what it lacks may be there (see ``store_view``).
+        Servers cut off a list that takes ten seconds without an error: what is missing may exist (see ``store_view``).
         """
         try:
             images = self.server.get_list("/1.0/images", "its images", self._query)
@@ -56,11 +57,14 @@ class Store:
             return _sorted_contents(images)
 
     def visibility_warning(self) -> str:
-        """Why this client may see less than the store holds, or an empty text. LXD then answers with what is public."""
-        if not self.server.is_trusted:
+        """Why this client may see public images only, and what would help; empty if it sees all of them."""
+        try:
+            self.server.require_trust()
+        except AuthenticationError as error:
             return (
                 f"{self.server.address} does not trust this client, which sees public images only."
-            )
+                f" {error.hint}"
+            ).strip()
         try:
             self._require_project()
         except OptionError as error:
@@ -68,14 +72,14 @@ class Store:
         return ""
 
     def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
-        """The error, or one that also says why the image may be hidden from this client."""
+        """The error, with a hint added if the image may be hidden from this client."""
         narrow = self.visibility_warning()
         return ImageNotFound(error.message, f"{narrow} {error.hint}".strip()) if narrow else error
 
     def contents_of_all_projects(self) -> Contents:
-        """The images of all projects that this client may see; each image's ``raw`` names its ``project``.
+        """The images of all projects that this client may see; ``raw`` of each has the name of its ``project``.
 
-        Raises AuthenticationError: a stranger is shown no projects.
+        Raises AuthenticationError if the server does not trust this client: then it lists no projects.
         """
         self.server.require_trust()
         if self.server.dialect.supports("lists_all_projects"):
@@ -97,23 +101,25 @@ class Store:
         return _sorted_contents(found)
 
     def current_image(self, fingerprint: str) -> Image:
-        """One image as it is now. Raises ConflictError if it is gone."""
+        """The current state of an image. Raises ConflictError if it was deleted."""
         return self._read(fingerprint)[0]
 
     def require_write_access(self) -> None:
-        """Check that this client may write here. Raises AuthenticationError, OptionError."""
+        """Raises AuthenticationError or OptionError unless this client may write to the store."""
         self.server.require_trust()
         self._require_project()
 
     def require_valid_aliases(self, aliases: Iterable[str]) -> None:
-        """Check that the server takes these names for new aliases. Raises OptionError."""
+        """Raises OptionError unless the server accepts these names for new aliases."""
         for name in aliases:
             fault = self.server.dialect.why_invalid_alias(name)
             if fault:
-                raise OptionError(f"{self.server.address} takes no alias {name!r}: {fault}")
+                raise OptionError(
+                    f"{self.server.address} does not accept the alias {name!r}: {fault}"
+                )
 
     def require_profiles_and_visibility(self, profiles: tuple[str, ...], public: bool) -> None:
-        """Check that there are these profiles, and that an image here can be ``public``. Raises OptionError."""
+        """Raises OptionError unless the project has these profiles, and allows public images if ``public``."""
         if profiles:
             listed = self.server.get_list("/1.0/profiles", "its profiles", self._query)
             with self.server.validating_response("its profiles"):
@@ -129,18 +135,18 @@ class Store:
             and self.server.dialect.supports("public_in_default_only")
         ):
             raise OptionError(
-                f"{self.server.address} lets images be public in its project default only",
-                f"Leave out public for project {self.project}.",
+                f"{self.server.address} allows public images in project default only",
+                f"Remove public, or use another project than {self.project}.",
             )
 
     def upload(
         self, body: Body | Stream, fingerprint: str | None, filename: str = "", secret: str = ""
     ) -> str:
-        """Upload an image and return the fingerprint that the server found. Raises ConflictError if it was there.
+        """Upload an image; the fingerprint that the server computed. Raises ConflictError if the store has the image.
 
-        With ``fingerprint`` the server refuses anything else. ``filename`` is what the server notes for a unified
-        image (a form has its own); ``secret`` is that of an upload token. Properties are never sent along: LXD
-        crashes on them when the image's metadata has none (``lxd/images.go``, getImgPostInfo).
+        If ``fingerprint`` is set, the server rejects any other image. ``filename`` is recorded for a unified image (a
+        form contains its own); ``secret`` is the secret of an upload token. Properties are never sent: LXD crashes on
+        them if the image's metadata has none (``lxd/images.go``, getImgPostInfo).
         """
         named = {"fingerprint": fingerprint, "filename": _header_text(filename), "secret": secret}
         dialect = self.server.dialect
@@ -149,15 +155,15 @@ class Store:
             ended = self.server.run("POST", "/1.0/images", self._query, body=body, headers=headers)
         except OperationFailed as error:
             if dialect.is_already_exists(error.err):
-                raise ConflictError(f"{self} got the image from somebody else") from error
+                raise ConflictError(f"{self} received the image from another client") from error
             raise
         return self.server.stored_fingerprint(ended)
 
     def pull(self, source: Mapping[str, Any]) -> tuple[Image, bool]:
-        """Have the server fetch an image: the image that it has then, and whether it got it during this operation.
+        """Have the server download an image; the resulting image, and whether it was stored during this operation.
 
-        ``source`` as in ``POST /1.0/images``. Nothing but the source is asked for: if the store has the image, a
-        server would overwrite all of its attributes as soon as one is named (``lxd/images.go``, imgPostRemoteInfo).
+        ``source`` is that of ``POST /1.0/images``. The request contains nothing else: if the store has the image and
+        the request sets one attribute, a server resets all others (``lxd/images.go``, imgPostRemoteInfo).
         """
         source = {"type": "image", "mode": "pull", **source}
         ended = self.server.run("POST", "/1.0/images", self._query, {"source": source})
@@ -166,14 +172,14 @@ class Store:
             return image, image.uploaded_at >= parse_time(ended["created_at"])
 
     def fingerprints(self) -> frozenset[str]:
-        """The fingerprints of all images that the store holds now."""
+        """The fingerprints of all images that are in the store now."""
         return frozenset(self.server.get_names("/1.0/images", "its images", self._query))
 
     def is_in_another_project(self, fingerprint: str) -> bool:
-        """Whether another project of this server has the image, as far as this client may see.
+        """Whether another project of this server has the image, as far as this client can see.
 
-        A server that is to fetch such an image fetches nothing (``lxd/daemon_images.go``, ImageDownload): the new image
-        gets the other one's attributes.
+        A pull of such an image downloads nothing, and the new image gets the attributes of the other project's
+        (``lxd/daemon_images.go``, ImageDownload).
         """
         names = self.server.get_names("/1.0/projects", "its projects")
         others = (Store(self.server, name) for name in names if name != self.project)
@@ -182,11 +188,10 @@ class Store:
     def update_image(
         self, fingerprint: str, changes_for: Callable[[Image], Mapping[str, Any]]
     ) -> None:
-        """Set the attributes that ``changes_for`` names, given the image as it is; all others stay.
+        """Set the attributes that ``changes_for`` returns for the current image, and keep all others.
 
-        Raises ConflictError.
-
-        A PUT replaces the whole (a PATCH ignores profiles and expiry), so what is not named is sent as it was read.
+        Raises ConflictError. A PUT replaces all attributes (a PATCH ignores profiles and expiry), so the others are
+        sent as they were read.
         """
         image, etag = self._read(fingerprint)
         changes = changes_for(image)
@@ -207,35 +212,35 @@ class Store:
         self._write("PUT", url_path("/1.0/images/{}", fingerprint), whole, etag)
 
     def delete_image(self, fingerprint: str) -> None:
-        """Delete an image and its aliases. That it is gone already is fine."""
+        """Delete an image and its aliases, unless it is deleted already."""
         try:
             self.server.run("DELETE", url_path("/1.0/images/{}", fingerprint), self._query)
         except ApiError as error:
             if error.status != 404:
                 raise
         except OperationFailed:
-            # Somebody else was quicker, after the server had taken the request: it has no code for that.
+            # Another client deleted it after the server had accepted the request; there is no error code for that.
             if self.has_image(fingerprint):
                 raise
 
     def delete_if_unaliased(self, fingerprint: str) -> None:
-        """Delete an image that has no alias. Raises ConflictError if it has one (again)."""
+        """Delete an image without aliases. Raises ConflictError if it has one by now."""
         if self.current_image(fingerprint).aliases:
-            raise ConflictError(f"the image {short_fingerprint(fingerprint)} has got an alias")
+            raise ConflictError(f"the image {short_fingerprint(fingerprint)} has an alias again")
         self.delete_image(fingerprint)
 
     def add_alias(self, name: str, fingerprint: str, description: str = "") -> None:
-        """Make an alias. Raises ConflictError if there is one by now, or the image is gone."""
+        """Create an alias. Raises ConflictError if the alias exists by now, or the image was deleted."""
         asked = {"name": name, "target": fingerprint, "description": description}
         self._write("POST", "/1.0/images/aliases", asked)
 
     def move_alias(
         self, name: str, fingerprint: str, holder: str, description: str | None = None
     ) -> None:
-        """Point an alias from the image ``holder`` to another, in one step: no reader finds it missing.
+        """Point an alias of the image ``holder`` to another image, in one step: at no moment is it missing.
 
-        Its description stays, unless another is given. A PUT, since a PATCH hangs for half a minute on LXD 5.0
-        (``lxd/images.go``, imageAliasPatch). Raises ConflictError if it points elsewhere by now, or the image is gone.
+        Its description is kept if none is given. This is a PUT, since a PATCH hangs for half a minute on LXD 5.0
+        (``lxd/images.go``, imageAliasPatch). Raises ConflictError if the alias has been moved or the image deleted.
         """
         alias, etag = self._read_alias(name, holder)
         kept = alias.get("description") or ""
@@ -246,10 +251,10 @@ class Store:
         self._write("PUT", url_path("/1.0/images/aliases/{}", name), changed, etag)
 
     def rename_alias(self, name: str, new_name: str, holder: str) -> None:
-        """Rename an alias of the image ``holder``: make the new one, unless that is done, and remove the old one.
+        """Rename an alias of the image ``holder``: create the new one, unless it exists, and remove the old one.
 
-        At no moment neither exists. (LXD 5.0 has a call for it, which keeps everybody waiting for ten seconds.)
-        Raises ConflictError if the old alias points elsewhere by now, or the new one is of another image.
+        At every moment at least one of them exists. (On LXD 5.0 the API's own call for it blocks the server for ten
+        seconds.) Raises ConflictError if the old alias has been moved, or the new one is another image's.
         """
         alias = self._read_alias(name, holder)[0]
         try:
@@ -259,12 +264,12 @@ class Store:
         self.remove_alias(name, holder)
 
     def remove_alias(self, name: str, holder: str) -> None:
-        """Remove an alias from the image ``holder``. Raises ConflictError if it points elsewhere by now."""
+        """Remove an alias of the image ``holder``. Raises ConflictError if the alias has been moved."""
         etag = self._read_alias(name, holder)[1]
         self._write("DELETE", url_path("/1.0/images/aliases/{}", name), None, etag)
 
     def get_alias(self, name: str) -> tuple[str, str] | None:
-        """The fingerprint behind an alias, and the type of that image; None if this client can see no such alias."""
+        """The fingerprint and the type of the image that an alias points to; None if this client sees no such alias."""
         try:
             path = url_path("/1.0/images/aliases/{}", name)
             alias = self.server.get_object(path, "an alias", self._query)
@@ -276,18 +281,18 @@ class Store:
             return str(alias["target"]), str(alias.get("type") or CONTAINER)
 
     def get_image(self, digits: str) -> Image:
-        """The image with this fingerprint, or with one that begins so. Raises ImageNotFound."""
+        """The image whose fingerprint is, or begins with, ``digits``. Raises ImageNotFound."""
         image = self.find_image(digits)
         if image is None:
             raise self.image_not_found(digits)
         return image
 
     def has_image(self, fingerprint: str) -> bool:
-        """Whether this image is in the store now, and this client may see it."""
+        """Whether the store has this image now, as far as this client can see."""
         return self.find_image(fingerprint) is not None
 
     def find_image(self, digits: str) -> Image | None:
-        """The image with this fingerprint, or with one that begins so; None if this client can see no such image.
+        """The image whose fingerprint is, or begins with, ``digits``; None if this client sees no such image.
 
         Raises ImageNotFound if there are several.
         """
@@ -307,11 +312,11 @@ class Store:
             return Image.parse(image)
 
     def images_of_registry(self, registry: str) -> list[Image]:
-        """What an image registry of this server offers (``client/lxd_image_registries.go``). Raises OptionError."""
+        """The images of an image registry of this server (``client/lxd_image_registries.go``). Raises OptionError."""
         if not self.server.dialect.supports("has_image_registries"):
             raise OptionError(
                 f"{self.server.address} has no image registries",
-                "They come with the API extension image_registries. Use source_server or source_remote.",
+                "That requires the API extension image_registries. Use source_server or source_remote.",
             )
         path = url_path("/1.0/image-registries/{}/images", registry)
         try:
@@ -324,7 +329,7 @@ class Store:
             return [Image.parse(image) for image in images]
 
     def image_not_found(self, name: str) -> ImageNotFound:
-        """What to raise when this client sees no such image."""
+        """The error for an image that this client does not see, with a hint."""
         public = "" if self.server.is_trusted else "public "
         hint = ""
         with suppress(ImageStoreError):
@@ -332,51 +337,50 @@ class Store:
         return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}", hint))
 
     def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
-        """The image's file, or a form with its two files, as an answer whose body is still to be read.
+        """The response with the image's file, or a form with its two files; its body is not read yet.
 
-        The same body, with its content type, is what ``POST /1.0/images`` takes.
+        ``POST /1.0/images`` accepts the same body with the same content type.
         """
         return self.server.stream(
             url_path("/1.0/images/{}/export", fingerprint), self._query, headers
         )
 
     def export_secret(self, fingerprint: str) -> ContextManager[str]:
-        """A key with which somebody else can fetch a private image, for as long as the context lasts."""
+        """A secret with which another server can download a private image while the context lasts."""
         path = url_path("/1.0/images/{}/secret", fingerprint)
         return self._secret_of(self.server.call("POST", path, self._query).metadata)
 
     @property
     def takes_upload_tokens(self) -> bool:
-        """Whether an upload with a token is safe here.
+        """Whether an upload with a token is safe.
 
-        In a cluster another member than the one that issued the token may get the upload, and then crashes on the
-        token's attributes, which it expects in its own memory (``lxd/images.go``, getImgPostInfo).
+        In a cluster, another member than the one that issued the token may receive the upload. It then crashes on the
+        token's attributes, which it expects to be in its own memory (``lxd/images.go``, getImgPostInfo).
         """
         clustered = self.server.environment.get("server_clustered")
         return self.server.dialect.supports("pushes") and not clustered
 
     def upload_token(self, image: Image) -> ContextManager[str]:
-        """A secret with which this image can be uploaded here, for as long as the context lasts.
+        """A secret with which this image can be uploaded to the store while the context lasts.
 
-        The image then has the properties and the expiry of ``image`` from its first moment on, whatever its metadata
-        says.
+        The new image has the properties and expiry of ``image`` as soon as it exists, whatever its metadata says.
         """
         asked = {
             "source": {"type": "image", "mode": "push", "fingerprint": image.fingerprint},
             "properties": dict(image.properties),
-            # In the source's own words: families write differently that there is none.
+            # As the source writes it: LXD and Incus have different values for no expiry.
             "expires_at": image.raw.get("expires_at") or format_time(image.expires_at),
         }
         return self._secret_of(self.server.call("POST", "/1.0/images", self._query, asked).metadata)
 
-    def push(self, fingerprint: str, invitation: Mapping[str, Any]) -> None:
-        """Send an image to the server that issued the invitation (``shared/api/image.go``, ImageExportPost)."""
+    def push(self, fingerprint: str, target: Mapping[str, Any]) -> None:
+        """Have this server send an image to the ``target`` (``shared/api/image.go``, ImageExportPost)."""
         path = url_path("/1.0/images/{}/export", fingerprint)
-        self.server.run("POST", path, self._query, dict(invitation))
+        self.server.run("POST", path, self._query, dict(target))
 
     @contextmanager
     def _secret_of(self, operation: Mapping[str, Any]) -> Iterator[str]:
-        """The secret of a token. It would live on, so it is withdrawn, be it used or not."""
+        """The secret of a token operation, which is cancelled afterwards: it would never end by itself."""
         path = f"/1.0/operations/{self.server.operation_id(operation)}"
         with self.server.validating_response("a secret"):
             secret = str(operation["metadata"]["secret"])
@@ -384,11 +388,11 @@ class Store:
             yield secret
         except BaseException:
             with suppress(ImageStoreError):
-                # What went wrong before is what has to be told.
+                # The first error is the one to report.
                 self.server.cancel(path, self._query)
             raise
         with suppress(ApiError):
-            # It was used, and so is gone.
+            # It has ended, since the secret was used.
             self.server.cancel(path, self._query)
 
     def _read(self, fingerprint: str) -> tuple[Image, str | None]:
@@ -400,11 +404,13 @@ class Store:
             return Image.parse(answer.metadata), answer.etag
 
     def _read_alias(self, name: str, holder: str) -> tuple[Mapping[str, Any], str | None]:
-        answer = self._get(url_path("/1.0/images/aliases/{}", name), f"the alias {name} is gone")
+        answer = self._get(
+            url_path("/1.0/images/aliases/{}", name), f"the alias {name} was deleted"
+        )
         with self.server.validating_response("an alias"):
             target = answer.metadata["target"]
         if target != holder:
-            raise ConflictError(f"the alias {name} was pointed to another image")
+            raise ConflictError(f"the alias {name} has been moved to another image")
         return answer.metadata, answer.etag
 
     def _get(self, path: str, gone: str) -> ApiResponse:
@@ -421,7 +427,7 @@ class Store:
                 method, path, self._query, json, headers={"If-Match": etag} if etag else None
             )
         except ApiError as error:
-            # Not found, in conflict with another, changed since it was read.
+            # Deleted, already there, or changed since it was read.
             if error.status not in (404, 409, 412):
                 raise
             raise ConflictError(error.message) from error
@@ -442,7 +448,7 @@ class Store:
     def _no_project(self) -> OptionError:
         return OptionError(
             f"{self.server.address} has no project {self.project}, or this client may not see it",
-            "Create it first, or correct the option project.",
+            "Create the project, or correct the option project.",
         )
 
 
@@ -452,7 +458,7 @@ def _header_text(filename: str) -> str:
 
 
 def _sorted_contents(images: Iterable[Mapping[str, Any]] | None) -> Contents:
-    """The images of an answer by project and fingerprint: Incus lists them in another order each time."""
+    """The listed images, sorted by project and fingerprint, since Incus lists them in random order."""
     by_name = sorted(
         images or (), key=lambda image: (image.get("project", ""), image["fingerprint"])
     )

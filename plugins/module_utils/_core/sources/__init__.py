@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where images come from. A source finds its image in the store, or offers to bring it there."""
+"""Where images come from. A source finds its image in the store, or offers to transfer it there."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TransferResult:
-    """What an offer brought: the server's word on the fingerprint, and the bytes of image data that moved."""
+    """The result of a transfer: the fingerprint that the server reports, and the bytes of image data that were sent."""
 
     fingerprint: str
     transferred: int
 
 
 class Offer(ABC):
-    """An image that the store lacks, and the way to get it there.
+    """An image that the store lacks, and how to transfer it.
 
     ``route`` is how (``upload``, …); ``fingerprint`` and ``type`` are None while they are not known. ``replaces`` is
-    the same image, held but merely cached: LXD prunes such images with their aliases, so it makes way first.
+    a copy of it that is merely cached: LXD prunes those with their aliases, so it is replaced.
     """
 
     route: str
@@ -41,34 +41,34 @@ class Offer(ABC):
     size: int | None = None
     """Bytes of image data that a transfer moves; None if that is not known before."""
     records_origin = False
-    """Whether the server will know where the image came from, and so can keep it up to date."""
+    """Whether the server records the origin of the image, and so can keep it up to date."""
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What bringing it does, as the task reports it."""
+        """The actions of the transfer, as the task reports them."""
         return ("replace cached image", self.route) if self.replaces else (self.route,)
 
     def identify(self) -> str | None:
-        """The fingerprint, if it can be told without a transfer; this may read all of a local file."""
+        """The fingerprint, None if only a transfer tells; this may read all of a local file."""
         return self.fingerprint
 
     def transfer(self, store: Store) -> TransferResult:
-        """Get the image into the store. Raises ConflictError if it is there by now, and whatever went wrong.
+        """Transfer the image to the store. Raises ConflictError if the store has it by now, and other errors.
 
-        After an error the store is as it was, but for a cached image that had to make way.
+        After an error the store is as it was before, except for a cached copy that was deleted first.
         """
         if self.replaces:
             self.delete_cached_copy(store)
         return self._transfer(store)
 
     def delete_cached_copy(self, store: Store) -> None:
-        """Remove the image that this one replaces, since a server keeps the mark of a cached one."""
+        """Delete the cached copy that this image replaces: a transfer of the same image would leave it cached."""
         if self.replaces:
             store.delete_image(self.replaces.fingerprint)
 
     @abstractmethod
     def _transfer(self, store: Store) -> TransferResult:
-        """The part of ``transfer`` that each kind of offer has for itself."""
+        """Transfer the image, with no cached copy in the way."""
 
 
 @dataclass(frozen=True)
@@ -91,25 +91,25 @@ class CopyRequest:
 
     @property
     def always_ask(self) -> bool:
-        """Whether nothing that the store holds can answer it alone."""
+        """Whether the source has to be asked in any case, whatever the store holds."""
         return self.latest or self.copy_aliases
 
 
 def require_fingerprint(name: str, fingerprint: str, expected: str) -> None:
-    """Raises FileError unless what is in a file is what the task expects."""
+    """Raises FileError unless a file has the expected fingerprint."""
     if fingerprint != expected:
         raise FileError(
             f"{name} has the fingerprint {fingerprint}, not {expected}",
-            "Correct the option fingerprint, or get the right file.",
+            "Correct the option fingerprint, or use the right file.",
         )
 
 
 def update_with_retry(
     store: Store, fingerprint: str, changes_for: Callable[[Image], Mapping[str, Any]]
 ) -> None:
-    """Edit an image that has just come, whoever else edits it meanwhile (see ``Store.update_image``).
+    """Edit a new image (see ``Store.update_image``), again if another client edits it at the same time.
 
-    Raises ConflictError if there is no end to that, or if the image is gone.
+    Raises ConflictError if that does not end, or if the image was deleted.
     """
     for _others in range(4):
         try:
@@ -120,7 +120,7 @@ def update_with_retry(
 
 
 def record_archive(store: Store, fingerprint: str, archive: str) -> None:
-    """Note on an image what directory it was made of, so that the same directory is known again."""
+    """Record the directory that an image was made of, so that it is recognized in later runs."""
     update_with_retry(
         store, fingerprint, lambda image: {"properties": {**image.properties, ARCHIVE: archive}}
     )
@@ -129,24 +129,24 @@ def record_archive(store: Store, fingerprint: str, archive: str) -> None:
 def with_fingerprint_hint(
     error: ConnectionFailed, request: CopyRequest, view: StoreView
 ) -> ConnectionFailed:
-    """What to raise when a source that has to be asked cannot be: it also names the way to do without it."""
+    """The error for a source that cannot be reached, with a hint how to run without it."""
     present = view.by_alias(request.alias) if request.alias else None
     if request.always_ask:
         return error
     fingerprint = present.fingerprint if present else "<fingerprint>"
     return ConnectionFailed(
         error.message,
-        f"{error.hint} With image={fingerprint} a source is asked only while the store lacks that image.".strip(),
+        f"{error.hint} With image={fingerprint} the source is contacted only if the store lacks that image.".strip(),
     )
 
 
 class Source(Protocol):
-    """A place that has the image a task is about.
+    """Where the image of a task comes from.
 
-    ``aliases`` are those that the image has there and is to have here too; they are known once it was found.
+    ``aliases`` are those of the source that are to be copied; they are known after ``find``.
     """
 
     aliases: tuple[Alias, ...]
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image, where the store holds it, or the offer to bring it."""
+        """The image if the store has it, else the offer to transfer it."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an image has at its source besides its content, and how a copy of it gets that."""
+"""Sets the attributes that an image has at its source on a copy of it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from . import update_with_retry
 
 
 def set_source_attributes(store: Store, image: Image, source_image: Image) -> None:
-    """Give ``image``, which has just come into the store, the attributes that it has at its source.
+    """Give ``image``, which is new in the store, the attributes that it has at its source.
 
-    What others change of it meanwhile stays. If they cannot be set the image is deleted again: the next run would take
-    it for complete.
+    Changes that other clients make meanwhile are kept. If the attributes cannot be set, the image is deleted again:
+    otherwise the next run would consider it complete.
     """
 
     def changes_for(current: Image) -> dict[str, Any]:
@@ -47,6 +47,6 @@ def set_source_attributes(store: Store, image: Image, source_image: Image) -> No
             raise ImageStoreError(
                 f"{error.message}; the image {short_fingerprint(image.fingerprint)} is in the store,"
                 " without the properties and expiry that it has at its source",
-                "Delete it before the next run, which would take it for complete.",
+                "Delete it before the next run, which would consider it complete.",
             ) from error
         raise

@@ -42,7 +42,7 @@ class LxdSource:
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image in the target, or an offer. Raises ImageNotFound, and OptionError where no way leads there."""
+        """The image in the target, or an offer. Raises ImageNotFound, and OptionError if the mode is not possible."""
         known = None if self._request.always_ask else self._known(view)
         if known:
             return known
@@ -63,13 +63,13 @@ class LxdSource:
         return offer
 
     def _known(self, view: StoreView) -> Image | None:
-        """What the target holds already, as far as it can tell by itself."""
+        """The image in the target, if that can be told without asking the source."""
         name = self._request.name.lower()
         if is_fingerprint(name):
             held = view.by_fingerprint(name)
             return held if held and not held.cached and self._fits(held.type) else None
         if self._source.project != "default" or self._is_behind_a_socket:
-            # A server records the project of an origin nowhere, and what came over a socket has none.
+            # Servers do not record the project of an origin, and images that came over a socket have no origin.
             return None
         return view.by_origin(self._address, "lxd", self._is_meant, self._request.alias)
 
@@ -82,7 +82,7 @@ class LxdSource:
         return self._request.type in (None, image_type)
 
     def _resolve(self) -> tuple[str, Image | None]:
-        """The whole fingerprint of what the source has under the name, and the image if it was seen on the way."""
+        """The full fingerprint of the image with that name at the source, and the image if it was read for that."""
         name, image = self._request.name, None
         found = self._source.get_alias(name)
         if not found and is_prefix(name.lower()):
@@ -94,7 +94,7 @@ class LxdSource:
         if not self._fits(image_type):
             raise ImageNotFound(
                 f"{name} in {self._source} is a {image_type} image, not a {self._request.type}",
-                "Correct image_type, or leave it out.",
+                "Correct or remove image_type.",
             )
         return fingerprint, image
 
@@ -108,7 +108,7 @@ class LxdSource:
 
     @property
     def _address(self) -> str:
-        """Where others reach the source: its https address, or an empty text if it has none."""
+        """The https address of the source; empty if it has none."""
         return _https(self._source)
 
     def _offer(self, image: Image, held: Image | None) -> Offer:
@@ -138,7 +138,7 @@ class LxdSource:
         )
 
     def _pull(self, image: Image, held: Image | None) -> Offer:
-        """By alias where that lets the target know where the image came from, else by fingerprint."""
+        """A pull by alias if the target then records the origin, else by fingerprint."""
         server = self._source.server
         target = self._target.server.dialect
         by_alias = (
@@ -165,18 +165,18 @@ class LxdSource:
         if fault:
             return f"{target.address} {fault}"
         if not self._address:
-            return f"{self._source.server.address} does not listen on the network"
+            return _not_listening(self._source)
         return ""
 
     def _why_no_push(self, image: Image) -> str:
         source, target = self._source.server, self._target.server
         if not source.is_trusted:
-            return f"{source.address} does not trust this client, which has to ask it to send"
+            return f"{source.address} does not trust this client, which has to start the push"
         fault = target.dialect.why_no_push(source.dialect, self._target.project)
         if fault:
             return f"{target.address} {fault}"
         if not _https(self._target):
-            return f"{target.address} does not listen on the network"
+            return _not_listening(self._target)
         if image.type == VIRTUAL_MACHINE and _exports_form(
             self._source.export(image.fingerprint, {})
         ):
@@ -185,9 +185,9 @@ class LxdSource:
         return ""
 
     def _stream(self, image: Image, retries: Retries) -> Stream:
-        """The export as the body of an upload, exactly as long as the image is.
+        """The export as the body of an upload, bounded by the size of the image.
 
-        A form is made anew: in it, the server notes the file name that the second part has.
+        A form is composed anew, since the server records the file name that it gives for the second part.
         """
         from ..downloads import Download, OpenResponse
         from ..transport import Stream
@@ -215,7 +215,7 @@ class LxdSource:
 
 
 class Push(Offer):
-    """An image that its source sends to the target by itself."""
+    """An image that its source sends to the target."""
 
     route = PUSH
 
@@ -237,27 +237,34 @@ class Push(Offer):
                 self._source.push(self._image.fingerprint, {**self._invitation, "secret": secret})
             except OperationFailed as error:
                 if store.server.dialect.is_already_exists(error.err):
-                    raise ConflictError(f"{store} got the image from somebody else") from error
+                    raise ConflictError(
+                        f"{store} received the image from another client"
+                    ) from error
                 raise OperationFailed(
-                    f"{error.message} (it was to send the image to {self._invitation['target']})",
+                    f"{error.message} (while it was sending the image to {self._invitation['target']})",
                     error.err,
                     "If it cannot reach that address, use mode: relay.",
                 ) from error
         return TransferResult(self._image.fingerprint, self._image.size)
 
 
+def _not_listening(store: Store) -> str:
+    advice = store.server.dialect.listen_advice
+    return f"{store.server.address} does not listen on the network ({advice} would change that)"
+
+
 def _https(store: Store) -> str:
-    """The https address of a server; an empty text if it has none."""
+    """The https address of a server; empty if it has none."""
     transport = store.server.transport
     if not transport.is_local:
         return transport.address
-    # Those of a server that listens on all of them begin with the one it would advertise.
+    # If the server listens on all of its addresses, the first is the one that it would advertise.
     addresses = store.server.addresses
     return f"https://{addresses[0]}" if addresses else ""
 
 
 def _certificate(store: Store) -> str:
-    """The certificate by which another server can know this one; an empty text if an authority vouches for it."""
+    """The certificate by which another server can verify this one; empty if the system authorities suffice."""
     transport = store.server.transport
     if transport.is_local:
         return store.server.certificate
@@ -265,6 +272,6 @@ def _certificate(store: Store) -> str:
 
 
 def _exports_form(response: requests.Response) -> bool:
-    """Whether this answer to an export is a form. It is closed."""
+    """Whether the response to an export is a form. Closes it."""
     response.close()
     return is_form(response.headers.get("Content-Type", ""))

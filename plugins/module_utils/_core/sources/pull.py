@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Offers that the target's server fetches for itself."""
+"""Images that the target downloads by itself."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .attributes import set_source_attributes
 
 
 class Pull(Offer):
-    """An image that the target fetches from ``source`` (as in ``POST /1.0/images``).
+    """An image that the target downloads from ``source`` (as in ``POST /1.0/images``).
 
-    ``source_image`` is the image as its source describes it, None if that is not known: a target that has the image in
-    another project fetches nothing and takes the attributes that it has there, so the source's are set afterwards.
-    ``secret`` issues the key that a private image takes. A server may see something else at the source than this task
-    did: ``check`` is given what the server got, None for an image that it had before, and raises if that will not do.
+    ``source_image`` is the image as its source describes it, None if unknown: a target that has the image in another
+    project downloads nothing and uses the attributes that it has there, so those of the source are set afterwards.
+    ``secret`` issues the secret that a private image requires. The server may find another image at the source than
+    this task did: ``check`` is called with the image that the server got, None for one that it had before, and raises
+    if that is not acceptable.
     """
 
     route = "pull"
@@ -48,7 +49,7 @@ class Pull(Offer):
         self._check = check
 
     def delete_cached_copy(self, store: Store) -> None:
-        # A newer LXD takes the mark of a cached image away when it is asked for the image.
+        # A newer LXD turns a cached image into a regular one when it is asked to copy it.
         if not store.server.dialect.supports("clears_cached_mark"):
             super().delete_cached_copy(store)
 
@@ -68,7 +69,7 @@ class Pull(Offer):
                 raise _after_unexpected(store, image, is_ours, error) from error
         if image.cached:
             raise ConflictError(
-                f"{store} got the image {short_fingerprint(image.fingerprint)} for an instance, and only caches it"
+                f"{store} only caches the image {short_fingerprint(image.fingerprint)}, for an instance"
             )
         if self._source_image and image.fingerprint == self._source_image.fingerprint:
             set_source_attributes(store, image, self._source_image)
@@ -76,21 +77,21 @@ class Pull(Offer):
         return TransferResult(image.fingerprint, image.size if fetched else 0)
 
     def _explained(self, store: Store, error: OperationFailed | ApiError) -> ImageStoreError:
-        """What to raise when a pull failed: ConflictError if that was because the target has what it fetched.
+        """The error for a failed pull: ConflictError if it failed because the target has the image.
 
-        Incus says so where the image has aliases (``cmd/incusd/images.go``, imagesPost).
+        Incus reports that if the image has aliases (``cmd/incusd/images.go``, imagesPost).
         """
         if isinstance(error, OperationFailed) and store.server.dialect.is_already_exists(error.err):
             if self._check and not store.has_image(self.fingerprint):
                 self._check(None)
-            return ConflictError(f"{store} got the image from somebody else")
+            return ConflictError(f"{store} received the image from another client")
         from ..downloads import mask_credentials
 
         where = mask_credentials(
             self._source.get("url") or self._source.get("server") or "its registry"
         )
-        message = f"{error.message} (it was to fetch the image from {where})"
-        hint = "If it cannot get it from there, mode: relay streams the image through this host."
+        message = f"{error.message} (while it was fetching the image from {where})"
+        hint = "If the server cannot reach it, mode: relay streams the image through this host."
         if isinstance(error, OperationFailed):
             return OperationFailed(message, error.err, hint)
         return ImageStoreError(message, hint)
@@ -99,10 +100,10 @@ class Pull(Offer):
 def _after_unexpected(
     store: Store, image: Image, is_ours: bool, error: ImageStoreError
 ) -> ImageStoreError:
-    """What to raise when a pull brought an image that will not do.
+    """The error for a pull that brought an image which is not acceptable.
 
-    The image is deleted if it came by this pull (``is_ours``) and has no alias; else it may be somebody else's, and the
-    error says that it stays.
+    The image is deleted if it came with this pull (``is_ours``) and has no alias. Otherwise it may belong to another
+    client, so it stays, and the error says so.
     """
     if is_ours:
         try:
@@ -112,6 +113,6 @@ def _after_unexpected(
             pass
     return ImageStoreError(
         f"{error.message}; the image {short_fingerprint(image.fingerprint)} stays in {store},"
-        " since another task may have brought it",
+        " since it may belong to another client",
         error.hint,
     )

@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images of an image registry, which the newest LXD know by name.
+"""Images of an image registry that the target server knows by name.
 
-From ``client/lxd_image_registries.go`` and ``shared/api/image.go``; it has not met a server yet that has registries.
+From ``client/lxd_image_registries.go`` and ``shared/api/image.go``; not tested with a
+server yet, since none that was available has registries.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class RegistrySource:
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image in the target, or an offer to have it fetched. Raises ImageNotFound, OptionError."""
+        """The image in the target, or an offer to pull it. Raises ImageNotFound, OptionError."""
         image = self._resolve()
         if self._request.copy_aliases:
             self.aliases = tuple(sorted(image.aliases, key=lambda alias: alias.name))
@@ -59,7 +60,7 @@ class RegistrySource:
         images = self._target.images_of_registry(self._name)
         for image_type in (wanted,) if wanted else (CONTAINER, VIRTUAL_MACHINE):
             fitting = [image for image in images if image.type == image_type]
-            # The native architecture first, as servers do.
+            # Prefer the native architecture, as servers do.
             fitting.sort(key=lambda image: architecture_name(image.architecture) != own)
             found = Contents(tuple(fitting)).resolve(name)
             if found:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Offers that this task streams from their source to the target, without storing anything."""
+"""Images that this task streams from their source to the target, without storing them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .attributes import set_source_attributes
 
 
 class Relay(Offer):
-    """An image whose content ``stream`` opens anew for each attempt.
+    """An image that is uploaded from a ``stream``, which is opened again for each attempt.
 
-    ``source_image`` is the image as its source describes it, None if that is not known. An upload has only what is in
-    the files, so what was edited at the source is laid down in an upload token first: the image has it from its first
-    moment on, and a task that is killed leaves either all of it or nothing. Where a token is not safe, the attributes
-    are set right after the upload, and a task that is killed in between leaves the image without them.
+    ``source_image`` is the image as its source describes it, None if unknown. The files do not contain what was edited
+    at the source, so properties and expiry are stored in an upload token first. The server applies them when it creates
+    the image: a task that is killed leaves either the complete image or none. If a token is not safe (in a cluster),
+    they are set right after the upload instead, and a task that is killed in between leaves the image without them.
     """
 
     route = "relay"

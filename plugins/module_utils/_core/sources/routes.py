@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which way an image takes: decided from known facts before anything moves, and never changed on the way."""
+"""How an image is transferred: decided from known facts before the transfer, and never changed during it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..errors import OptionError
 
 PULL, PUSH, RELAY = "pull", "push", "relay"
 
-Barriers = Mapping[str, Callable[[], str]]
-"""What bars each route, to be asked only if it matters; an empty answer is: nothing."""
+Obstacles = Mapping[str, Callable[[], str]]
+"""For each route a function that returns why it is not possible, or an empty text. Called only if needed."""
 
 
-def choose_route(mode: str, obstacles: Barriers, prefer_relay: bool = False) -> str:
-    """The route for a ``mode``, which is one of them or ``auto``. Raises OptionError if it is barred.
+def choose_route(mode: str, obstacles: Obstacles, prefer_relay: bool = False) -> str:
+    """The route for a ``mode``: one of the routes, or ``auto``. Raises OptionError if the route is not possible.
 
-    ``auto`` has the target fetch the image where it can, and streams it otherwise. It never pushes: that takes more
-    than a pull on either side and brings nothing more.
+    ``auto`` pulls if possible, and relays otherwise. It never pushes, which has more requirements than a pull and no
+    advantage.
     """
     if mode == "auto":
         return RELAY if prefer_relay or obstacles[PULL]() else PULL
-    barred = obstacles[mode]()
-    if barred:
-        way_out = PULL if obstacles[RELAY]() else RELAY
+    obstacle = obstacles[mode]()
+    if obstacle:
+        alternative = PULL if obstacles[RELAY]() else RELAY
         raise OptionError(
-            f"mode: {mode} does not work here, since {barred}", f"Use mode: {way_out}."
+            f"mode: {mode} does not work here, since {obstacle}", f"Use mode: {alternative}."
         )
     return mode
 
 
 def always_possible() -> str:
-    """Nothing bars it."""
+    """No obstacle."""
     return ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The form in which a split image is sent: two parts, whose order and names LXD lays down."""
+"""The form in which a split image is uploaded: two parts, in the order and with the names that LXD requires."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Content = TypeVar("Content")
 
 
 class UploadForm:
-    """What stands around the two files of a split image in the body of ``POST /1.0/images``.
+    """The headers around the two files of a split image in the body of ``POST /1.0/images``.
 
-    The name of the second part alone makes the image a container's or a virtual machine's (``lxd/images.go``,
-    getImgPostInfo).
+    Only the name of the second part tells whether it is the image of a container or of a virtual machine
+    (``lxd/images.go``, getImgPostInfo).
     """
 
     def __init__(self, image_type: str | None, metadata_name: str, rootfs_name: str) -> None:
@@ -32,11 +32,11 @@ class UploadForm:
 
     @property
     def length(self) -> int:
-        """Bytes that it adds to those of the files."""
+        """Bytes of the form without the files."""
         return len(self._metadata) + len(self._rootfs) + len(self._end)
 
     def stream(self, files: Sequence[Iterable[bytes]], size: int | None) -> Stream:
-        """The whole body as a stream; ``size`` is the bytes of both files, None if that is not known."""
+        """The body as a stream; ``size`` is the bytes of both files, None if unknown."""
         metadata, rootfs = files
 
         def blocks() -> Iterator[bytes]:
@@ -50,7 +50,7 @@ class UploadForm:
         return Stream(blocks(), self.content_type, length, self.length)
 
     def around(self, metadata: Content, rootfs: Content) -> list[bytes | Content]:
-        """The whole body, piece by piece."""
+        """The body as a list of its pieces, with the given contents in between."""
         return [self._metadata, metadata, self._rootfs, rootfs, self._end]
 
 

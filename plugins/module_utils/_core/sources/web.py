@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images of plain web servers, by their address."""
+"""Images of web servers, by URL."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ HEAD_BYTES = 512
 
 
 class UrlSource:
-    """The unified image at ``url``, for the store ``target``. With ``expected``, it has to have that fingerprint.
+    """The unified image at ``url``, for the store ``target``. If ``expected`` is set, it must have that fingerprint.
 
-    ``obstacle`` is what keeps the target from fetching it by itself, as far as the task's options tell, or empty;
-    ``hosts`` are those where the image may be.
+    ``obstacle`` is why the options prevent the target from downloading it by itself, or empty; ``hosts`` are those that
+    the web server may refer to.
     """
 
     def __init__(
@@ -55,36 +55,34 @@ class UrlSource:
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
-        """The image in the target, or an offer. Raises FileError where the web server's answer is not fit."""
+        """The image in the target, or an offer. Raises FileError if the web server's response is not acceptable."""
         held = view.by_fingerprint(self._expected)
         if held and not held.cached:
             return held
-        landing = self._ask()
-        held = view.by_fingerprint(landing.fingerprint)
+        found = self._request_headers()
+        held = view.by_fingerprint(found.fingerprint)
         if held and not held.cached:
             return held
         image_type = held.type if held else None
         obstacles = {
-            PULL: lambda: self._why_no_pull(landing),
+            PULL: lambda: self._why_no_pull(found),
             PUSH: _no_push,
             RELAY: always_possible,
         }
         if choose_route(self._mode, obstacles) == PULL:
             source = {"type": "url", "protocol": "direct", "url": self._url}
             return Pull(
-                landing.fingerprint,
+                found.fingerprint,
                 image_type,
                 source,
                 held,
-                check=lambda image: self._require(image, landing),
+                check=lambda image: self._require(image, found),
             )
-        _require_archive(self._web, landing.location)
-        return Relay(
-            landing.fingerprint, image_type, self._open_streams(landing), held, self._retries
-        )
+        _require_archive(self._web, found.location)
+        return Relay(found.fingerprint, image_type, self._open_streams(found), held, self._retries)
 
-    def _ask(self) -> ImageHeaders:
-        """What the web server says of the image."""
+    def _request_headers(self) -> ImageHeaders:
+        """The image headers of the web server."""
         dialect = self._target.server.dialect
         headers = self._target.server.identification_headers
         opened = self._web.get(self._url, headers, "HEAD")
@@ -93,63 +91,63 @@ class UrlSource:
             opened = self._web.get(self._url, headers)
         opened.response.close()
         raw: Any = opened.response.raw.headers
-        landing = parse_image_headers(
+        found = parse_image_headers(
             self._url, opened.response.status_code, raw.getlist, dialect.name
         )
-        if landing is None:
+        if found is None:
             return self._plain()
-        if self._expected and landing.fingerprint != self._expected:
+        if self._expected and found.fingerprint != self._expected:
             raise FileError(
-                f"{mask_credentials(self._url)} has the image {landing.fingerprint}, not {self._expected}",
-                "Correct the option fingerprint, or the address.",
+                f"{mask_credentials(self._url)} has the image {found.fingerprint}, not {self._expected}",
+                "Correct the option fingerprint or the URL.",
             )
-        self._hosts.require(self._url, landing.location)
-        return landing
+        self._hosts.require(self._url, found.location)
+        return found
 
     def _plain(self) -> ImageHeaders:
-        """A file of a web server that says nothing of images."""
+        """Headers for a plain file, which takes an expected fingerprint."""
         if not self._expected:
             raise FileError(
                 f"{mask_credentials(self._url)} sends no header LXD-Image-Hash or Incus-Image-Hash",
-                "Give the image's fingerprint, then a plain web server will do.",
+                "To import a file from a web server without these headers, set fingerprint.",
             )
-        return ImageHeaders(self._expected, self._url, "the web server sends none of the headers")
+        return ImageHeaders(self._expected, self._url, "the web server sends no image headers")
 
-    def _why_no_pull(self, landing: ImageHeaders) -> str:
+    def _why_no_pull(self, found: ImageHeaders) -> str:
         if not self._target.server.dialect.fetches_urls:
-            return f"{self._target.server.address} fetches no images by their address"
-        if self._target.is_in_another_project(landing.fingerprint):
+            return f"{self._target.server.address} does not import images from web servers"
+        if self._target.is_in_another_project(found.fingerprint):
             return (
-                "another project of the server has the image, and a pull would take its attributes"
+                "another project of the server has the image, and a pull would use its attributes"
             )
-        return self._obstacle or landing.obstacle
+        return self._obstacle or found.obstacle
 
-    def _require(self, image: Image | None, landing: ImageHeaders) -> None:
-        """Raises FileError unless the server got what the web server told us of."""
-        if image and image.fingerprint != landing.fingerprint:
+    def _require(self, image: Image | None, found: ImageHeaders) -> None:
+        """Raises FileError unless the server got the image that the web server described to this task."""
+        if image and image.fingerprint != found.fingerprint:
             raise FileError(
-                f"{mask_credentials(self._url)} gave the server the image {image.fingerprint},"
-                f" not {landing.fingerprint}",
-                "Does it answer everybody alike?",
+                f"{mask_credentials(self._url)} gave the target the image {image.fingerprint},"
+                f" not {found.fingerprint}",
+                "Check that the web server sends the same headers to every client.",
             )
 
-    def _open_streams(self, landing: ImageHeaders) -> Any:
-        """Opens the image, each time that it is called."""
-        asked = False
+    def _open_streams(self, found: ImageHeaders) -> Any:
+        """A function that opens the image each time it is called."""
+        requested = False
 
         def stream(retries: Retries) -> Stream:
-            nonlocal asked
-            if asked and self._ask() != landing:
+            nonlocal requested
+            if requested and self._request_headers() != found:
                 raise ConflictError(f"the image at {mask_credentials(self._url)} has changed")
-            asked = True
-            download = _download(self._web, landing.location, retries)
+            requested = True
+            download = _download(self._web, found.location, retries)
             return Stream(download, "application/octet-stream", download.length)
 
         return stream
 
 
 class SplitUrlSource:
-    """The split image whose two files are at these addresses, with the fingerprint ``expected``."""
+    """The split image whose two files are at these URLs, with the fingerprint ``expected``."""
 
     def __init__(self, web: WebClient, urls: tuple[str, str], retries: int, expected: str) -> None:
         self._web = web
@@ -180,7 +178,7 @@ _NO_HEAD = (403, 405, 501)
 
 
 def _no_push() -> str:
-    return "a web server only answers"
+    return "a web server cannot send by itself"
 
 
 def _download(web: WebClient, url: str, retries: Retries) -> Download:
@@ -188,19 +186,17 @@ def _download(web: WebClient, url: str, retries: Retries) -> Download:
 
 
 def _require_archive(web: WebClient, url: str) -> None:
-    """Raises FileError unless an image, or the metadata of one, can be at this address."""
+    """Raises FileError unless the file at this URL can be an image, or the metadata of one."""
     kind = _kind_at(web, url)
     if kind not in ARCHIVES:
-        raise FileError(
-            f"{mask_credentials(url)} is {WORDS[kind]}, not an image", "Open it to see."
-        )
+        raise FileError(f"{mask_credentials(url)} is {WORDS[kind]}, not an image", "Check the URL.")
 
 
 def _kind_at(web: WebClient, url: str) -> str:
-    """What is at an address, by its first bytes."""
+    """The kind of the file at a URL, by its first bytes."""
     opened = web.open(url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
     head = next(opened.transport.blocks(opened.response), b"")[:HEAD_BYTES]
     opened.response.close()
     if not head:
-        raise FileError(f"{mask_credentials(url)} is empty", "Is the address right?")
+        raise FileError(f"{mask_credentials(url)} is empty", "Check the URL.")
     return file_kind(head)

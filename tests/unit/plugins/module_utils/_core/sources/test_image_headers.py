@@ -47,7 +47,7 @@ class TestGoodHeaders:
     def test_in_upper_case_require_a_relay(self):
         found = image_headers_of({**GOOD, "LXD-Image-Hash": [HASH.upper()]})
         assert found.fingerprint == HASH
-        assert "in capitals" in found.obstacle
+        assert "in upper case" in found.obstacle
 
     def test_can_refer_to_plain_http(self):
         assert (
@@ -67,25 +67,25 @@ class TestBadHeaders:
             ({"LXD-Image-URL": []}, "sends LXD-Image-Hash, but no LXD-Image-URL"),
             ({"LXD-Image-Hash": [HASH, "f" * 64]}, "sends the header LXD-Image-Hash 2 times"),
             ({"LXD-Image-URL": [FILE, FILE]}, "sends the header LXD-Image-URL 2 times"),
-            ({"LXD-Image-Hash": [HASH[:63]]}, "is no SHA-256"),
-            ({"LXD-Image-Hash": [HASH + "0"]}, "is no SHA-256"),
-            ({"LXD-Image-Hash": ["g" * 64]}, "is no SHA-256"),
-            ({"LXD-Image-Hash": ["../../etc/passwd"]}, "is no SHA-256"),
-            ({"LXD-Image-Hash": [f"{HASH}, {HASH}"]}, "is no SHA-256"),
-            ({"LXD-Image-URL": ["/files/a"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["files/a"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["//a/b"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["file:///etc/passwd"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["ftp://a/b"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["https://"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["https://a:99999/"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["https://[a/"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["https://a/b c"]}, "is no absolute http or https address"),
-            ({"LXD-Image-URL": ["https://me:pw@a/b"]}, "with credentials in it"),
+            ({"LXD-Image-Hash": [HASH[:63]]}, "is not a SHA-256"),
+            ({"LXD-Image-Hash": [HASH + "0"]}, "is not a SHA-256"),
+            ({"LXD-Image-Hash": ["g" * 64]}, "is not a SHA-256"),
+            ({"LXD-Image-Hash": ["../../etc/passwd"]}, "is not a SHA-256"),
+            ({"LXD-Image-Hash": [f"{HASH}, {HASH}"]}, "is not a SHA-256"),
+            ({"LXD-Image-URL": ["/files/a"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["files/a"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["//a/b"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["file:///etc/passwd"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["ftp://a/b"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["https://"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["https://a:99999/"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["https://[a/"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["https://a/b c"]}, "is not an absolute http(s) URL"),
+            ({"LXD-Image-URL": ["https://me:pw@a/b"]}, "which contains credentials"),
             ({"Incus-Image-Hash": [HASH]}, "sends Incus-Image-Hash, but no Incus-Image-URL"),
             (
                 {"Incus-Image-Hash": ["f" * 64], "Incus-Image-URL": [FILE]},
-                "says one thing to LXD and another to Incus",
+                "sends different headers for LXD and for Incus",
             ),
         ],
     )
@@ -172,7 +172,7 @@ def test_valid_headers_are_always_accepted(digest, location, family):
     headers = {f"{family}-Image-Hash": [digest], f"{family}-Image-URL": [location]}
     found = image_headers_of(headers, family=family)
     assert (found.fingerprint, found.location) == (digest.lower(), location)
-    assert ("in capitals" in found.obstacle) == (digest != digest.lower())
+    assert ("in upper case" in found.obstacle) == (digest != digest.lower())
 
 
 @given(HASHES, HASHES, ADDRESSES, ADDRESSES)
@@ -186,7 +186,7 @@ def test_headers_of_two_families_must_agree(one, other, here, there):
     if (one.lower(), here) == (other.lower(), there):
         assert image_headers_of(headers).fingerprint == one.lower()
         return
-    with pytest.raises(FileError, match="says one thing to LXD and another to Incus"):
+    with pytest.raises(FileError, match="sends different headers for LXD and for Incus"):
         image_headers_of(headers)
 
 
