@@ -63,6 +63,9 @@ class Hostile:
             def do_HEAD(self) -> None:
                 owner._answer(self, "HEAD")
 
+            def do_DELETE(self) -> None:
+                owner._answer(self, "DELETE")
+
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 owner._answer(self, "POST")

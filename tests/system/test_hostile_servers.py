@@ -268,13 +268,18 @@ def test_an_odd_operation_is_a_clear_error(
     assert said in bounded.import_fails(image)
 
 
+@pytest.mark.parametrize(
+    "to_cancel", [refusal("no", error_code=400), Answer(length=5, then=10)], ids=["no", "silence"]
+)
 def test_an_operation_that_never_ends_is_given_up_at_the_deadline(
-    peer: Hostile, bounded: Modules, image: Image
+    peer: Hostile, bounded: Modules, image: Image, to_cancel: Answer
 ) -> None:
+    peer.answers["DELETE /1.0/operations/1"] = to_cancel
     peer.answers["POST /1.0/images"] = api({"id": "1"})
     peer.answers["/1.0/operations/1/wait"] = api(None)
     peer.answers["/1.0/operations/1"] = api({"status_code": 103})
-    msg = bounded.limited(seconds=3).import_fails(image, timeout=1)
+    # Within two seconds of it, and what starting a process takes.
+    msg = bounded.limited(seconds=4).import_fails(image, timeout=1)
     assert "operation 1 of" in msg
 
 

@@ -739,8 +739,8 @@ class TestHostileResponses:
     @pytest.mark.parametrize(
         ("target", "said"),
         [
-            ("https://[bad/x", "redirects to 'https://[bad/x', which is no address"),
-            ("https://a:99999/", "redirects to 'https://a:99999/', which is no address"),
+            ("https://[bad/x", "redirects to 'https://[bad/x', which is not a valid URL"),
+            ("https://a:99999/", "redirects to 'https://a:99999/', which is not a valid URL"),
             ("https://a..b/", "a..b cannot be resolved"),
             ("https://me:hunter2secret@127.0.0.1:1/x", "cannot connect to https://127.0.0.1:1"),
             ("http://me:hunter2secret@127.0.0.1:1/x", "redirects to http://***@127.0.0.1:1/x"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files of other servers as streams: found over redirects, taken up again where they broke off, counted."""
+"""Files of other servers as streams: redirects are followed, interrupted transfers resumed, bytes counted."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ MAX_SHOWN_CHARACTERS = 300
 
 
 class Interrupted(ConnectionFailed):
-    """A stream broke off and cannot be taken up there. To begin anew may help."""
+    """A stream was interrupted and cannot be resumed. Starting over may help."""
 
 
 @dataclass
 class Retries:
-    """How often a task may still take up a broken transfer."""
+    """How often a task may still resume an interrupted transfer."""
 
     left: int
     deadline: Deadline
 
     def use(self, error: ImageStoreError) -> None:
-        """Use one up, after a pause; raises the error if there is none."""
+        """Use one up, after a pause. Raises the error if none is left."""
         if self.left <= 0:
             raise error
         self.left -= 1
@@ -49,27 +49,28 @@ class Retries:
 
 @dataclass(frozen=True)
 class OpenResponse:
-    """An answer whose body is still to be read, and the connection that it comes over."""
+    """A response whose body has not been read yet, and the connection that it comes over."""
 
     transport: Transport
     response: requests.Response
 
     @property
     def length(self) -> int | None:
-        """Bytes that the server announced; None if it did not."""
+        """The length of the body in bytes, as the server announced it; None if it did not."""
         return announced_length(self.response)
 
     @property
     def validators(self) -> tuple[str | None, ...]:
-        """By which it can be seen that a file has changed."""
+        """The headers that tell whether a file has changed."""
         return tuple(self.response.headers.get(name) for name in ("ETag", "Last-Modified"))
 
 
 class Download:
-    """One file as an iterable of blocks. Where it breaks off it is asked for again, from there on.
+    """One file as an iterable of blocks. Where the transfer is interrupted, it is resumed.
 
-    ``open_at`` asks for the file with the headers that it gets. Raises Interrupted if it cannot be taken up (the
-    server knows no ranges, or has another file now), Unreachable if it keeps breaking, TimedOut.
+    ``open_at`` requests the file with the headers that it is given. Raises Interrupted if the transfer cannot be
+    resumed (the server does not support ranges, or the file has changed), ConnectionFailed if it fails again and again,
+    TimedOut.
     """
 
     def __init__(
@@ -80,12 +81,12 @@ class Download:
 
     @cached_property
     def opened(self) -> OpenResponse:
-        """The answer to the first request, which is made when this is first asked for."""
+        """The response to the first request, which is made when this is first read."""
         return self._open_at({})
 
     @property
     def length(self) -> int | None:
-        """Bytes in all, if the server says so."""
+        """The length of the whole file in bytes, if the server announced it."""
         return self.opened.length
 
     def __iter__(self) -> Iterator[bytes]:
@@ -115,8 +116,8 @@ class Download:
                 return opened
             opened.response.close()
             raise Interrupted(
-                f"{broken.message}; it cannot be taken up there, since"
-                f" {opened.transport.address} knows no ranges or has another file now"
+                f"{broken.message}; it cannot be resumed, because"
+                f" {opened.transport.address} does not support ranges or the file has changed"
             )
 
     def _continues(self, opened: OpenResponse, seen: int) -> bool:
@@ -127,10 +128,11 @@ class Download:
 
 
 class WebClient:
-    """Gets files from web servers, over redirects.
+    """Requests files of web servers and follows redirects.
 
-    ``trust`` holds for all of them; the ``private`` headers are sent to the server at ``home`` only. ``check_redirect``
-    is called with the URL that redirects and the one that it redirects to, and raises if that is not to be followed.
+    ``trust`` applies to all servers; the ``private`` headers are sent to the server at ``home`` only.
+    ``check_redirect`` is called with the URL that redirects and the one that it redirects to, and raises if that is not
+    to be followed.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class WebClient:
     def get(
         self, url: str, headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> OpenResponse:
-        """Ask for a file; its body is left to be read. The status is for the caller to judge. Raises Unreachable.
+        """Request a file; its body is not read, and its status not judged. Raises ConnectionFailed, TimedOut.
 
         A redirect is followed up to five times, and never from https to http.
         """
@@ -179,7 +181,7 @@ class WebClient:
         )
 
     def open(self, url: str, headers: Mapping[str, str]) -> OpenResponse:
-        """A file that has to be there. Raises ApiError, and Unreachable where to ask again may help."""
+        """Request a file that must exist. Raises ApiError, and ConnectionFailed where another attempt may help."""
         opened = self.get(url, headers)
         status = opened.response.status_code
         if status in (200, 206):
@@ -193,7 +195,7 @@ class WebClient:
         return _origin(url) == self._home
 
     def certificate_of(self, url: str) -> str | None:
-        """The PEM by which another client can know this server; None if an authority vouches for it."""
+        """The certificate, as PEM, by which another client can verify this server; None if it needs none."""
         transport = self._transports.get(_origin(url))
         return self._trust.certificate_for_peer(transport.peer_certificate if transport else None)
 
@@ -234,7 +236,7 @@ _PORT = re.compile(r":\d*$")
 
 
 def _joined(url: str, target: str) -> str:
-    """Where a redirect leads. Raises Unreachable if that is no address."""
+    """The URL that a redirect leads to. Raises ConnectionFailed if it is not valid."""
     try:
         joined = urljoin(url, target)
         possible = urlsplit(joined).port != 0
@@ -242,7 +244,7 @@ def _joined(url: str, target: str) -> str:
         possible = False
     if not possible:
         raise ConnectionFailed(
-            f"{mask_credentials(url)} redirects to {mask_credentials(target)!r}, which is no address"
+            f"{mask_credentials(url)} redirects to {mask_credentials(target)!r}, which is not a valid URL"
         )
     return joined
 
