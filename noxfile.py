@@ -161,15 +161,16 @@ def sanity(session: nox.Session, line: str) -> None:
             shutil.rmtree(copy / "tests" / name, ignore_errors=True)
         provide_pip(session)
         with session.chdir(copy):
-            words = ["--local", *_not_checked(session), *session.posargs]
+            words = ["--local", *(session.posargs or _checks(session, line))]
             session.run("ansible-test", "sanity", *words, env={"HOME": home(session)})
 
 
-def _not_checked(session: nox.Session) -> list[str]:
-    """Options that leave out what an old ansible-test asks for, and newer ones no longer do.
-
-    A package says in its ``__init__.py`` what it offers, so that file is not empty.
-    """
+def _checks(session: nox.Session, line: str) -> list[str]:
+    """Options that choose the checks: all, or for lines in between those that depend on ansible-core."""
+    if line not in pythons.CORE_OF_FAMILY.values():
+        chosen = ("action-plugin-docs", "ansible-doc", "runtime-metadata", "validate-modules")
+        return [word for name in chosen for word in ("--test", name)]
+    # Old versions require that __init__.py is empty. Here it says what the package offers.
     known = session.run("ansible-test", "sanity", "--list-tests", silent=True) or ""
     return ["--skip-test", "empty-init"] if "empty-init" in known.split() else []
 
@@ -291,7 +292,8 @@ def system(session: nox.Session) -> None:
     """What a user fears, against real servers: faults, races, load (root)."""
     session.install(core(_CORE), *requirements(session))
     # pytest-ansible is to take the collection from ANSIBLE_COLLECTIONS_PATH, not from links that it would make.
-    words = ["--ansible-unit-inject-only", *(session.posargs or ["tests/system"])]
+    words = ["--ansible-unit-inject-only", "--durations=20"]
+    words += session.posargs or ["tests/system"]
     session.run("python", "-m", "pytest", *words, env=user())
 
 

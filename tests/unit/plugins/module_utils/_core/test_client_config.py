@@ -160,7 +160,7 @@ class TestRemote:
         ("content", "said"),
         [
             (NESTED_ALIASES, "exceeds the limit of"),
-            ("[" * 2000, "more than|nesting depth"),
+            ("[" * 2000, "more than|nesting depth|exceeds the limit"),
             ("a: !!timestamp x\nremotes: {}", "Known are"),
             ("a: !!bool x\nremotes: {}", "Known are"),
             ("a: !!int ''\nremotes: {}", "Known are"),
