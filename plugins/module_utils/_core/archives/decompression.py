@@ -239,13 +239,21 @@ def run_program(
         finally:
             if selector.get_map():
                 process.kill()
-        status = process.wait(max(0.1, end - time.monotonic())) if complete else None
+        status = _exit_status(process, max(0.1, end - time.monotonic())) if complete else None
     return Output(status, written["output"], written["errors"].decode(errors="replace").strip())
+
+
+def _exit_status(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None
 
 
 def _limit_memory(pid: int) -> None:
     try:
         resource.prlimit(pid, resource.RLIMIT_DATA, (MAX_PROGRAM_BYTES, MAX_PROGRAM_BYTES))
-    except (OSError, ValueError):
-        # It has ended already, or has a lower limit already.
+    except (AttributeError, OSError, ValueError):
+        # It has ended or has a lower limit already, or this is a controller without Linux.
         return
