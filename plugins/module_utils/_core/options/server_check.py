@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 from ..downloads import mask_credentials
 from ..errors import OptionError
-from ..server_check import CheckRequest
+from ..server_check import ASPECTS, CheckRequest
 from .specification import at_least
 
 
@@ -29,7 +29,7 @@ def image_server_check() -> dict[str, Any]:
             "without": {
                 "type": "list",
                 "elements": "str",
-                "choices": ["headers", "caching", "closed", "page", "redirect"],
+                "choices": list(ASPECTS),
                 "default": [],
             },
             "expect_revision": {"type": "str"},
