@@ -24,9 +24,9 @@ Build = Callable[..., Image]
         ("empty", "is empty"),
         ("html", "is an HTML page, not a unified image"),
         ("zip", "is a zip file, not a unified image"),
-        ("rootfs-only", "looks like a root file system alone"),
-        ("metadata-only", "give both, as metadata and rootfs"),
-        ("no-architecture", "names no architecture"),
+        ("rootfs-only", "looks like a bare root file system"),
+        ("metadata-only", "set both metadata and rootfs"),
+        ("no-architecture", "has no architecture"),
         ("no-creation-date", "has no creation_date"),
         ("truncated", "is damaged"),
     ],
@@ -65,21 +65,21 @@ def test_two_files_that_were_swapped(modules: Modules, build: Build) -> None:
     msg = modules.fails(
         "lxd_image_import", metadata=str(image.rootfs), rootfs=str(image.metadata), remote_src=True
     )
-    assert "has no metadata.yaml in it. Were the two files swapped?" in msg
+    assert "does not contain metadata.yaml. Have the two files been swapped?" in msg
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"fingerprint": "12"}, "fingerprint is '12', which is not a fingerprint"),
-        ({"properties": {"release": 3.2}}, "release is not a text but a number"),
+        ({"properties": {"release": 3.2}}, "release is a number with a decimal point"),
         ({"expires_at": "soon"}, "expires_at: 'soon' is not a time in ISO 8601"),
         ({"delete_replaced": True}, "delete_replaced is set without aliases"),
         ({"purge_aliases": True}, "purge_aliases is set without aliases"),
         ({"purge_properties": True}, "purge_properties is set without properties"),
         ({"aliases": ["a", ""]}, "aliases contains an empty name"),
         ({"profiles": ["absent"]}, "has no profile absent. It has: default"),
-        ({"server": "ftp://a"}, "server is 'ftp://a', which is not the address of a server"),
+        ({"server": "ftp://a"}, "server is 'ftp://a', which is not the URL of a server"),
         ({"project": "absent"}, "has no project absent"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_failure_leaves_nothing_behind(site: Site, build: Build) -> None:
     missing = site.publish({"name": "box", "src": "nowhere.tar.xz"})
     assert "Cannot find nowhere.tar.xz on the controller" in missing.results["it"]["msg"]
     swapped = {"name": "box", "metadata": desired["rootfs"], "rootfs": desired["metadata"]}
-    assert "Were the two files swapped?" in site.publish(swapped).results["it"]["msg"]
+    assert "Have the two files been swapped?" in site.publish(swapped).results["it"]["msg"]
     wrong = site.publish({**desired, "architecture": "arm64"})
     assert "its file is for x86_64" in wrong.results["it"]["msg"]
     assert not site.root.exists()

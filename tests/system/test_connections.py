@@ -94,7 +94,7 @@ class TestTls:
         self, lxd: Server, other: Server, tls: Modules
     ) -> None:
         msg = with_options(tls, server_cert=str(other.certificate)).fails("lxd_image_info")
-        assert f"shows a certificate that {other.certificate} does not vouch for" in msg
+        assert f"shows a certificate that {other.certificate} does not match" in msg
 
     def test_without_a_pin_requires_an_authority(self, lxd: Server, tls: Modules) -> None:
         msg = with_options(tls, "server_cert").fails("lxd_image_info")
@@ -176,7 +176,7 @@ class TestBehindAProxy:
         self, lxd: Server, other: Server, tls: Modules, proxy: ConnectProxy
     ) -> None:
         there = with_options(tls, server="https://lxd.example", server_cert=str(other.certificate))
-        assert "does not vouch for" in there.fails("lxd_image_info")
+        assert "does not match" in there.fails("lxd_image_info")
         wrong = with_options(there, "server_cert", server_cert_fingerprint="0" * 64)
         assert f"shows the certificate {lxd.certificate_fingerprint}, not" in wrong.fails(
             "lxd_image_info"
@@ -291,7 +291,7 @@ class TestUntrustedClient:
         self, lxd: Server, tls: Modules, image: Image
     ) -> None:
         msg = with_options(tls, "client_cert", "client_key").import_fails(image)
-        assert "trusts only clients with a certificate, and this task has none" in msg
+        assert "trusts only clients with a certificate, and this task uses none" in msg
 
     def test_becomes_trusted_by_a_token_once(self, lxd: Server, tls: Modules, image: Image) -> None:
         lxd.run("config", "trust", "remove", lxd.trusted()[0])
@@ -343,7 +343,7 @@ class TestUntrustedClient:
     ) -> None:
         mark = lxd.mark()
         given = with_options(tls, "server_cert", validate_certs=False, trust_token="secret")
-        assert "trust_token holds no fingerprint" in given.import_fails(image)
+        assert "trust_token contains no fingerprint" in given.import_fails(image)
         assert lxd.requests(mark) == []
 
     def test_gets_an_error_if_its_token_has_expired(
@@ -520,7 +520,7 @@ class TestInvalidCertificateFile:
             ("absent", "the certificate (server_cert): No such file or directory"),
             ("a folder", "the certificate (server_cert): Is a directory"),
             ("DER", "given as the certificate (server_cert), is not in PEM form"),
-            ("a key", "given as the certificate (server_cert), has no certificate in it"),
+            ("a key", "given as the certificate (server_cert), contains no certificate"),
             ("damaged", "given as the certificate (server_cert), is damaged"),
             ("cut short", "is not a certificate in PEM form"),
         ],
@@ -538,7 +538,7 @@ class TestInvalidCertificateFile:
         ("option", "what", "said"),
         [
             ("client_cert", "absent", "the client certificate: No such file or directory"),
-            ("client_cert", "a key", "given as the client certificate, has no certificate in it"),
+            ("client_cert", "a key", "given as the client certificate, contains no certificate"),
             ("client_cert", "DER", "given as the client certificate, is not in PEM form"),
             ("client_key", "a folder", "the key of the client certificate: Is a directory"),
             (
@@ -644,7 +644,7 @@ class TestExpiredCertificate:
         given = with_options(tls, client_cert=str(expired.certificate), client_key=str(expired.key))
         msg = given.import_fails(image)
         assert f"the client certificate {expired.certificate}, which expired on" in msg
-        assert "Make a new one" in msg
+        assert "Create a new one" in msg
 
 
 class TestClientConfiguration:
@@ -776,7 +776,7 @@ class TestWrongAddress:
         with serve_website(certificate) as url:
             given = with_options(tls, server=url, server_cert=str(certificate.certificate))
             msg = given.fails("lxd_image_info")
-        assert "answers with text/html (HTTP status 200), which is not LXD's API" in msg
+        assert "responds with text/html (HTTP status 200), which is not LXD's API" in msg
 
     @pytest.mark.parametrize(
         ("content", "said"),

@@ -461,9 +461,7 @@ class TestAutoUpdate:
     ) -> None:
         offered(other, image, "web")
         by_name.modules.import_image(image)
-        assert "the server does not know where it came from" in by_name.fails(
-            "web", auto_update=True
-        )
+        assert "the server has not recorded its origin" in by_name.fails("web", auto_update=True)
 
 
 class TestAliasesOfTheSource:
@@ -591,7 +589,7 @@ class TestNames:
         ({"source_project": "absent"}, "has no image web"),
         ({"profiles": ["absent"]}, "has no profile absent. It has: default"),
         ({"expires_at": "soon"}, "'soon' is not a time in ISO 8601"),
-        ({"properties": {"release": 3.2}}, "release is not a text but a number"),
+        ({"properties": {"release": 3.2}}, "release is a number with a decimal point"),
         ({"delete_replaced": True}, "delete_replaced is set without aliases"),
         ({"aliases": ["taken"], "alias_conflict": "fail"}, "the alias taken points to another"),
         ({"timeout": 0}, "timeout is 0"),

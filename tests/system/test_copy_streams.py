@@ -208,7 +208,7 @@ def test_a_file_that_does_not_match_the_index_never_becomes_an_image(
     path.write_bytes(content + b"more")
     assert "announced" in copies.fails("busybox", mode="relay")
     path.unlink()
-    assert "answers with the HTTP status 404" in copies.fails("busybox", mode="relay")
+    assert "responds with the HTTP status 404" in copies.fails("busybox", mode="relay")
     assert lxd.images() == {}
 
 

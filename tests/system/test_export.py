@@ -246,12 +246,12 @@ def test_a_directory_with_the_name_of_a_file_is_an_error(
     ("params", "said"),
     [
         ({"name": ""}, "name is empty"),
-        ({"dest": __file__}, "which is no directory"),
+        ({"dest": __file__}, "which is not a directory"),
         ({"dest": ""}, "dest is empty"),
         ({"owner": "nobody-here"}, "failed to look up user nobody-here"),
         ({"mode": "u=zz"}, "mode must be in octal or symbolic form"),
         ({"name": "absent"}, "there is no image absent"),
-        ({"dest": "/nonexistent"}, "dest is /nonexistent, which is no directory"),
+        ({"dest": "/nonexistent"}, "dest is /nonexistent, which is not a directory"),
     ],
 )
 def test_invalid_options_are_an_error(
@@ -317,12 +317,12 @@ UNIFIED = "application/octet-stream"
             "expected",
         ),
         (MULTIPART, "", b"--edge\r\n" + b"x" * (20 << 10), "a header of more than 16384 bytes"),
-        (MULTIPART, "", b"x" * MIB, "more than the image has"),
+        (MULTIPART, "", b"x" * MIB, "more data than the size of the image"),
         (
             MULTIPART,
             "",
             form((f"meta-{SPLIT}.tar.gz", b"x" * MIB), (f"{SPLIT}.squashfs", ROOTFS)),
-            "more than the image has",
+            "more data than the size of the image",
         ),
     ],
     ids=[
@@ -369,7 +369,7 @@ def test_an_endless_export_ends_at_the_size_of_the_image(
     )
     target = Modules(server=lying_server.url, server_cert=str(authority.certificate))
     msg = target.fails("lxd_image_export", name="web", dest=str(dest))
-    assert "more than the image has by its own account" in msg
+    assert "more data than the size of the image" in msg
     assert list(dest.iterdir()) == []
 
 

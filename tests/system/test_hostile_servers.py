@@ -94,11 +94,11 @@ WHATEVER_IS_SENT: dict[str, tuple[Callable[[], Answer], str]] = {
     ),
     "a body without an end": (
         lambda: endless(b" " * MIB),
-        "answers with more than 16 MiB, where much less is due",
+        "responds with more than 16 MiB, which is too much",
     ),
     "chunks without an end": (
         lambda: chunked(b"%x\r\n%b\r\n" % (MIB, b" " * MIB), endless=True),
-        "answers with more than 16 MiB, where much less is due",
+        "responds with more than 16 MiB, which is too much",
     ),
     "a chunk of -1 bytes": (
         lambda: chunked(b"-1\r\n" + b" " * (32 * MIB), endless=True),

@@ -187,7 +187,7 @@ class TestImage:
         modules.import_image(uploaded, aliases=["uploaded"])
         assert manage("pulled", auto_update=True).actions == ["set auto_update"]
         msg = modules.fails("lxd_image", name="uploaded", auto_update=True)
-        assert "the server does not know where it came from" in msg
+        assert "the server has not recorded its origin" in msg
 
     def test_that_is_hidden_from_the_client_is_not_reported_as_missing(
         self, lxd: Server, modules: Modules, image: Image, pair: KeyPair, tmp_path: Path
@@ -240,7 +240,7 @@ class TestImage:
             ({"purge_properties": True}, "purge_properties is set without properties"),
             ({"aliases": ["vm"]}, "the alias vm belongs to the virtual-machine image"),
             ({"aliases": ["www", "next"], "alias_conflict": "fail"}, "alias_conflict is fail"),
-            ({"auto_update": True}, "the server does not know where it came from"),
+            ({"auto_update": True}, "the server has not recorded its origin"),
         ]
         for desired, said in wishes:
             for check in (True, False):
@@ -424,9 +424,9 @@ class TestAlias:
     @pytest.mark.parametrize(
         ("params", "said"),
         [
-            ({"name": "new"}, "there is no alias new. Give a target"),
+            ({"name": "new"}, "there is no alias new. Set target"),
             ({"name": "new", "target": "nothing"}, "there is no image nothing"),
-            ({"name": "web", "new_name": "vm"}, "web cannot become vm"),
+            ({"name": "web", "new_name": "vm"}, "web cannot be renamed to vm"),
             (
                 {"name": "web", "state": "absent", "target": "www"},
                 "cannot be used with state: absent",
@@ -434,7 +434,7 @@ class TestAlias:
             ({"name": ""}, "name is empty"),
             ({"name": "web", "new_name": ""}, "new_name is empty"),
             ({"name": "web", "target": ""}, "target is empty"),
-            ({"name": "old", "new_name": "new"}, "there is no alias new. Give a target"),
+            ({"name": "old", "new_name": "new"}, "there is no alias new. Set target"),
         ],
     )
     def test_with_invalid_options_is_an_error(

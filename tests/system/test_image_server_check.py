@@ -85,7 +85,7 @@ def lengthen(site: PublishedSite) -> str:
 
 def delete_a_file(site: PublishedSite) -> str:
     site.file(site.container.fingerprint).unlink()
-    return "is answered with the HTTP status 404"
+    return "has the HTTP status 404"
 
 
 def name_another_fingerprint(site: PublishedSite) -> str:
@@ -128,7 +128,7 @@ def damage_the_index(site: PublishedSite) -> str:
 
 def delete_the_page(site: PublishedSite) -> str:
     (site.root / "index.html").unlink()
-    return "is no page for people"
+    return "is not the web page"
 
 
 def remove_an_image_from_the_page(site: PublishedSite) -> str:
@@ -207,7 +207,7 @@ def test_a_response_with_wrong_headers_is_found(
 
 
 ASPECTS = {
-    "headers": "should lead people to the image",
+    "headers": "should redirect people to the image",
     "caching": "Files never change",
     "closed": "It should not be served",
 }
@@ -250,7 +250,7 @@ def test_a_document_root_without_access_is_found(site: PublishedSite) -> None:
 def test_an_unexpected_certificate_is_a_finding(site: PublishedSite, tmp_path: Path) -> None:
     done = site.check(ca_path=str(Authority(tmp_path).certificate))
     (finding,) = done["findings"]
-    assert "does not vouch for" in finding["problem"]
+    assert "does not match" in finding["problem"]
 
 
 def test_the_name_of_an_expected_certificate_is_checked(

@@ -295,7 +295,7 @@ def test_a_directory_with_another_fingerprint_is_an_error_and_nothing_is_left(
     [
         ("html", "is an HTML page"),
         ("empty", "is empty"),
-        ("rootfs-only", "a root file system alone"),
+        ("rootfs-only", "a bare root file system"),
     ],
 )
 def test_a_file_that_is_not_an_image_is_detected_on_the_controller(

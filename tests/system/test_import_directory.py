@@ -136,7 +136,7 @@ def test_a_file_that_changes_while_it_is_packed_is_an_error(
             file.write(b"more")
         proxy.heal()
         msg = run.wait()["msg"]
-    assert f"{large} changed while it was packed" in msg
+    assert f"{large} changed while it was being packed" in msg
     assert lxd.images() == {}
     until(lambda: not list((lxd.directory / "images").iterdir()))
 

@@ -182,5 +182,5 @@ def test_a_file_that_becomes_shorter_while_it_is_sent_is_an_error(
         os.truncate(image.metadata, 2 << 20)
         proxy.heal()
         msg = run.wait(20)["msg"]
-    assert "became shorter while it was read" in msg
+    assert "became shorter while it was being read" in msg
     assert lxd.images() == {}

@@ -90,8 +90,8 @@ class ClientConfig:
             return _checked(Remote(name, address, protocol or usual), "the built-in remotes")
         known = sorted({*self._entries, *self._global_entries, *_BUILT_IN})
         raise OptionError(
-            f"there is no remote {name} in {self._file(self.folder)}, nor one built in",
-            f"Known are: {', '.join(known)}.",
+            f"there is no remote {name} in {self._file(self.folder)}, and no built-in one",
+            f"Known remotes: {', '.join(known)}.",
         )
 
     def identity(self, remote: str | None = None) -> ClientCertificate | None:
@@ -112,7 +112,7 @@ class ClientConfig:
         if entry.get("auth_type") not in (None, "", "tls") and not entry.get("public"):
             raise OptionError(
                 f"the remote {name} in {self._file(folder)} authenticates by {entry['auth_type']},"
-                " which needs a person to log in",
+                " which requires interactive authentication",
                 "Use a server address with client_cert and client_key.",
             )
         server_cert = os.path.join(folder, "servercerts", f"{name}.crt")
@@ -155,10 +155,10 @@ def server_address(text: str, option: str) -> str:
     parts = _web_parts(text)
     if not parts or parts.path.strip("/"):
         raise OptionError(
-            f"{option} is {text!r}, which is not the address of a server",
-            "Write https://host, https://host:port, or unix:///path/of/the/unix.socket."
+            f"{option} is {text!r}, which is not the URL of a server",
+            "Use https://host, https://host:port or unix:///path/to/unix.socket."
             + (
-                " An image server takes source_protocol=simplestreams."
+                " For an image server, set source_protocol=simplestreams."
                 if option == "source_server"
                 else ""
             ),
@@ -171,8 +171,8 @@ def image_server_address(text: str, option: str, schemes: tuple[str, ...] = ("ht
     """The address of a simplestreams server as an option gives it. Raises OptionError."""
     if not _web_parts(text, schemes):
         raise OptionError(
-            f"{option} is {text!r}, which is not the address of an image server",
-            "Write https://host or https://host/path.",
+            f"{option} is {text!r}, which is not the URL of an image server",
+            "Use https://host or https://host/path.",
         )
     return text.rstrip("/")
 
@@ -206,7 +206,7 @@ def _checked(remote: Remote, where: str) -> Remote:
     elif remote.protocol not in (LXD, INCUS):
         raise OptionError(
             f"the remote {remote.name} in {where} speaks {remote.protocol}",
-            f"Images can be had from those that speak {LXD}, {INCUS} or {SIMPLESTREAMS}.",
+            f"Supported protocols are {LXD}, {INCUS} or {SIMPLESTREAMS}.",
         )
     else:
         for address in (remote.address, *remote.others):
@@ -223,7 +223,7 @@ def local_socket() -> str:
             return f"unix://{path}"
     raise ConnectionFailed(
         f"no server runs on this host: none of these sockets exists: {', '.join(tried)}",
-        "Install and start LXD or Incus here, or give server (https://… or unix:///…) or remote.",
+        "Install and start LXD or Incus here, or set server (https://… or unix:///…) or remote.",
     )
 
 

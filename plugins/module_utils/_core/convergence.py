@@ -144,8 +144,8 @@ def converge(
         before, after = diff(plans, fingerprint)
         return Result(fingerprint, raw, progress.actions, progress.transferred, before, after)
     raise ImageStoreError(
-        f"the store changed {MAX_ROUNDS} times while this task was at work (the last time: {conflict})",
-        "Run it again when fewer others work on the same image and aliases.",
+        f"the store changed {MAX_ROUNDS} times during this task (the last time: {conflict})",
+        "Run the task again when fewer clients work on the same image and aliases.",
     )
 
 

@@ -243,10 +243,10 @@ class Dialect:
         if len(name.encode()) > 64:
             return "it is longer than 64 bytes"
         if re.search(r"\s", name):
-            return "it has white space in it"
+            return "it contains white space"
         odd = re.search(r"[$?&+\"'`*]", name)
         if odd:
-            return f"it has the sign {odd[0]} in it"
+            return f"it contains the character {odd[0]}"
         if not re.match(r"[a-zA-Z0-9](.*[a-zA-Z0-9])?\Z", name, re.ASCII | re.DOTALL):
             return "it does not begin and end with a letter or digit of ASCII"
         return ""

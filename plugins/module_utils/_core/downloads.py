@@ -176,9 +176,7 @@ class WebClient:
             if self._check_redirect:
                 self._check_redirect(url, target)
             url = target
-        raise ConnectionFailed(
-            f"{mask_credentials(asked)} leads to more than {MAX_REDIRECTS} redirects"
-        )
+        raise ConnectionFailed(f"{mask_credentials(asked)} has more than {MAX_REDIRECTS} redirects")
 
     def open(self, url: str, headers: Mapping[str, str]) -> OpenResponse:
         """Request a file that must exist. Raises ApiError, and ConnectionFailed where another attempt may help."""
@@ -187,7 +185,7 @@ class WebClient:
         if status in (200, 206):
             return opened
         opened.response.close()
-        message = f"{mask_credentials(url)} answers with the HTTP status {status}"
+        message = f"{mask_credentials(url)} responds with the HTTP status {status}"
         raise ConnectionFailed(message) if status >= 500 else ApiError(message, status)
 
     def is_same_origin(self, url: str) -> bool:

@@ -56,7 +56,9 @@ class Export:
 def require_directory(dest: str) -> None:
     """Raises OptionError unless ``dest`` is a directory."""
     if not os.path.isdir(dest):
-        raise OptionError(f"dest is {dest or 'empty'}, which is no directory", "Make it first.")
+        raise OptionError(
+            f"dest is {dest or 'empty'}, which is not a directory", "Create it first."
+        )
 
 
 def export(
@@ -233,7 +235,7 @@ def _bounded(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
         seen += len(block)
         if seen > limit:
             raise FileError(
-                "the server sends more than the image has by its own account",
+                "the server sends more data than the size of the image",
                 "Nothing was written.",
             )
         yield block

@@ -223,15 +223,15 @@ class Image:
         """Raises OptionError if its server will remove it by itself, and its aliases with it."""
         if self.cached:
             raise OptionError(
-                f"the server only caches the image {short_fingerprint(self.fingerprint)}, and will remove it by itself",
-                "Copy or import it, and it stays.",
+                f"the server only caches the image {short_fingerprint(self.fingerprint)}, and will delete it",
+                "Copy or import it to keep it.",
             )
 
 
 def _text(value: str | None) -> str:
     """A text of an answer; null is an empty one. Raises TypeError if it is none."""
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in place of a text")
+        raise TypeError(f"{type(value).__name__} instead of a string")
     return value or ""
 
 
@@ -394,12 +394,12 @@ def parse_properties(properties: Mapping[str, Any]) -> dict[str, str]:
     for name, value in properties.items():
         if isinstance(value, float):
             raise OptionError(
-                f"the property {name} is not a text but a number, which YAML has already shortened",
-                'Quote it as it should be, as in "3.20".',
+                f"the property {name} is a number with a decimal point, which YAML may have shortened",
+                'Quote it, for example "3.20".',
             )
         if not isinstance(value, (str, int, type(None))):
             raise OptionError(
-                f"the property {name} is a {type(value).__name__}", "Properties are texts."
+                f"the property {name} is a {type(value).__name__}", "Properties must be strings."
             )
         is_bool = isinstance(value, bool)
         texts[str(name)] = str(value).lower() if is_bool else "" if value is None else str(value)

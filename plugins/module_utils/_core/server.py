@@ -140,17 +140,17 @@ class Server:
         identity = self.transport.identity
         if not identity:
             raise AuthenticationError(
-                f"{self.address} trusts only clients with a certificate, and this task has none",
-                "Give client_cert and client_key, or a config_dir that holds client.crt and client.key.",
+                f"{self.address} trusts only clients with a certificate, and this task uses none",
+                "Set client_cert and client_key, or a config_dir that contains client.crt and client.key.",
             )
         # A server says nothing of the reason, and takes an expired certificate for a stranger's.
         outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
         if outdated:
             raise AuthenticationError(
                 f"{self.address} does not trust the client certificate {identity.cert}, which {outdated}",
-                f"Make a new one and trust it: {self.dialect.trust_advice(identity.cert)}"
+                f"Create a new one and trust it: {self.dialect.trust_advice(identity.cert)}"
                 if "expired" in outdated
-                else "Is the clock of this host right?",
+                else "Check the clock of this host.",
             )
         raise AuthenticationError(
             f"{self.address} does not trust the client certificate {identity.cert}",
@@ -288,7 +288,7 @@ class Server:
 
     def _not_lxd(self, what: str) -> ConnectionFailed:
         return ConnectionFailed(
-            f"{self.address} answers with {what}, which is not LXD's API",
+            f"{self.address} responds with {what}, which is not LXD's API",
             f"Is that the address and port of a LXD or Incus server? {self._hint_if_none}".strip(),
         )
 
@@ -364,7 +364,7 @@ class Server:
                 if error.status != 404:
                     raise
                 raise ConflictError(
-                    f"{self.address} has forgotten how the operation ended"
+                    f"{self.address} no longer has the result of the operation"
                 ) from error
             code = state.get("status_code")
             if not isinstance(code, int):

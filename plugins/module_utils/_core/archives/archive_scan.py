@@ -76,15 +76,15 @@ def _inspect_unified(image: ImageFiles, limit: int | None) -> Findings:
         if found.complete and not found.type:
             raise FileError(
                 f"{path} has a metadata.yaml, but neither rootfs/ nor rootfs.img",
-                "The metadata of a split image goes with its rootfs: give both, as metadata and rootfs.",
+                "For a split image, set both metadata and rootfs.",
             )
     elif found.like_a_root:
         raise FileError(
-            f"{path} looks like a root file system alone",
-            f"{_UNIFIED} Otherwise give it as rootfs, together with its metadata.",
+            f"{path} looks like a bare root file system",
+            f"{_UNIFIED} Otherwise, set rootfs to it and metadata to its metadata file.",
         )
     elif found.complete:
-        raise FileError(f"{path} has no metadata.yaml in it", _UNIFIED)
+        raise FileError(f"{path} does not contain metadata.yaml", _UNIFIED)
     return found
 
 
@@ -94,21 +94,21 @@ def _inspect_split(image: ImageFiles, limit: int | None) -> Findings:
     if kind not in ARCHIVES:
         raise FileError(
             f"{metadata}, given as metadata, is {WORDS[kind]}",
-            "It takes an archive with metadata.yaml in it.",
+            "Use an archive that contains metadata.yaml.",
         )
     found = _scan(metadata, metadata_file, kind, image.deadline, limit)
     if found.metadata is not None:
         check_metadata(metadata, found.metadata)
     elif found.complete or found.like_a_root:
         raise FileError(
-            f"{metadata}, given as metadata, has no metadata.yaml in it",
-            "Were the two files swapped?",
+            f"{metadata}, given as metadata, does not contain metadata.yaml",
+            "Have the two files been swapped?",
         )
     kind = file_kind(_head(rootfs_file))
     if kind not in ARCHIVES and kind not in ("qcow2", "unknown"):
         raise FileError(
             f"{rootfs}, given as rootfs, is {WORDS[kind]}",
-            "It takes a squashfs, a tar archive or a qcow2.",
+            "Use a squashfs, a tar archive or a qcow2 disk.",
         )
     # The reference client decides by the same bytes (lxc/image.go, cmdImageImport).
     return replace(found, type=VIRTUAL_MACHINE if kind == "qcow2" else CONTAINER)

@@ -91,16 +91,16 @@ class Digest(threading.Thread):
                     # Positioned reads do not move the offset of the file, which may be being sent.
                     count = os.preadv(file.fileno(), [buffer[: size - offset]], offset)
                     if not count:
-                        raise OSError("it became shorter while it was read")
+                        raise OSError("it became shorter while it was being read")
                     self._hash.update(buffer[:count])
                     offset += count
                 if os.fstat(file.fileno()).st_size != size:
-                    raise OSError("it became longer while it was read")
+                    raise OSError("it became longer while it was being read")
         except OSError as error:
             self._error = error
         except ValueError:
             # Another error has ended the task, and the fingerprint is not needed.
-            self._error = OSError("it was closed while it was read")
+            self._error = OSError("it was closed while it was being read")
 
     def result(self) -> str:
         """Wait for the fingerprint. Raises FileError and TimedOut."""
@@ -127,7 +127,7 @@ def _opened(path: str) -> IO[bytes]:
             hint if isinstance(error, FileNotFoundError) else "",
         ) from error
     except ValueError as error:
-        raise FileError(f"cannot read {path!r}: no file can have such a name") from error
+        raise FileError(f"cannot read {path!r}: it is not a valid file name") from error
     try:
         _require_content(path, os.fstat(number))
     except FileError:
@@ -140,6 +140,6 @@ def _require_content(path: str, state: os.stat_result) -> None:
     """Raises FileError unless it is a regular file that is not empty."""
     if not stat.S_ISREG(state.st_mode):
         kind = "a directory" if stat.S_ISDIR(state.st_mode) else "not a regular file"
-        raise FileError(f"{path} is {kind}", "Give an image file.")
+        raise FileError(f"{path} is {kind}", "Use an image file.")
     if not state.st_size:
-        raise FileError(f"{path} is empty", "Give an image file.")
+        raise FileError(f"{path} is empty", "Use an image file.")

@@ -271,8 +271,8 @@ def _cannot(verb: str, path: str, error: OSError) -> FileError:
 
 def _changed(root: str, name: bytes) -> FileError:
     return FileError(
-        f"{_path(root, name)} changed while it was packed",
-        "Rerun the task when nothing writes to the directory.",
+        f"{_path(root, name)} changed while it was being packed",
+        "Run the task again when nothing writes to the directory.",
     )
 
 

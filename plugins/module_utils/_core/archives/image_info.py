@@ -76,10 +76,12 @@ def read_image_info(*paths: str, deadline: Deadline) -> ImageInfo:
         found = scan_image(files)
         if found.obstacle:
             raise FileError(
-                f"cannot look into {paths[0]}: {found.obstacle.message}", found.obstacle.hint
+                f"cannot read {paths[0]}: {found.obstacle.message}", found.obstacle.hint
             )
         if found.metadata is None or found.type is None:
-            raise FileError(f"{paths[0]} is not an image: it has no metadata.yaml or no rootfs")
+            raise FileError(
+                f"{paths[0]} is not an image: it lacks metadata.yaml or a root file system"
+            )
         metadata = parse_metadata(paths[0], found.metadata)
         endings = [
             _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)

@@ -40,7 +40,7 @@ def parse_metadata(path: str, content: bytes) -> Metadata:
     document = read_yaml(content, name)
     if not isinstance(document, dict):
         what = "is empty" if document == "" else "must be a mapping"
-        raise FileError(f"{name} {what}", "It needs architecture and creation_date.")
+        raise FileError(f"{name} {what}", "It must contain architecture and creation_date.")
     # Unknown fields are ignored, as servers do.
     fields = {str(key): value for key, value in document.items()}
     architecture = _architecture(name, fields)
@@ -65,13 +65,11 @@ _DATE_HINT = "LXD needs one, in seconds since 1970."
 def _architecture(name: str, fields: Mapping[str, Node]) -> str:
     architecture = _text(name, "architecture", fields.get("architecture", _NOTHING))
     if not architecture:
-        raise FileError(
-            f"{name} names no architecture", "LXD needs one, as in architecture: x86_64."
-        )
+        raise FileError(f"{name} has no architecture", "Add one, for example architecture: x86_64.")
     if not architecture_name(architecture):
         raise FileError(
-            f"{name} names the architecture {architecture}, which LXD does not know",
-            "Names are those of uname -m, such as x86_64 or aarch64.",
+            f"{name} has the architecture {architecture}, which is unknown to LXD",
+            "Use a name such as x86_64 or aarch64.",
         )
     return architecture
 

@@ -91,7 +91,7 @@ class CatalogEntry:
             if said not in (None, found):
                 raise OptionError(
                     f"{option} of {spec} is {said}, but its file is for {found}",
-                    "Remove the option, or give the right file.",
+                    "Remove the option, or use the right file.",
                 )
         version = spec.version
         if version is None:
@@ -158,7 +158,7 @@ def require_consistent(
             raise OptionError(
                 f"{product} is listed twice as version {version.name},"
                 f" with different content: {other} and {version.fingerprint}",
-                "Give each its own version.",
+                "Use a separate version for each.",
             )
         for withdrawal in withdrawals:
             if withdrawal.matches(product) and withdrawal.version in (None, version.name):

@@ -121,7 +121,7 @@ def _merged(published: Product | None, entry: Product, spec: EntrySpec) -> Produ
         raise OptionError(
             f"{entry} {new.name} is already published with other content: it is {same.fingerprint},"
             f" and the file is {new.fingerprint}",
-            "Give the new one a version of its own, or withdraw the old one first (state: absent).",
+            "Use another version, or withdraw the published one first (state: absent).",
         )
     return replace(
         entry,

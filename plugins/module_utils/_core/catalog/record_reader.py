@@ -48,7 +48,7 @@ def parse_record(content: bytes, path: str) -> Catalog:
         with _named("leaving"):
             leaving = _leaving(_require(record.get("leaving"), dict, "it"))
     except ValueError as error:
-        raise FileError(f"{path} is not a valid record of a catalogue: {error}", _HINT) from error
+        raise FileError(f"{path} is not a valid record of a catalog: {error}", _HINT) from error
     return Catalog(sorted_products(products.values()), leaving)
 
 
@@ -117,7 +117,7 @@ def _leaving(raw: Mapping[str, Any]) -> dict[str, int]:
     for path, since in raw.items():
         folder, _slash, name = path.partition("/")
         if folder != "files" or "/" in name or "\0" in name or name in ("", ".", ".."):
-            raise ValueError(f"{shortened(path)} is not a file of a catalogue")
+            raise ValueError(f"{shortened(path)} is not a file of a catalog")
         if isinstance(since, bool) or not isinstance(since, int):
             raise ValueError(f"{shortened(since)} is not a time")
         if check_text(path) != path:

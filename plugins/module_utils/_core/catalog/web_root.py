@@ -137,7 +137,9 @@ class WebRoot:
                     digest.update(block)
                     file.write(block)
                 if digest.hexdigest() != part.sha256:
-                    raise FileError(f"{source} changed while it was copied", "Run the task again.")
+                    raise FileError(
+                        f"{source} changed while it was being copied", "Run the task again."
+                    )
                 self._finish(file)
                 os.rename(file.name, self._path(part.path))
 

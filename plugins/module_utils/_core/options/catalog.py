@@ -131,7 +131,7 @@ def _location(params: Mapping[str, Any]) -> CatalogLocation:
     base_url = given.rstrip("/")
     if base_url.startswith("http://"):
         raise OptionError(
-            f"base_url is {given!r}, but clients take image servers over https only",
+            f"base_url is {given!r}, but clients use image servers over https only",
             "Use https://host[:port][/path].",
         )
     match = _URL.match(base_url)

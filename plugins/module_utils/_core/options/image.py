@@ -42,7 +42,7 @@ def desired_state(params: Mapping[str, Any]) -> DesiredState:
     if params["delete_replaced"] and not aliases:
         raise OptionError(
             "delete_replaced is set without aliases",
-            "It deletes the image that loses its last alias to this task, so name the aliases.",
+            "It deletes the image that loses its last alias to this task. Set aliases.",
         )
     if params["purge_aliases"] and aliases is None:
         raise OptionError(

@@ -43,7 +43,7 @@ class WebAddress:
             )
         if parts.scheme == "http" and not checked_otherwise:
             raise OptionError(
-                f"{option} is {mask_credentials(text)}, and over plain http anybody could answer",
+                f"{option} is {mask_credentials(text)}, and plain http can be intercepted",
                 "Use https, or set fingerprint.",
             )
         user, at, host = parts.netloc.rpartition("@")
@@ -77,12 +77,12 @@ def headers_of(
                 "Remove one of them.",
             )
         if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise OptionError(f"url_headers: the value of {name} is not a text", "Quote it.")
+            raise OptionError(f"url_headers: the value of {name} is not a string", "Quote it.")
         text = str(value)
         if not _HEADER_VALUE.match(text):
             raise OptionError(
                 f"url_headers: the value of {name} has characters that a header cannot contain",
-                "A value is one line of Latin characters, without blanks at its ends.",
+                "A value is one line of Latin characters, without white space at its ends.",
             )
         headers[str(name)] = text
     if credentials:

@@ -47,7 +47,7 @@ def plan_alias(contents: Contents, desired: DesiredAlias) -> Plan:
         # Both names on one image are a rename that did not come to its end.
         if renamed and renamed.fingerprint != holder.fingerprint:
             raise OptionError(
-                f"{desired.name} cannot become {desired.new_name}: there is an alias of that name",
+                f"{desired.name} cannot be renamed to {desired.new_name}: that alias exists",
                 "Remove one of the two first.",
             )
         renames = (RenameAlias(desired.name, desired.new_name, holder.fingerprint),)
@@ -87,7 +87,7 @@ def _target(contents: Contents, desired: DesiredAlias, holder: Image | None) -> 
     if desired.target is None:
         if holder:
             return holder
-        raise ImageNotFound(f"there is no alias {desired.final_name}", "Give a target to make one.")
+        raise ImageNotFound(f"there is no alias {desired.final_name}", "Set target to create it.")
     target = contents.resolve(desired.target)
     if target is None:
         raise contents.not_found(desired.target, f" for the alias {desired.final_name} to point to")

@@ -93,15 +93,15 @@ def _require_origin(subject: Image | Offer) -> None:
             return
         raise OptionError(
             f"auto_update cannot work for the image {short_fingerprint(subject.fingerprint)}:"
-            " the server does not know where it came from",
-            "That it knows only of an image which it fetched itself, by an alias, from a public source."
-            " Delete the image and copy it so, or use state: latest in its place.",
+            " the server has not recorded its origin",
+            "A server records the origin only of an image that it pulled by alias from a public source."
+            " Delete the image and copy it this way, or use state: latest instead.",
         )
     if not subject.records_origin:
         raise OptionError(
-            f"auto_update does not work by way of {subject.route}, nor with a fingerprint, a private image,"
-            " or a source project other than default: the server would not know where the image came from",
-            "Use state: latest in its place.",
+            f"auto_update does not work with mode {subject.route}, nor with a fingerprint, a private image,"
+            " or a source project other than default: the server would not record the origin of the image",
+            "Use state: latest instead.",
         )
 
 

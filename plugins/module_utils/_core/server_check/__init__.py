@@ -188,7 +188,7 @@ class ServerCheck:
                 return Finding(
                     f"{self._request.url}/images/",
                     f"{endpoint.address} serves the revision {shown(answer)}, not {shown(expected)}",
-                    "The web server has not loaded its new configuration: its error log says why.",
+                    "The web server has not loaded its new configuration: see its error log.",
                 )
         return None
 
@@ -214,7 +214,7 @@ class ServerCheck:
         if reply.status != 200 or not kind.startswith("text/html"):
             yield Finding(
                 url,
-                f"is no page for people: the HTTP status is {reply.status}, the content type {shown(kind)}",
+                f"is not the web page: the HTTP status is {reply.status}, the content type {shown(kind)}",
                 f"Serve {PAGE} there.",
             )
             return
@@ -228,7 +228,7 @@ class ServerCheck:
             if reply.status == 200 and "no-cache" not in reply.value("Cache-Control"):
                 yield Finding(
                     f"{self._request.url}{path}",
-                    "may be kept by clients after it has changed",
+                    "may be cached by clients after it has changed",
                     "Serve it with the header Cache-Control: no-cache.",
                 )
 
@@ -238,7 +238,7 @@ class ServerCheck:
             if reply.status not in (403, 404):
                 yield Finding(
                     f"{self._request.url}{path}",
-                    f"is answered with the HTTP status {reply.status}",
+                    f"has the HTTP status {reply.status}",
                     "It should not be served.",
                 )
 

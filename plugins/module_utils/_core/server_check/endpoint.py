@@ -111,7 +111,7 @@ def missing(url: str, status: int) -> tuple[str, str]:
     """What it means that a file of the image server is answered with this status, and what to do."""
     if status == 403:
         return (
-            f"{url} is answered with the HTTP status 403: the web server may not read it",
+            f"{url} has the HTTP status 403: the web server may not read it",
             "Its user needs permission to enter every directory that leads there, and to read the file.",
         )
-    return f"{url} is answered with the HTTP status {status}", ""
+    return f"{url} has the HTTP status {status}", ""

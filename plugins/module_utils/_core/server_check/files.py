@@ -160,9 +160,7 @@ class FileChecks:
         reply = endpoint.ask(path, headers={"Range": span}, limit=part.size)
         expected = f"{span.replace('=', ' ')}/{part.size}"
         if reply.status != 206 or reply.value("Content-Range") != expected:
-            yield Finding(
-                url, f"is answered with the HTTP status {reply.status} for {span}", _NO_RANGES
-            )
+            yield Finding(url, f"has the HTTP status {reply.status} for {span}", _NO_RANGES)
         elif self._samples.get(part.path, reply.body) != reply.body:
             yield Finding(url, f"has other bytes for {span} than in the whole file")
         tag = reply.value("ETag")
@@ -170,8 +168,8 @@ class FileChecks:
         if not tag or again.status != 304:
             yield Finding(
                 url,
-                f"is answered with the HTTP status {again.status} for its ETag {shown(tag)}, not 304",
-                "Clients that have the file would fetch it again.",
+                f"has the HTTP status {again.status} for its ETag {shown(tag)}, not 304",
+                "Clients that have the file would download it again.",
             )
 
     def _url(self, part: Part) -> str:

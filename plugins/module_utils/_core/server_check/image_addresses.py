@@ -78,8 +78,8 @@ class ImageAddressChecks:
             if reply.status != 303 or target not in expected:
                 yield Finding(
                     f"{method} {self._endpoint.url}/images/{name}",
-                    f"is answered with the HTTP status {reply.status} and the Location {shown(target)}"
-                    " without request headers; it should lead people to the image on the page",
+                    f"has the HTTP status {reply.status} and the Location {shown(target)}"
+                    " without request headers; it should redirect people to the image on the page",
                     _RELOAD,
                 )
 
@@ -129,11 +129,11 @@ def _check_not_found(subject: str, reply: Reply, method: str) -> Iterator[Findin
     if reply.status != 404 or any(map(reply.values, names)):
         yield Finding(
             subject,
-            f"is answered with the HTTP status {reply.status}, though there is no such image",
+            f"has the HTTP status {reply.status}, though there is no such image",
             _RELOAD,
         )
     elif method == "GET" and not reply.body.strip():
-        yield Finding(subject, "is answered with an empty page and the HTTP status 404")
+        yield Finding(subject, "has an empty page with the HTTP status 404")
 
 
 def _check_caching(subject: str, reply: Reply) -> Iterator[Finding]:
@@ -142,9 +142,7 @@ def _check_caching(subject: str, reply: Reply) -> Iterator[Finding]:
         yield Finding(
             subject,
             "has no header Vary with LXD-Server-Architectures and Incus-Server-Architectures",
-            "Caches would give one client the answer for another.",
+            "Caches would send one client the response for another.",
         )
     if not re.search(r"no-(cache|store)", reply.value("Cache-Control")):
-        yield Finding(
-            subject, "may be kept by caches", "Serve it with the header Cache-Control: no-store."
-        )
+        yield Finding(subject, "may be cached", "Serve it with the header Cache-Control: no-store.")

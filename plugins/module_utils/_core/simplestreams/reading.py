@@ -155,7 +155,7 @@ def parse_index(content: bytes | bytearray, url: str) -> list[str]:
     entries = index.get("index") if isinstance(index, dict) else None
     if not isinstance(entries, dict):
         raise FileError(
-            f"{url} is not a simplestreams index", "Is it the address of an image server?"
+            f"{url} is not a simplestreams index", "Check that this is the URL of an image server."
         )
     found: dict[str, None] = {}
     for entry in entries.values():
@@ -262,8 +262,8 @@ class ProductReader:
     def _require(within: bool, limit: str, url: str) -> None:
         if not within:
             raise FileError(
-                f"{url} lists too much for an image server: the limit is {limit}",
-                "Is it the address of an image server?",
+                f"{url} lists too many images: the limit is {limit}",
+                "Check that this is the URL of an image server.",
             )
 
 
@@ -271,7 +271,9 @@ def _parse(content: bytes | bytearray, url: str) -> Any:
     try:
         return parse_json(content, MAX_VALUES)
     except ValueError as error:
-        raise FileError(f"{url} {error}", "Is it the address of an image server?") from error
+        raise FileError(
+            f"{url} {error}", "Check that this is the URL of an image server."
+        ) from error
 
 
 def _ftype(item: Mapping[str, Any]) -> str:

@@ -47,9 +47,7 @@ class AllowedHosts:
         try:
             found = self._deadline.call(lambda: socket.getaddrinfo(host, None))
         except (OSError, UnicodeError) as error:
-            raise FileError(
-                f"{reference}, and {host} cannot be resolved, so it may be anywhere", hint
-            ) from error
+            raise FileError(f"{reference}, and {host} cannot be resolved", hint) from error
         for address in {str(entry[4][0]) for entry in found}:
             if not is_public(address):
                 raise FileError(

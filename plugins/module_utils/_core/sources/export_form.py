@@ -84,5 +84,5 @@ class ExportForm:
     def _fill(self) -> None:
         block = next(self._blocks, b"")
         if not block:
-            raise ConnectionFailed("the export broke off in the middle of its form")
+            raise ConnectionFailed("the export ended in the middle of its form")
         self._buffer += block

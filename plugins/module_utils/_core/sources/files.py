@@ -102,7 +102,8 @@ class Upload(Offer):
         if changed:
             store.delete_image(arrived)
             raise FileError(
-                f"{files} changed while it was sent", "The image was deleted again. Rerun the task."
+                f"{files} changed while it was being sent",
+                "The image was deleted again. Run the task again.",
             )
         self.fingerprint = arrived
         if source.archive:

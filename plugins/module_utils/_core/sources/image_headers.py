@@ -43,7 +43,7 @@ def parse_image_headers(url: str, status: int, values: Values, family: str) -> I
     """
     shown = mask_credentials(url)
     if status != 200:
-        raise FileError(f"{shown} answers with the HTTP status {status}", "Check the URL.")
+        raise FileError(f"{shown} responds with the HTTP status {status}", "Check the URL.")
     pairs = {name: pair for name in FAMILIES for pair in [_pair(shown, name, values)] if pair}
     if not pairs:
         return None

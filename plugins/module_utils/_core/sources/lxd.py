@@ -243,7 +243,7 @@ class Push(Offer):
                 raise OperationFailed(
                     f"{error.message} (while it was sending the image to {self._invitation['target']})",
                     error.err,
-                    "If it cannot reach that address, use mode: relay.",
+                    "If it cannot connect to that address, use mode: relay.",
                 ) from error
         return TransferResult(self._image.fingerprint, self._image.size)
 

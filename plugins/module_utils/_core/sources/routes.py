@@ -28,7 +28,7 @@ def choose_route(mode: str, obstacles: Obstacles, prefer_relay: bool = False) ->
     if obstacle:
         alternative = PULL if obstacles[RELAY]() else RELAY
         raise OptionError(
-            f"mode: {mode} does not work here, since {obstacle}", f"Use mode: {alternative}."
+            f"mode: {mode} is not possible, because {obstacle}", f"Use mode: {alternative}."
         )
     return mode
 

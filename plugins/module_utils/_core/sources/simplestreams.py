@@ -96,7 +96,7 @@ class ImageServer:
             if len(content) > MAX_DOCUMENT_BYTES:
                 raise FileError(
                     f"{url} is larger than {MAX_DOCUMENT_BYTES >> 20} MiB, too large for a list of images",
-                    "Is it the address of an image server?",
+                    "Check that this is the URL of an image server.",
                 )
         self._note_age(opened)
         return content
@@ -221,8 +221,8 @@ class SimplestreamsSource:
                     else "an older image"
                 )
                 raise ImageStoreError(
-                    f"{self._target.server.address} still sees {older},"
-                    f" and not the newest, {short_fingerprint(found.fingerprint)}",
+                    f"{self._target.server.address} still sees {older}"
+                    f" instead of the newest image, {short_fingerprint(found.fingerprint)}",
                     "A server caches the index of an image server for an hour. Until then use mode: relay.",
                 )
 

@@ -163,7 +163,7 @@ class Task:
             if self._only_reads:
                 raise OptionError(
                     f"{server.address} does not trust this client yet",
-                    "Neither check mode nor a module that only reads uses trust_token: let another task use it"
+                    "Check mode and modules that only read do not use trust_token. Use it in another task"
                     " first.",
                 )
             if server.add_client_certificate(token):

@@ -50,7 +50,7 @@ class Connections:
         if remote.serves_images_only:
             raise OptionError(
                 f"the remote {remote.name} is an image server ({remote.protocol})",
-                "A task manages the store of a LXD or Incus server.",
+                "Use the remote of a LXD or Incus server.",
             )
         return remote
 
@@ -59,7 +59,7 @@ class Connections:
         transport = self._transport(self.target, self._options.tls)
         if self._options.trust_token and not (transport.is_local or transport.trust.identifies):
             raise OptionError(
-                "trust_token holds no fingerprint of the server's certificate, and validate_certs is false",
+                "trust_token contains no fingerprint of the server's certificate, and validate_certs is false",
                 "Set server_cert or server_cert_fingerprint, so that it is not sent to another server.",
             )
         return transport

@@ -179,7 +179,7 @@ class Transport:
             content += block
             if len(content) > limit:
                 raise ConnectionFailed(
-                    f"{self.address} answers with more than {limit >> 20} MiB, where much less is due"
+                    f"{self.address} responds with more than {limit >> 20} MiB, which is too much"
                 )
         return content
 
@@ -202,13 +202,17 @@ class Transport:
                 yield block
         except (HTTPError, requests.RequestException, OSError) as error:
             if isinstance(root_cause(error), IncompleteRead) and not self.deadline.passed:
-                raise ConnectionFailed(f"{self.address} broke off after {seen} bytes") from error
+                raise ConnectionFailed(
+                    f"{self.address} closed the connection after {seen} bytes"
+                ) from error
             raise self.explain(error) from error
         finally:
             response.close()
         self.deadline.left()
         if announced is not None and seen != announced:
-            raise ConnectionFailed(f"{self.address} broke off after {seen} of {announced} bytes")
+            raise ConnectionFailed(
+                f"{self.address} closed the connection after {seen} of {announced} bytes"
+            )
 
     def explain(self, error: Exception) -> ImageStoreError:
         """What an error of the connection, or of a stream that came over it, means to the user."""
@@ -222,7 +226,7 @@ class Transport:
             return (dated and self._not_current()) or self._unverified(root.verify_message)
         if isinstance(root, socket.timeout) and not isinstance(error, requests.ConnectTimeout):
             return ConnectionFailed(
-                f"{self.address} has kept silent for {self._patience:g} seconds"
+                f"{self.address} has not responded for {self._patience:g} seconds"
             )
         through = f" through the proxy {shown_proxy(self.proxy)}" if self.proxy else ""
         return ConnectionFailed(
@@ -276,8 +280,8 @@ class Transport:
         if trust.fingerprint and digest != trust.fingerprint:
             raise ConnectionFailed(
                 f"{self.address} shows the certificate {digest}, not {trust.fingerprint}",
-                f"If the server was set up anew, correct {trust.option}_fingerprint;"
-                " otherwise somebody may stand in between.",
+                f"If the server was reinstalled, correct {trust.option}_fingerprint;"
+                " otherwise, the connection may be intercepted.",
             )
         if (
             trust.cert_file
@@ -290,7 +294,7 @@ class Transport:
                 f"{self.address} shows the certificate {digest}, and trust_token was issued by the server with the"
                 f" certificate {trust.token_fingerprint}",
                 "Set trust_token to a token of this server, or remove it if the server trusts this client already;"
-                " otherwise somebody may stand in between.",
+                " otherwise, the connection may be intercepted.",
             )
         fault = why_not_valid_now(certificate) if trust.pinned else ""
         if fault:
@@ -315,7 +319,7 @@ class Transport:
         return self._outdated(f"the certificate of {self.address}", fault) if fault else None
 
     def _outdated(self, subject: str, fault: str) -> ConnectionFailed:
-        hint = "Is the clock of this host right?"
+        hint = "Check the clock of this host."
         if "expired" in fault:
             renewed = "Renew it on the server"
             pin = f", and then {self.trust.option} here" if self.trust.pinned else ""
@@ -326,11 +330,11 @@ class Transport:
         trust = self.trust
         if trust.cert_file:
             return ConnectionFailed(
-                f"{self.address} shows a certificate that {trust.cert_file} does not vouch for: {reason}",
-                f"{trust.option} takes the server's own certificate, or that of the authority which signed it.",
+                f"{self.address} shows a certificate that {trust.cert_file} does not match: {reason}",
+                f"Set {trust.option} to the server's own certificate, or to that of the authority that signed it.",
             )
         return ConnectionFailed(
             f"{self.address} shows a certificate that this host does not trust: {reason}",
-            f"Give {trust.option}, a file with its certificate"
+            f"Set {trust.option} to a file with its certificate"
             f"{f', or {trust.option}_fingerprint, the SHA-256 of it' if trust.takes_pin else ''}.",
         )

@@ -36,7 +36,7 @@ class Segment:
     def shrunk(self) -> FileError:
         """What to raise when fewer bytes come out of the file than it had."""
         return FileError(
-            f"{getattr(self.file, 'name', 'the file')} became shorter while it was read"
+            f"{getattr(self.file, 'name', 'the file')} became shorter while it was being read"
         )
 
 
@@ -85,10 +85,10 @@ class Stream:
         for block in self._blocks:
             self._sent += len(block)
             if announced is not None and self._sent > announced:
-                raise FileError(f"more than the {announced} bytes came that were announced")
+                raise FileError(f"received more than the announced {announced} bytes")
             yield block
         if announced is not None and self._sent < announced:
-            raise FileError(f"{self._sent} bytes came, and {announced} were announced")
+            raise FileError(f"received {self._sent} bytes instead of the announced {announced}")
 
 
 class UnixSocketBody:

@@ -77,8 +77,8 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
             except socket.timeout as error:
                 deadline.left()
                 raise ConnectionFailed(
-                    f"{transport.address} takes the connection and then keeps silent",
-                    "Does it speak TLS?",
+                    f"{transport.address} accepts the connection and does not respond",
+                    "Does it use TLS?",
                 ) from error
             finally:
                 if self._handshake:

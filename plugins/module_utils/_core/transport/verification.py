@@ -118,7 +118,7 @@ def require_certificates(path: str, role: str) -> None:
     _require_pem(path, role)
     try:
         if not certificates(path):
-            raise FileError(f"{path}, given as the {role}, has no certificate in it")
+            raise FileError(f"{path}, given as the {role}, contains no certificate")
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as error:
         raise FileError(f"{path}, given as the {role}, is damaged") from error
@@ -133,7 +133,7 @@ def require_pair(identity: ClientCertificate) -> None:
     def no_password() -> str:
         raise FileError(
             f"{key}, given as the key of the client certificate, is encrypted",
-            f"Give a copy without a password, as openssl pkey -in {key} writes it.",
+            f"Use a copy without a password, created with openssl pkey -in {key}.",
         )
 
     try:

@@ -98,7 +98,9 @@ class TestRemote:
             ClientConfig(str(folder)).remote("sso")
 
     def test_that_is_unknown_is_an_error_with_the_known_ones(self, folder):
-        with pytest.raises(OptionError, match="Known are: both, images, lab, local, sso, ubuntu"):
+        with pytest.raises(
+            OptionError, match="Known remotes: both, images, lab, local, sso, ubuntu"
+        ):
             ClientConfig(str(folder)).remote("lub")
 
     def test_of_the_system_configuration_is_found_too(self, folder, tmp_path):
@@ -119,14 +121,14 @@ class TestRemote:
     @pytest.mark.parametrize(
         ("entry", "said"),
         [
-            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is not the address of a server"),
+            ("addr: 10.0.0.1:8443", "'10.0.0.1:8443', which is not the URL of a server"),
             (
                 "addr: 'https://[fd42::1'",
-                "'https://[fd42::1', which is not the address of a server",
+                "'https://[fd42::1', which is not the URL of a server",
             ),
-            ("addr: [https://a, http://b]", "'http://b', which is not the address of a server"),
-            ("addr: 'http://a:8443'", "'http://a:8443', which is not the address of a server"),
-            ("addr: unix:///run/s, protocol: simplestreams", "not the address of an image server"),
+            ("addr: [https://a, http://b]", "'http://b', which is not the URL of a server"),
+            ("addr: 'http://a:8443'", "'http://a:8443', which is not the URL of a server"),
+            ("addr: unix:///run/s, protocol: simplestreams", "not the URL of an image server"),
             ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
         ],
     )
@@ -145,9 +147,7 @@ class TestRemote:
     def test_can_have_another_protocol(self, folder):
         config = ClientConfig(str(folder))
         assert config.remote("lab", "simplestreams").serves_images_only
-        with pytest.raises(
-            OptionError, match="'unix://', which is not the address of an image server"
-        ):
+        with pytest.raises(OptionError, match="'unix://', which is not the URL of an image server"):
             config.remote("local", "simplestreams")
 
     @pytest.mark.parametrize("content", ["remotes: [a]", "- a", "{", "remotes: {a: }"])
@@ -161,13 +161,13 @@ class TestRemote:
         [
             (NESTED_ALIASES, "exceeds the limit of"),
             ("[" * 2000, "more than|nesting depth|exceeds the limit"),
-            ("a: !!timestamp x\nremotes: {}", "Known are"),
-            ("a: !!bool x\nremotes: {}", "Known are"),
-            ("a: !!int ''\nremotes: {}", "Known are"),
-            ("a: !!python/object:os.system x\nremotes: {}", "Known are"),
-            ("remotes: {a: {addr: {b: 1}}}", "which is not the address of a server"),
-            ("remotes: {a: {addr: [[1]]}}", "which is not the address of a server"),
-            ("remotes: {a: {addr: !!binary x}}", "which is not the address of a server"),
+            ("a: !!timestamp x\nremotes: {}", "Known remotes"),
+            ("a: !!bool x\nremotes: {}", "Known remotes"),
+            ("a: !!int ''\nremotes: {}", "Known remotes"),
+            ("a: !!python/object:os.system x\nremotes: {}", "Known remotes"),
+            ("remotes: {a: {addr: {b: 1}}}", "which is not the URL of a server"),
+            ("remotes: {a: {addr: [[1]]}}", "which is not the URL of a server"),
+            ("remotes: {a: {addr: !!binary x}}", "which is not the URL of a server"),
             ("remotes: {a: {addr: 'https://a:1', auth_type: [1]}}", "authenticates by"),
             ("remotes: {[a]: {}}", r"config\.yml"),
             ("\0", "is not valid YAML"),

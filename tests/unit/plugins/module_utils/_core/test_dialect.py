@@ -220,10 +220,10 @@ class TestAliasNames:
         [
             ("a b", "white space"),
             ("x" * 65, "longer than 64"),
-            ("a?b", "the sign ?"),
+            ("a?b", "the character ?"),
             ("..", "begin and end"),
             ("a/", "begin and end"),
-            ("größe'", "the sign '"),
+            ("größe'", "the character '"),
         ],
     )
     def test_are_invalid_for_newer_incus(self, name, fault):

@@ -155,7 +155,7 @@ class TestProperties:
         assert parse_properties(given) == {"a": "true", "b": "7", "c": "x", "d": ""}
 
     def test_a_number_with_a_decimal_point_is_an_error(self):
-        with pytest.raises(OptionError, match=r"release is not a text but a number"):
+        with pytest.raises(OptionError, match=r"release is a number with a decimal point"):
             parse_properties({"release": 3.20})
 
     def test_a_list_is_an_error(self):

@@ -53,7 +53,7 @@ class TestSilentServer:
 
     @pytest.mark.parametrize("seconds", [60, 10**12])
     def test_is_not_awaited_until_the_deadline(self, silent, seconds):
-        with pytest.raises(ConnectionFailed, match=f"{silent} takes the connection and then keeps"):
+        with pytest.raises(ConnectionFailed, match=f"{silent} accepts the connection and does not"):
             Transport(silent, Deadline(seconds), Verification(validate=False)).send("GET", "/")
 
     def test_is_abandoned_after_the_deadline(self, silent):

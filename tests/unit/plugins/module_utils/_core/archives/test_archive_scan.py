@@ -108,19 +108,19 @@ class TestUnifiedImage:
             look(content)
 
     def test_is_not_a_root_file_system(self, look):
-        with pytest.raises(FileError, match="looks like a root file system alone"):
+        with pytest.raises(FileError, match="looks like a bare root file system"):
             look(gzip.compress(tar(ROOT)))
 
     def test_is_not_a_large_root_file_system(self, look):
-        with pytest.raises(FileError, match="looks like a root file system alone"):
+        with pytest.raises(FileError, match="looks like a bare root file system"):
             look(tar({**ROOT, "./var/large": bytes(SCAN_LIMIT + 1)}))
 
     def test_is_not_an_arbitrary_archive(self, look):
-        with pytest.raises(FileError, match=r"has no metadata\.yaml in it"):
+        with pytest.raises(FileError, match=r"does not contain metadata\.yaml"):
             look(tar({"readme": b"x"}))
 
     def test_is_not_the_metadata_file_of_a_split_image(self, look):
-        with pytest.raises(FileError, match="give both, as metadata and rootfs"):
+        with pytest.raises(FileError, match="set both metadata and rootfs"):
             look(tar({"metadata.yaml": METADATA}))
 
     @pytest.mark.parametrize("packed", [name for name in PACKERS if name != "tar"])
@@ -130,7 +130,7 @@ class TestUnifiedImage:
             look(whole[: len(whole) // 2])
 
     def test_requires_the_metadata_that_lxd_requires(self, look):
-        with pytest.raises(FileError, match=r"metadata\.yaml in .*file0 names no architecture"):
+        with pytest.raises(FileError, match=r"metadata\.yaml in .*file0 has no architecture"):
             look(tar({**CONTAINER, "metadata.yaml": b"creation_date: 1"}))
 
 
@@ -147,7 +147,7 @@ class TestSplitImage:
             look(METADATA, tar(ROOT))
 
     def test_requires_metadata_in_that_archive(self, look):
-        with pytest.raises(FileError, match="Were the two files swapped"):
+        with pytest.raises(FileError, match="Have the two files been swapped"):
             look(tar(ROOT), tar({"metadata.yaml": METADATA}))
 
     def test_requires_a_valid_root_file_system(self, look):

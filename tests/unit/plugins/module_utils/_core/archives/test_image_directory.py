@@ -372,7 +372,7 @@ class TestFileThatChangesWhileItIsPacked:
                 else:
                     file.write(b"more")
 
-        with pytest.raises(FileError, match="rootfs/a changed while it was packed"):
+        with pytest.raises(FileError, match="rootfs/a changed while it was being packed"):
             while_packing(path, changed)
 
     def test_is_an_error_if_it_is_deleted(self, path):
@@ -416,7 +416,7 @@ class TestDirectoryThatIsReplacedWhileItIsPacked:
 
     def test_is_left_only_to_its_parent_directory(self, tmp_path, secret):
         path = directory(tmp_path / "a", [("own", None), ("own/large", bytes(5 << 20))])
-        with pytest.raises(FileError, match="rootfs/own changed while it was packed"):
+        with pytest.raises(FileError, match="rootfs/own changed while it was being packed"):
             while_packing(path, lambda: (path / "rootfs/own").rename(secret / "below/own"))
 
 
@@ -447,7 +447,7 @@ class TestDirectory:
     def test_with_invalid_metadata_is_an_error(self, tmp_path):
         directory(tmp_path / "a")
         (tmp_path / "a/metadata.yaml").write_text("creation_date: 1")
-        with pytest.raises(FileError, match="names no architecture"):
+        with pytest.raises(FileError, match="has no architecture"):
             ImageDirectory(str(tmp_path / "a"), Deadline(60))
 
     @pytest.mark.parametrize("name", ["rootfs", "templates"])

@@ -98,9 +98,7 @@ def test_a_record_of_an_earlier_version_is_read():
     [b"", b"[]", b"null", b"{", b"\xff", b"[" * 500_000, b"[" * 5000, b"1" * 100_000],
 )
 def test_an_invalid_record_is_an_error(content):
-    with pytest.raises(
-        FileError, match=r"^/srv/catalog.json is not a valid record of a catalogue: "
-    ):
+    with pytest.raises(FileError, match=r"^/srv/catalog.json is not a valid record of a catalog: "):
         parse_record(content, "/srv/catalog.json")
 
 
@@ -115,9 +113,9 @@ def test_a_record_of_another_format_is_an_error():
         ({"products": {}}, "products is not a list"),
         ({"products": [7]}, r"products\[0\]: it is not an object"),
         ({"leaving": []}, "leaving: it is not an object"),
-        ({"leaving": {"files/../../etc/passwd": 0}}, "leaving: .* is not a file of a catalogue"),
-        ({"leaving": {"/etc/passwd": 0}}, "is not a file of a catalogue"),
-        ({"leaving": {"files/..": 0}}, "is not a file of a catalogue"),
+        ({"leaving": {"files/../../etc/passwd": 0}}, "leaving: .* is not a file of a catalog"),
+        ({"leaving": {"/etc/passwd": 0}}, "is not a file of a catalog"),
+        ({"leaving": {"files/..": 0}}, "is not a file of a catalog"),
         ({"leaving": {"files/\ud800": 0}}, "is not text"),
         ({"leaving": {"files/x": "now"}}, "'now' is not a time"),
         ({"products__1__name": 'x" "a";}map'}, r"products\[1\]: name: .* is not a valid name"),
@@ -149,7 +147,7 @@ def test_a_record_of_another_format_is_an_error():
 def test_an_invalid_value_in_a_record_is_an_error(changes, said):
     with pytest.raises(FileError, match=said) as caught:
         parse_record(record(**changes), "/srv/catalog.json")
-    assert str(caught.value).startswith("/srv/catalog.json is not a valid record of a catalogue: ")
+    assert str(caught.value).startswith("/srv/catalog.json is not a valid record of a catalog: ")
     assert len(str(caught.value)) < 400
 
 

@@ -39,7 +39,7 @@ class TestProperties:
             desired(properties={"imagestore.archive": "1"})
 
     def test_that_yaml_reads_as_numbers_are_not_quoted_in_the_message(self):
-        with pytest.raises(OptionError, match="release is not a text but a number") as caught:
+        with pytest.raises(OptionError, match="release is a number with a decimal point") as caught:
             desired(properties={"release": 3.20})
         assert '"3.2"' not in str(caught.value)
 

@@ -53,7 +53,7 @@ class TestWebServer:
             "compression can be used",
         ),
         ({"url": "https://a/b", "remote_src": True}, "remote_src cannot be used with a web server"),
-        ({"url": "http://a/b"}, "over plain http anybody could answer"),
+        ({"url": "http://a/b"}, "plain http can be intercepted"),
         ({"url": "a/b"}, "invalid url: 'a/b'"),
         (
             {"url": "https://me:pw@a/b", "url_username": "me", "url_password": "pw"},

@@ -67,7 +67,7 @@ class TestAlias:
         assert actions_for("old", new_name="new", target="web") == ["add alias new"]
 
     def test_is_not_renamed_to_an_existing_alias_of_another_image(self):
-        with pytest.raises(OptionError, match="web cannot become vm"):
+        with pytest.raises(OptionError, match="web cannot be renamed to vm"):
             actions_for("web", new_name="vm")
 
     def test_whose_renaming_was_interrupted_is_renamed(self):
@@ -86,7 +86,7 @@ class TestAlias:
         assert actions_for("gone", absent=True) == []
 
     def test_requires_a_target_to_be_created(self):
-        with pytest.raises(ImageNotFound, match="Give a target"):
+        with pytest.raises(ImageNotFound, match="Set target"):
             actions_for("new")
 
     def test_requires_a_target_that_exists(self):

@@ -314,13 +314,13 @@ class TestAutoUpdate:
             "set auto_update"
         ]
         for have in (image(), image(origin=Origin("https://a", "lxd", A))):
-            with pytest.raises(OptionError, match="the server does not know where it came from"):
+            with pytest.raises(OptionError, match="the server has not recorded its origin"):
                 actions_for(have, DesiredState(auto_update=True))
 
     def test_requires_an_offer_that_records_its_origin(self):
         offer = Upload()
         offer.route = "relay"
-        with pytest.raises(OptionError, match="auto_update does not work by way of relay"):
+        with pytest.raises(OptionError, match="auto_update does not work with mode relay"):
             actions_for(offer, DesiredState(auto_update=True))
         offer.records_origin = True
         assert actions_for(offer, DesiredState(auto_update=True)) == ["upload", "set auto_update"]

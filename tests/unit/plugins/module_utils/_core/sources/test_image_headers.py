@@ -95,7 +95,7 @@ class TestBadHeaders:
         assert said in str(caught.value)
 
     def test_are_rejected_with_an_error_status_too(self):
-        with pytest.raises(FileError, match="answers with the HTTP status 404"):
+        with pytest.raises(FileError, match="responds with the HTTP status 404"):
             image_headers_of(GOOD, status=404)
 
     @pytest.mark.parametrize(

@@ -85,5 +85,5 @@ def test_a_missing_image_is_an_error_with_the_registry():
 
 @pytest.mark.parametrize("mode", ["push", "relay"])
 def test_only_pull_is_supported(mode):
-    with pytest.raises(OptionError, match=f"mode: {mode} does not work here"):
+    with pytest.raises(OptionError, match=f"mode: {mode} is not possible"):
         found(mode=mode)

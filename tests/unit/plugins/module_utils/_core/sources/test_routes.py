@@ -35,7 +35,7 @@ def test_a_requested_route_is_used_even_if_another_is_better():
 
 def test_an_impossible_route_is_an_error_with_the_reason_and_an_alternative():
     with pytest.raises(
-        OptionError, match=r"mode: push does not work here, since it is deaf\. Use mode: relay"
+        OptionError, match=r"mode: push is not possible, because it is deaf\. Use mode: relay"
     ):
         choose_route("push", obstacles(push="it is deaf"))
 
