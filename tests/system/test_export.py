@@ -138,7 +138,7 @@ def test_a_failed_transfer_leaves_nothing(
         proxy.stall(8 * MIB, DOWN)
         broken = Modules(server=f"unix://{proxy.socket}", timeout=3)
         msg = broken.fails("lxd_image_export", name="web", dest=str(dest))
-    assert "the 3 seconds of this task are over" in msg
+    assert "timed out after 3 seconds" in msg
     assert list(dest.iterdir()) == []
 
 

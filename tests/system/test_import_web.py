@@ -763,7 +763,7 @@ class TestHostileResponses:
         web.answers["/it"] = good(web, image)
         web.answers["/file"] = Answer(body=body, length=len(content), **fault)
         msg = private.fails("lxd_image_import", url=f"{web.url}/it", timeout=4)
-        assert "the 4 seconds of this task are over" in msg
+        assert "timed out after 4 seconds" in msg
         assert lxd.images() == {}
 
     def test_with_an_expired_certificate(

@@ -46,8 +46,8 @@ class Deadline:
     def error(self) -> TimedOut:
         """What to raise when it has passed."""
         return TimedOut(
-            f"the {self.seconds:g} seconds of this task are over",
-            "Raise timeout if it needs longer.",
+            f"timed out after {self.seconds:g} seconds",
+            "Increase timeout if the task needs longer.",
         )
 
     def call(self, function: Callable[[], T]) -> T:

@@ -28,6 +28,9 @@ MAX_VALUES = 250_000
 MAX_REASON_CHARACTERS = 4000
 """Characters that are kept of a server's error text."""
 
+MAX_SHOWN_CHARACTERS = 1000
+"""Characters of it that a message quotes: what a cluster's member says comes after several others' words."""
+
 
 def read_envelope(transport: Transport, response: requests.Response) -> Mapping[str, Any]:
     """The envelope of an answer: ``type``, and ``metadata`` or ``error`` with ``error_code``.
@@ -58,12 +61,17 @@ def api_error(address: str, envelope: Mapping[str, Any], response: requests.Resp
     code = envelope.get("error_code")
     status = code if isinstance(code, int) and code else response.status_code
     reason = clean_reason(envelope.get("error") or response.reason)
-    return ApiError(f"{address} says: {clean_text(reason)}", status, reason, failure_hint(reason))
+    return ApiError(quote_reason(address, reason), status, reason, failure_hint(reason))
 
 
 def clean_reason(reason: object) -> str:
     """A server's error text, as long as code may need it to be."""
     return clean_text(str(reason), MAX_REASON_CHARACTERS)
+
+
+def quote_reason(address: str, reason: str) -> str:
+    """A server's error text as a message quotes it."""
+    return f"{address} says: {clean_text(reason, MAX_SHOWN_CHARACTERS)}"
 
 
 def failure_hint(reason: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
 from .dialect import Dialect
-from .envelope import api_error, clean_reason, failure_hint, read_envelope
+from .envelope import api_error, clean_reason, failure_hint, quote_reason, read_envelope
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -335,7 +335,7 @@ class Server:
             raise self._after_timeout(path, query, error) from error
         if state["status_code"] != _SUCCESS:
             err = clean_reason(state.get("err") or state.get("status"))
-            raise OperationFailed(f"{self.address} says: {clean_text(err)}", err, failure_hint(err))
+            raise OperationFailed(quote_reason(self.address, err), err, failure_hint(err))
         return {**state, "metadata": _mapping(state.get("metadata"))}
 
     def stored_fingerprint(self, operation: Mapping[str, Any]) -> str:

@@ -57,7 +57,7 @@ class TestSilentServer:
             Transport(silent, Deadline(seconds), Verification(validate=False)).send("GET", "/")
 
     def test_is_abandoned_after_the_deadline(self, silent):
-        with pytest.raises(TimedOut, match=r"the 0\.05 seconds of this task are over"):
+        with pytest.raises(TimedOut, match=r"timed out after 0\.05 seconds"):
             Transport(silent, Deadline(0.05), Verification(validate=False)).send("GET", "/")
 
 
