@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_file_action import (
     ControllerFileAction,
+    with_first_actions,
 )
 from ansible_collections.imagestore.lxd.plugins.plugin_utils.controller_files import (
     ControllerImage,
@@ -61,12 +62,6 @@ class ActionModule(ControllerFileAction):
         with image.as_files(compression) as (paths, archive):
             sent = controller_files.send(self, paths, self._vars)
         options = {"_file": {"name": image.name, "archive": archive}, "remote_src": True}
-        return _combined(first, self._run_final({**dict(zip(names, sent, strict=True)), **options}))
-
-
-def _combined(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    """The result of both runs of the module: the first may have made the server trust the client."""
-    if first.get("actions") and "actions" in last:
-        last["actions"] = [*first["actions"], *last["actions"]]
-        last["changed"] = True
-    return last
+        return with_first_actions(
+            first, self._run_final({**dict(zip(names, sent, strict=True)), **options})
+        )

@@ -183,7 +183,8 @@ def test_all_modules_document_the_same_fields_of_an_image():
     fields = {}
     for name, path in MODULES_BY_NAME.items():
         returned = yaml.safe_load(constant(path, "RETURN"))
-        for value in (returned.get("image"), returned.get("images")):
+        of_entries = returned.get("images", {}).get("contains", {}).get("image")
+        for value in (returned.get("image"), of_entries or returned.get("images")):
             if value and "contains" in value:
                 fields[name] = value["contains"]
     of_other_projects = fields["lxd_image_info"].pop("project")

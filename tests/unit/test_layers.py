@@ -31,7 +31,7 @@ LAYERS = {
     "sources": (("sources",),),
     "decisions": (("planning",),),
     "loop": (("convergence",),),
-    "use cases": (("exporting", "catalog"), ("server_check",)),
+    "use cases": (("exporting", "catalog", "store_sync"), ("server_check",)),
     "task": (("options",), ("task",)),
 }
 PACKAGES_THAT_KNOW_ANSIBLE = {"options", "task"}

@@ -57,29 +57,26 @@ class Result:
     """Bytes of image data that a prediction expects to move; None if that is not known."""
 
 
-def ensure_image(
-    store: Store,
-    source: Source,
-    desired: DesiredState,
-    progress: Progress,
-    check_mode: bool = False,
-) -> Result:
-    """Make the store hold the source's image, as asked. In check mode say what that would do, and write nothing."""
+PlanFor = Callable[[StoreView], Plan]
+"""What a task wants, as a function: from what a store holds to the steps that lead there."""
+
+
+def planned_image(source: Source, desired: DesiredState, progress: Progress) -> PlanFor:
+    """Have the source's image in the store, as desired."""
 
     def plan(view: StoreView) -> Plan:
         view.likely_aliases = desired.aliases or ()
-        subject = source.find(view)
+        # What this task has brought is what it is about, whatever the source names by now.
+        subject = view.by_fingerprint(progress.stored) or source.find(view)
         wanted = desired.add_aliases(source.aliases)
         contents = _seen(view, wanted, progress)
         return plan_present(contents, subject, wanted, progress.steps, progress.stored)
 
-    return converge(store, plan, progress, check_mode, desired)
+    return plan
 
 
-def ensure_attributes(
-    store: Store, name: str, desired: DesiredState, progress: Progress, check_mode: bool = False
-) -> Result:
-    """Give an image of the store the attributes and aliases that are asked. Raises ImageNotFound if there is none."""
+def planned_attributes(name: str, desired: DesiredState, progress: Progress) -> PlanFor:
+    """Give an image of the store the desired attributes and aliases. The plan raises ImageNotFound if there is none."""
 
     def plan(view: StoreView) -> Plan:
         image = view.resolve(name)
@@ -88,7 +85,12 @@ def ensure_attributes(
         image.require_not_cached()
         return plan_present(_seen(view, desired, progress), image, desired, progress.steps)
 
-    return converge(store, plan, progress, check_mode, desired)
+    return plan
+
+
+def planned_absence(name: str) -> PlanFor:
+    """Have no image of this name in the store."""
+    return lambda view: plan_absent(view.resolve(name))
 
 
 def _seen(view: StoreView, desired: DesiredState, progress: Progress) -> Contents:
@@ -98,24 +100,21 @@ def _seen(view: StoreView, desired: DesiredState, progress: Progress) -> Content
     return view.contents()
 
 
-def ensure_absent(store: Store, name: str, progress: Progress, check_mode: bool = False) -> Result:
-    """Have no image of this name in the store."""
-    return converge(store, lambda view: plan_absent(view.resolve(name)), progress, check_mode)
-
-
 def converge(
     store: Store,
-    plan_for: Callable[[StoreView], Plan],
+    plan_for: PlanFor,
     progress: Progress,
     check_mode: bool = False,
     desired: DesiredState | None = None,
+    earlier: Sequence[Plan] = (),
 ) -> Result:
     """Carry out the plan for what the store holds; make it anew when somebody was quicker.
 
     Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
-    said that there is no such image: a client without rights is shown public images only.
+    said that there is no such image: a client without rights is shown public images only. ``earlier`` are plans whose
+    transfers are done already; they belong to the diff.
     """
-    plans: list[Plan] = []
+    plans = list(earlier)
     conflict: ConflictError | None = None
     for _round in range(MAX_ROUNDS):
         try:
@@ -124,16 +123,11 @@ def converge(
             store.require_write_access()
             raise
         plans.append(plan)
-        if plan.actions or plan.subject is None:
-            store.require_write_access()
-        if plan.actions:
-            store.require_valid_aliases(plan.new_aliases)
-            if desired:
-                store.require_profiles_and_visibility(desired.profiles or (), bool(desired.public))
+        require_possible(store, plan, desired)
         if check_mode:
-            return _predict(plans)
+            return predict(plans)
         try:
-            if isinstance(plan.subject, Offer) and not _transfer(store, plan.subject, progress):
+            if isinstance(plan.subject, Offer) and not transfer(store, plan.subject, progress):
                 continue
             image = _apply(store, plan, progress)
         except ConflictError as error:
@@ -149,7 +143,17 @@ def converge(
     )
 
 
-def _transfer(store: Store, offer: Offer, progress: Progress) -> bool:
+def require_possible(store: Store, plan: Plan, desired: DesiredState | None) -> None:
+    """Check the rights for a plan, and whether the server can have what is desired. Asks nothing for an empty plan."""
+    if plan.actions or plan.subject is None:
+        store.require_write_access()
+    if plan.actions:
+        store.require_valid_aliases(plan.new_aliases)
+        if desired:
+            store.require_profiles_and_visibility(desired.profiles or (), bool(desired.public))
+
+
+def transfer(store: Store, offer: Offer, progress: Progress) -> bool:
     """Bring what is on offer. False is: its type was not known before, so the plan has to be made anew with it."""
     try:
         arrival = offer.transfer(store)
@@ -177,7 +181,7 @@ def _apply(store: Store, plan: Plan, progress: Progress) -> Image | None:
     return store.current_image(fingerprint) if fingerprint else None
 
 
-def _predict(plans: Sequence[Plan]) -> Result:
+def predict(plans: Sequence[Plan]) -> Result:
     """What the last of these plans would do, for check mode."""
     plan = plans[-1]
     subject = plan.subject

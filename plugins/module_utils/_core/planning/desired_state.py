@@ -67,7 +67,29 @@ class DesiredState:
         return replace(
             self,
             aliases=tuple(dict.fromkeys((*(self.aliases or ()), *(alias.name for alias in more)))),
-            alias_descriptions={alias.name: alias.description for alias in more},
+            alias_descriptions={
+                **self.alias_descriptions,
+                **{alias.name: alias.description for alias in more},
+            },
+        )
+
+    def together_with(self, other: DesiredState) -> DesiredState:
+        """What both want of one image, if they do not contradict each other."""
+        aliases = dict.fromkeys((*(self.aliases or ()), *(other.aliases or ())))
+        properties = {**(self.properties or {}), **(other.properties or {})}
+        return replace(
+            self,
+            aliases=None if self.aliases is other.aliases is None else tuple(aliases),
+            alias_descriptions={**self.alias_descriptions, **other.alias_descriptions},
+            purge_aliases=self.purge_aliases or other.purge_aliases,
+            fail_on_conflict=self.fail_on_conflict or other.fail_on_conflict,
+            delete_replaced=self.delete_replaced or other.delete_replaced,
+            properties=None if self.properties is other.properties is None else properties,
+            purge_properties=self.purge_properties or other.purge_properties,
+            public=other.public if self.public is None else self.public,
+            profiles=other.profiles if self.profiles is None else self.profiles,
+            expires_at=other.expires_at if self.expires_at is None else self.expires_at,
+            auto_update=other.auto_update if self.auto_update is None else self.auto_update,
         )
 
     def with_defaults_from(self, image: Image) -> DesiredState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Mapping
 
-from ..errors import NeedsFile, OptionError
+from ..errors import FileError, NeedsFile, OptionError
 from ..images import Alias, Image
 from ..store import Store
 from ..store_view import StoreView
@@ -28,6 +28,8 @@ class ControllerFile:
     type: str | None = None
     archive: str | None = None
     size: int | None = None
+    problem: str = ""
+    """What keeps the controller from sending the file; empty if nothing does."""
     only_asks: bool = False
     """Whether the controller only asks if the file is needed. Nothing is changed then."""
 
@@ -56,6 +58,8 @@ class ControllerFileSource:
     def find(self, view: StoreView) -> Image | Offer:
         """The image in the store, or an offer that needs the file. Raises FileError if it is not the expected one."""
         file = self._file
+        if file.problem:
+            raise FileError(file.problem)
         if self._expected and file.fingerprint:
             require_fingerprint(file.name, file.fingerprint, self._expected)
         fingerprint = file.fingerprint or self._expected

@@ -50,9 +50,15 @@ class ImageServer:
         self._web = web
         self.age: float | None = None
         """Seconds since the newest of its documents changed, by the server's own clock; None if unknown."""
+        self._listings: dict[tuple[Reader, str], Listing] = {}
 
     def listing(self, reader: Reader, native: str) -> Listing:
-        """All its images that the reader can use. Raises FileError, ImageNotFound, ConnectionFailed."""
+        """All its images that the reader can use; asked for once. Raises FileError, ImageNotFound, ConnectionFailed."""
+        if (reader, native) not in self._listings:
+            self._listings[reader, native] = self._read_listing(reader, native)
+        return self._listings[reader, native]
+
+    def _read_listing(self, reader: Reader, native: str) -> Listing:
         products = ProductReader(reader, self.address)
         for path in parse_index(self._document(INDEX), self.url(INDEX)):
             products.read(self._document(path), self.url(path))

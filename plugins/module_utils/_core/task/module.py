@@ -15,6 +15,9 @@ from ansible.module_utils.basic import AnsibleModule
 MASK = "********"
 IN_INVOCATION = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
+SECRET_OPTIONS = ("url_headers", "url_password", "source_password", "source_bearer_token")
+"""Options whose values are masked wherever they stand: also in entries, whose options Ansible does not know."""
+
 MIN_QUERY_VALUE = 6
 """Characters from which on a single value of an address's query is masked, too; the whole query always is."""
 
@@ -58,9 +61,7 @@ class ImageModule(AnsibleModule):
     def _secrets(self) -> list[str]:
         """All texts to mask, the longest first, since one may contain another."""
         found = {str(value) for value in self.no_log_values}
-        headers = self.params.get("url_headers")
-        if isinstance(headers, Mapping):
-            found |= {str(value) for value in headers.values()}
+        found |= set(_texts([value for _name, value in _secret_options(self.params)]))
         for text in _texts(self.params):
             found.update(_secrets_of(text))
         return sorted(filter(None, found), key=len, reverse=True)
@@ -75,15 +76,16 @@ class ImageModule(AnsibleModule):
                 text = value.replace("\0", "?").encode(errors="replace").decode()
                 return mask_credentials(text) if "://" in text else text
             if isinstance(value, Mapping):
-                return {name: shown(one) for name, one in value.items()}
+                return {
+                    name: _hidden(one) if name in SECRET_OPTIONS and one is not None else shown(one)
+                    for name, one in value.items()
+                }
             return [shown(one) for one in value] if isinstance(value, (list, tuple)) else value
 
-        params = {name: shown(value) for name, value in self.params.items()}
+        params: dict[str, Any] = shown(self.params)
         for name, option in self.argument_spec.items():
-            if option.get("no_log") and params.get(name) is not None:
-                value = params[name]
-                hidden = isinstance(value, dict) and dict.fromkeys(value, IN_INVOCATION)
-                params[name] = hidden or IN_INVOCATION
+            if option.get("no_log") and self.params.get(name) is not None:
+                params[name] = _hidden(self.params[name])
         return params
 
     def _masked(self, value: Any, secrets: list[str]) -> Any:
@@ -118,6 +120,24 @@ class ImageModule(AnsibleModule):
         return msg
 
 
+def _hidden(value: Any) -> Any:
+    """What stands in the place of a secret option; of a dict its names are shown."""
+    return dict.fromkeys(value, IN_INVOCATION) if isinstance(value, dict) else IN_INVOCATION
+
+
+def _secret_options(value: Any) -> Iterator[tuple[str, Any]]:
+    """The secret options in a value, also those in entries of lists."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            if name in SECRET_OPTIONS:
+                yield name, one
+            else:
+                yield from _secret_options(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _secret_options(one)
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -127,6 +147,8 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for one in value:
             yield from _texts(one)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _secrets_of(text: str) -> Iterator[str]:

@@ -57,7 +57,12 @@ def _digest(certificate: str) -> str:
 def _diff(task: Task, result: Result) -> dict[str, Any]:
     if not task.module._diff:
         return {}
-    return {"diff": {"before": _readable(result.before), "after": _readable(result.after)}}
+    return {"diff": readable_diff(result.before, result.after)}
+
+
+def readable_diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """A diff as people read it."""
+    return {"before": _readable(before), "after": _readable(after)}
 
 
 def _readable(side: Mapping[str, Any]) -> dict[str, Any]:

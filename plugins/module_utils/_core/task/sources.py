@@ -26,8 +26,31 @@ if TYPE_CHECKING:
     from . import Task
 
 
-def copy_source(task: Task, options: CopyOptions) -> Source:
-    """Where the image to copy comes from."""
+class SharedSources:
+    """The servers that the copies of one task have in common: each is asked over one connection, an index once."""
+
+    def __init__(self) -> None:
+        self._stores: dict[tuple[Remote | None, SourceOptions], Store] = {}
+        self._image_servers: dict[tuple[Remote, SourceOptions], ImageServer] = {}
+
+    def store(self, task: Task, remote: Remote | None, origin: SourceOptions) -> Store:
+        """The store of a source that is a LXD or Incus."""
+        key = remote, origin
+        if key not in self._stores:
+            self._stores[key] = _source_store(task, remote, origin)
+        return self._stores[key]
+
+    def image_server(self, task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
+        """A source that is an image server."""
+        key = remote, origin
+        if key not in self._image_servers:
+            self._image_servers[key] = _image_server(task, remote, origin)
+        return self._image_servers[key]
+
+
+def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None = None) -> Source:
+    """Where the image to copy comes from; of several copies of a task, with what they have in ``shared``."""
+    shared = shared or SharedSources()
     origin, request = options.source, options.request
     if origin.registry:
         from ..sources.registry import RegistrySource
@@ -37,7 +60,7 @@ def copy_source(task: Task, options: CopyOptions) -> Source:
     if remote and remote.protocol == "simplestreams":
         from ..sources.simplestreams import SimplestreamsSource
 
-        server = _image_server(task, remote, origin)
+        server = shared.image_server(task, remote, origin)
         return SimplestreamsSource(server, task.store, request, options.architecture)
     from ..options.image_copy import no_auto_update
     from ..sources.lxd import LxdSource
@@ -51,7 +74,7 @@ def copy_source(task: Task, options: CopyOptions) -> Source:
         raise no_auto_update(
             f"the project {source_project} of a source, since the server would look in default"
         )
-    return LxdSource(_source_store(task, remote, origin), task.store, request)
+    return LxdSource(shared.store(task, remote, origin), task.store, request)
 
 
 def offered_images(task: Task, options: InfoOptions) -> Iterable[Image]:

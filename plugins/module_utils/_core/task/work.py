@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 def copy_image(task: Task, options: CopyOptions) -> dict[str, Any]:
     """Make the store hold the image that the options name at a source."""
-    from ..convergence import ensure_image
+    from ..convergence import converge, planned_image
 
     if not is_prefix(options.request.name.lower()):
         task.prefetch(options.request.alias)
     # Options that do not fit the source are found here, before the server is told to trust this client.
     source = copy_source(task, options)
-    result = ensure_image(task.store, source, options.desired, task.progress, task.check_mode)
+    plan_for = planned_image(source, options.desired, task.progress)
+    result = converge(task.store, plan_for, task.progress, task.check_mode, options.desired)
     return image_values(task, result)
 
 
@@ -42,17 +43,17 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
 
     Of a file of the controller the result says in ``needs`` whether it has to be sent (see ``plugins/action``).
     """
-    from ..convergence import ensure_image
+    from ..convergence import converge, planned_image
     from ..options.image_import import LocalFiles
 
     form = options.form
     controller_file = form.controller_file if isinstance(form, LocalFiles) else None
     only_asks = controller_file is not None and controller_file.only_asks
     with import_source(task, options) as source:
+        plan_for = planned_image(source, options.desired, task.progress)
+        check_mode = task.check_mode or only_asks
         try:
-            result = ensure_image(
-                task.store, source, options.desired, task.progress, task.check_mode or only_asks
-            )
+            result = converge(task.store, plan_for, task.progress, check_mode, options.desired)
         except NeedsFile:
             return {**task.changes_made, "needs": ["file"]}
     values = task.changes_made if only_asks else image_values(task, result)
@@ -61,14 +62,13 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
 
 def manage_image(task: Task, options: ImageStateOptions) -> dict[str, Any]:
     """Give an image of the store the desired attributes and aliases, or delete it."""
-    from ..convergence import ensure_absent, ensure_attributes
+    from ..convergence import converge, planned_absence, planned_attributes
 
     if options.desired:
-        result = ensure_attributes(
-            task.store, options.name, options.desired, task.progress, task.check_mode
-        )
+        plan_for = planned_attributes(options.name, options.desired, task.progress)
     else:
-        result = ensure_absent(task.store, options.name, task.progress, task.check_mode)
+        plan_for = planned_absence(options.name)
+    result = converge(task.store, plan_for, task.progress, task.check_mode, options.desired)
     return image_values(task, result)
 
 

@@ -1,0 +1,241 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The images of a whole store: what single tasks would do, with one look, one plan and transfers beside each other."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+from ..convergence import converge, predict, require_possible, transfer
+from ..errors import ConflictError, ImageNotFound, ImageStoreError
+from ..images import Contents, Image, short_fingerprint
+from ..server import Server
+from ..sources import Offer, update_with_retry
+from ..store import Store
+from ..store_view import StoreView
+from .contradictions import Claim, require_consistent
+from .entries import Entry, lead
+from .unlisted import ENTRY_PROPERTY, Unlisted
+
+
+@dataclass
+class Outcome:
+    """What came of all entries, and the images that were deleted because no entry is about them.
+
+    ``needs`` are the positions of entries whose files the controller has to send first; nothing was changed then.
+    """
+
+    entries: Sequence[Entry]
+    deleted: list[Image] = field(default_factory=list)
+    needs: list[int] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Entry]:
+        """The entries that could not be done."""
+        return [entry for entry in self.entries if entry.error]
+
+
+def sync(
+    store: Store,
+    outcome: Outcome,
+    unlisted: Unlisted | None,
+    parallel: int,
+    check_mode: bool,
+    awaits_file: Callable[[Offer], bool],
+) -> None:
+    """Make the store hold what the entries of ``outcome`` want; it is filled, and outlives an error.
+
+    An entry that fails does not stop the others. ``unlisted`` None: images that no entry is about stay.
+    ``awaits_file`` tells of an offer that the controller has to send its file first. Raises OptionError if entries
+    contradict each other, and whatever keeps the store from being looked at.
+    """
+    entries = outcome.entries
+    view = StoreView(store)
+    view.list_all()
+    for entry in entries:
+        _attempt(entry, _plan, view)
+    _require_consistent([entry for entry in entries if entry.plan], view)
+    for entry in lead(entries):
+        _attempt(entry, _plan, view)
+    for entry in entries:
+        _attempt(entry, _require_possible, store)
+    if not check_mode:
+        outcome.needs = [
+            number
+            for number, entry in enumerate(entries)
+            if entry.works and entry.offer and awaits_file(entry.offer)
+        ]
+        if outcome.needs:
+            return
+        _transfer_all(store, [entry for entry in entries if entry.works], parallel)
+    for entry in entries:
+        _attempt(entry, _predict if check_mode else _converge, store)
+    for entry in entries:
+        entry.follow()
+    if unlisted and not outcome.failed:
+        _delete_unlisted(store, outcome, unlisted, view if check_mode else None)
+
+
+def _attempt(entry: Entry, step: Callable[[Entry, Any], None], by: StoreView | Store) -> None:
+    """Do a step of an entry, unless it has failed or another does its work, and keep what goes wrong."""
+    if not entry.works:
+        return
+    try:
+        step(entry, by)
+    except ImageStoreError as error:
+        entry.error = error
+
+
+def _plan(entry: Entry, view: StoreView) -> None:
+    entry.plan = entry.plan_for(view)
+    offer = entry.offer
+    # Whether two entries are about one image is to be known, and what a list lacks is asked for before it is sent.
+    if offer and not offer.fingerprint and offer.identify():
+        entry.plan = entry.plan_for(view)
+
+
+def _require_consistent(entries: Sequence[Entry], view: StoreView) -> None:
+    claims = [Claim(entry.title, entry.fingerprint, entry.wanted, entry.name) for entry in entries]
+    aliases = sorted({alias for claim in claims for alias in claim.aliases})
+    require_consistent(claims, {alias: view.by_alias(alias) for alias in aliases})
+
+
+def _require_possible(entry: Entry, store: Store) -> None:
+    if entry.plan and entry.plan.actions:
+        require_possible(store, entry.plan, entry.desired)
+
+
+def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None:
+    """Bring what is missing, some images at a time, each over a connection of its own to the server."""
+
+    def bring(entry: Entry) -> None:
+        transport = store.server.transport
+        own = Store(Server(transport.until(transport.deadline)), store.project)
+        try:
+            if entry.offer:
+                transfer(own, entry.offer, entry.progress)
+        except ConflictError:
+            # Somebody else has brought it meanwhile, as the next look will tell.
+            return
+        except ImageStoreError as error:
+            entry.error = error
+
+    to_bring = [entry for entry in entries if entry.offer]
+    if to_bring:
+        with ThreadPoolExecutor(min(parallel, len(to_bring))) as pool:
+            list(pool.map(bring, to_bring))
+
+
+def _converge(entry: Entry, store: Store) -> None:
+    if entry.plan and not entry.plan.actions:
+        entry.result = predict([entry.plan])
+    else:
+        earlier = [entry.plan] if entry.plan else []
+        entry.result = converge(
+            store, entry.plan_for, entry.progress, False, entry.desired, earlier
+        )
+
+
+def _predict(entry: Entry, _store: Store) -> None:
+    if entry.plan:
+        entry.result = predict([entry.plan])
+
+
+def _delete_unlisted(
+    store: Store, outcome: Outcome, unlisted: Unlisted, foreseen: StoreView | None
+) -> None:
+    """Delete what no entry is about, after another look; with ``foreseen``, only tell what that would be."""
+    listed = {
+        entry.fingerprint: entry.label
+        for entry in reversed(outcome.entries)
+        if entry.fingerprint and entry.desired
+    }
+    if foreseen:
+        outcome.deleted += unlisted.choose(
+            _afterwards(foreseen.list_all(), outcome.entries), listed
+        )
+        return
+    _note_entries(store, listed, outcome.entries)
+    for image in unlisted.choose(store.contents(), listed):
+        if _delete(store, image):
+            outcome.deleted.append(image)
+
+
+def _afterwards(contents: Contents, entries: Iterable[Entry]) -> Contents:
+    """What the store would hold after the plans of the entries, as far as other images are concerned."""
+    plans = [entry.plan for entry in entries if entry.plan]
+    deleted = {image.fingerprint for plan in plans for image in plan.deleted}
+    moved = {
+        alias: entry.fingerprint
+        for entry in entries
+        for alias in ((entry.wanted.aliases or ()) if entry.wanted else ())
+    }
+    return Contents(
+        tuple(
+            replace(
+                image,
+                aliases=tuple(
+                    alias
+                    for alias in image.aliases
+                    if moved.get(alias.name, image.fingerprint) == image.fingerprint
+                ),
+            )
+            for image in contents.images
+            if image.fingerprint not in deleted
+        )
+    )
+
+
+def _note_entries(store: Store, listed: Mapping[str, str], entries: Iterable[Entry]) -> None:
+    """Note on each image which entry it belongs to, so that it is known when another has replaced it."""
+    noted = {
+        entry.fingerprint: (entry.result.image.get("properties") or {}).get(ENTRY_PROPERTY)
+        for entry in entries
+        if entry.result and entry.result.image and entry.desired
+    }
+    for fingerprint, label in listed.items():
+        if noted.get(fingerprint) != label:
+            _note_entry(store, fingerprint, label)
+
+
+def _note_entry(store: Store, fingerprint: str, label: str) -> None:
+    def changes(image: Image) -> dict[str, Any]:
+        return {"properties": {**image.properties, ENTRY_PROPERTY: label}}
+
+    update_with_retry(store, fingerprint, changes)
+
+
+def _delete(store: Store, image: Image) -> bool:
+    """Delete an image, unless somebody has changed its aliases since it was seen; whether it was deleted."""
+    try:
+        now = store.current_image(image.fingerprint)
+    except (ConflictError, ImageNotFound):
+        return False
+    if now.alias_names != image.alias_names or now.cached:
+        return False
+    store.delete_image(image.fingerprint)
+    return True
+
+
+def merged_diff(outcome: Outcome) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The diffs of all entries as one: attributes by label, aliases and images of all together."""
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for entry in outcome.entries:
+        if not entry.result:
+            continue
+        for whole, values in ((before, entry.result.before), (after, entry.result.after)):
+            own = dict(values)
+            for shared in ("aliases", "images"):
+                if shared in own:
+                    whole.setdefault(shared, {}).update(own.pop(shared))
+            if own:
+                whole.setdefault("attributes", {})[entry.label] = own
+    for image in outcome.deleted:
+        shown = {"aliases": sorted(image.alias_names), "size": image.size}
+        before.setdefault("images", {})[short_fingerprint(image.fingerprint)] = shown
+    return before, after

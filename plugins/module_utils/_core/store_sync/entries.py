@@ -1,0 +1,114 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One entry of a store on its way, and what becomes of several that are about one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Iterable, Sequence
+
+from ..convergence import PlanFor, Progress, Result
+from ..errors import ImageStoreError
+from ..planning import Plan
+from ..planning.desired_state import DesiredState
+from ..sources import Offer, Source
+
+
+@dataclass
+class Entry:
+    """What an entry wants, what it is planned to do, and what came of it.
+
+    ``attempt`` is what it does, as in "import web.tar.xz", and ``title`` what it is called, for messages. ``desired``
+    None: its image is to be absent. ``make_plan`` makes the function that plans it for a desired state; ``source`` is
+    where its image comes from, None if it has to be in the store; ``name`` is then the image's name there.
+    """
+
+    label: str
+    title: str
+    attempt: str
+    desired: DesiredState | None
+    make_plan: Callable[[DesiredState | None], PlanFor]
+    progress: Progress
+    source: Source | None = None
+    name: str = ""
+    plan: Plan | None = None
+    result: Result | None = None
+    error: ImageStoreError | None = None
+    leader: Entry | None = None
+    """The entry that does the work of this one, since both are about one image."""
+
+    @property
+    def offer(self) -> Offer | None:
+        """The image that it has to bring, if it has to."""
+        subject = self.plan.subject if self.plan else None
+        return subject if isinstance(subject, Offer) else None
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of its image, None while it is not known."""
+        if self.result:
+            return self.result.fingerprint
+        subject = self.plan.subject if self.plan else None
+        return subject.fingerprint if subject else None
+
+    @property
+    def wanted(self) -> DesiredState | None:
+        """The desired state, with the aliases that the source adds."""
+        if self.desired is None or self.source is None:
+            return self.desired
+        return self.desired.add_aliases(self.source.aliases)
+
+    @property
+    def works(self) -> bool:
+        """Whether it has something to do by itself: it has not failed, and no other entry does its work."""
+        return self.error is None and self.leader is None
+
+    @property
+    def plan_for(self) -> PlanFor:
+        """What to do, as a function of what the store holds."""
+        return self.make_plan(self.desired)
+
+    @property
+    def actions(self) -> list[str]:
+        """What was done, or in check mode would be."""
+        if self.leader:
+            return []
+        return self.result.actions if self.result else self.progress.actions
+
+    def follow(self) -> None:
+        """Take over what came of the leader, which has done all that there was to do."""
+        if self.leader:
+            self.error = self.leader.error
+            result = self.leader.result
+            if result:
+                self.result = replace(
+                    result, actions=[], transferred=0, before={}, after={}, would_transfer=0
+                )
+
+
+def lead(entries: Iterable[Entry]) -> list[Entry]:
+    """Let the first of several entries about one image do the work of all; those that got more to do by it."""
+    groups: dict[tuple[str, bool], list[Entry]] = {}
+    for entry in entries:
+        if entry.plan and entry.fingerprint:
+            groups.setdefault((entry.fingerprint, entry.desired is None), []).append(entry)
+    leaders = []
+    for leader, *followers in groups.values():
+        if not followers:
+            continue
+        for follower in followers:
+            follower.leader = leader
+        leader.desired = _together([leader, *followers])
+        leaders.append(leader)
+    return leaders
+
+
+def _together(entries: Sequence[Entry]) -> DesiredState | None:
+    """What all of them want of one image; they do not contradict each other."""
+    whole, *others = (entry.wanted for entry in entries)
+    for other in others:
+        if whole and other:
+            whole = whole.together_with(other)
+    return whole
