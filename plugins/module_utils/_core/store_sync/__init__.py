@@ -114,7 +114,7 @@ def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None
 
     def bring(entry: Entry) -> None:
         transport = store.server.transport
-        own = Store(Server(transport.until(transport.deadline)), store.project)
+        own = Store(Server(transport.with_deadline(transport.deadline)), store.project)
         try:
             if entry.offer:
                 transfer(own, entry.offer, entry.progress)
