@@ -162,12 +162,16 @@ class TestEveryWay:
             copies = Copies(Modules().at(mute), source_project="build")
             assert copies("web").actions == ["relay"]
             assert described(mute, fingerprint) == described(mute, fingerprint, "build")
-            msg = copies.fails(fingerprint, mode="pull", state="latest", project="other")
+            msg = copies.fails(fingerprint, state="latest", project="other")
             assert "has no project other" in msg
+            mute.run("project", "create", "third")
+            msg = copies.fails("web", mode="pull", project="third")
+            assert "does not listen on the network" in msg
+            assert "config set core.https_address :8443" in msg
 
 
 class TestAnImageThatAnotherProjectHas:
-    """The server fetches nothing then, and would take that project's attributes."""
+    """The server then downloads nothing, and would use the attributes of that project's image."""
 
     @pytest.fixture(autouse=True)
     def _projects(self, lxd: Server, modules: Modules, image: Image) -> None:
@@ -562,6 +566,18 @@ class TestNames:
         msg = by_name.fails("web")
         assert "has no public image web" in msg
         assert "does not trust this client" in msg
+        assert "client_cert" in msg
+
+    def test_of_private_images_are_shown_to_a_stranger_once_the_named_command_was_run(
+        self, other: Server, by_name: Copies, image: Image, pair: KeyPair
+    ) -> None:
+        offered(other, image, "web", public=False)
+        keys = {"source_client_cert": str(pair.certificate), "source_client_key": str(pair.key)}
+        msg = by_name.fails("web", **keys)
+        assert "config trust add" in msg
+        assert str(pair.certificate) in msg
+        other.trust(pair.certificate)
+        assert by_name("web", **keys).actions == ["pull"]
 
     def test_of_another_type_are_an_error(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
