@@ -141,7 +141,7 @@ class TestCertificateDates:
     @given(st.data())
     def test_are_left_out_where_they_cannot_be_read(self, certificate, data):
         spoiled = bytearray(certificate)
-        for _ in range(data.draw(st.integers(1, 8))):
+        for _number in range(data.draw(st.integers(1, 8))):
             at = data.draw(st.integers(0, len(spoiled) - 1))
             spoiled[at] = data.draw(st.integers(0, 255))
         assert isinstance(why_not_valid_now(bytes(spoiled[: data.draw(st.integers(0, 500))])), str)
