@@ -235,7 +235,8 @@ class ProductReader:
         names = (name[len(cut) :] if cut and name.startswith(cut) else name for name in names)
         texts = ("os", "release", "release_title", "version", "variant", "support_eol")
         return Product(
-            names=tuple(filter(None, names)),
+            # Others cannot be asked for, and would reach terminals in messages.
+            names=tuple(name for name in names if name and name.isprintable()),
             arch=arch,
             architecture=architecture,
             requirements={_clean(name): _text(requirements, name) for name in requirements},

@@ -328,6 +328,10 @@ class TestProducts:
         document = {"products": {"a": product({"20240101": hashed(5)})}}
         assert read(document).families == {"lxd"}
 
+    def test_lose_aliases_that_would_control_a_terminal(self):
+        found = listing(product({"20240101": split("a")}, aliases="we\x1b[2Jb,web"))
+        assert found.images()[0].alias_names == {"web", "web/amd64"}
+
     def test_with_more_images_than_the_limit_are_rejected(self):
         files = {"path": "a", "size": 1, "combined_squashfs_sha256": digest("a")}
         items = {
