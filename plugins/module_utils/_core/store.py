@@ -181,7 +181,12 @@ class Store:
         A pull of such an image downloads nothing, and the new image gets the attributes of the other project's
         (``lxd/daemon_images.go``, ImageDownload).
         """
-        names = self.server.get_names("/1.0/projects", "its projects")
+        try:
+            names = self.server.get_names("/1.0/projects", "its projects")
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            return False
         others = (Store(self.server, name) for name in names if name != self.project)
         return any(other.has_image(fingerprint) for other in others)
 

@@ -20,7 +20,8 @@ class Pull(Offer):
     """An image that the target downloads from ``source`` (as in ``POST /1.0/images``).
 
     ``source_image`` is the image as its source describes it, None if unknown: a target that has the image in another
-    project downloads nothing and uses the attributes that it has there, so those of the source are set afterwards.
+    project downloads nothing and uses the attributes that it has there, so those of the source are set afterwards. (A
+    task that is killed in between leaves the image with the attributes of the other project.)
     ``secret`` issues the secret that a private image requires. The server may find another image at the source than
     this task did: ``check`` is called with the image that the server got, None for one that it had before, and raises
     if that is not acceptable.
