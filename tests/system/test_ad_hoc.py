@@ -122,6 +122,12 @@ def test_an_export(ad_hoc: AdHoc, web: Image, tmp_path: Path) -> None:
     assert Path(files["src"]).read_bytes() == web.metadata.read_bytes()
 
 
+def test_a_store(ad_hoc: AdHoc, lxd: Server, image: Image) -> None:
+    entry = f'{{"src": "{image.metadata}", "remote_src": true, "aliases": ["alpine"]}}'
+    ad_hoc("lxd_image_store", f'{{"images": [{entry}], "unlisted": "delete"}}')
+    assert lxd.aliases() == {"alpine": image.fingerprint}
+
+
 def test_a_publication(ad_hoc: AdHoc, image: Image, tmp_path: Path) -> None:
     # Lists of images have entries, so the options are JSON.
     images = f'[{{"name": "web", "src": "{image.metadata}"}}]'

@@ -344,8 +344,8 @@ def test(names: list[str]) -> int:
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     # Servers that were started in passing count as long as they were stopped by their tests.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = round((used.ru_utime + used.ru_stime) / 60)
-    print(f"{minutes} min {seconds} s, {processor} min of processor time")
+    processor = (used.ru_utime + used.ru_stime) / 60
+    print(f"{minutes} min {seconds} s, {processor:.1f} min of processor time")
     counts = f"{len(run.passed)} passed, {len(run.failed)} failed"
     print(f"steps: {counts}, {len(run.skipped)} skipped" if run.skipped else f"steps: {counts}")
     return 1 if run.failed else 0
