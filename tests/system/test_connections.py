@@ -99,7 +99,7 @@ class TestTls:
     def test_without_a_pin_requires_an_authority(self, lxd: Server, tls: Modules) -> None:
         msg = with_options(tls, "server_cert").fails("lxd_image_info")
         assert f"{lxd.url} shows a certificate that this host does not trust" in msg
-        assert "Give server_cert" in msg
+        assert "Set server_cert" in msg
 
     def test_is_not_verified_with_validate_certs_false(self, tls: Modules) -> None:
         with_options(tls, "server_cert", validate_certs=False).done("lxd_image_info")
@@ -547,7 +547,7 @@ class TestInvalidCertificateFile:
                 "given as the key of the client certificate, is not a private key",
             ),
             ("client_key", "another's key", "is not the key of the client certificate"),
-            ("client_key", "encrypted", "is encrypted. Give a copy without a password"),
+            ("client_key", "encrypted", "is encrypted. Use a copy without a password"),
         ],
     )
     def test_given_for_the_client(
