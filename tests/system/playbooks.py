@@ -44,6 +44,8 @@ def play(
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
         "ANSIBLE_CALLBACKS_ENABLED": "played",
+        # Below the home directory, the path of a socket would soon be too long for the system.
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
         "PLAYED_RESULTS": str(folder / "results.jsonl"),
     }
     results = folder / "results.jsonl"

@@ -245,4 +245,4 @@ def test_a_directory_that_is_not_an_image_is_an_error(
 
 def test_compression_is_for_directories_only(modules: Modules, build: Build) -> None:
     msg = modules.import_fails(build("split"), compression="xz")
-    assert "compression is for a directory only" in msg
+    assert "compression can be used with a directory only" in msg
