@@ -60,4 +60,8 @@ options:
     description:
       - A PEM file with the private key of O(source_client_cert).
     type: path
+  source_bearer_token:
+    description:
+      - Like O(bearer_token), for the source, instead of O(source_client_cert).
+    type: str
 """

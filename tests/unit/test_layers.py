@@ -20,11 +20,12 @@ LAYERS = {
     "errors": (("errors",),),
     "ground": (
         ("images", "deadline", "regular_files", "json_reader", "yaml_reader"),
-        ("transport", "archives", "simplestreams"),
+        ("transport", "archives", "simplestreams", "tokens"),
     ),
     "servers": (
-        ("client_config", "downloads", "dialect", "trust_token", "envelope"),
+        ("client_config", "downloads", "dialect", "envelope"),
         ("server",),
+        ("access",),
         ("store",),
         ("store_view",),
     ),

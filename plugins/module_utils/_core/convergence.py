@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Sequence
 
+from .access import VIEW_ALIASES, VIEW_IMAGES
 from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
 from .images import Contents, Image
 from .planning import Plan, diff
@@ -120,7 +121,7 @@ def converge(
         try:
             plan = plan_for(progress.next_view(store))
         except ImageNotFound:
-            store.require_write_access()
+            store.require_write_access((VIEW_IMAGES, VIEW_ALIASES))
             raise
         plans.append(plan)
         require_possible(store, plan, desired)
@@ -146,7 +147,7 @@ def converge(
 def require_possible(store: Store, plan: Plan, desired: DesiredState | None) -> None:
     """Check the rights for a plan, and whether the server can have what is desired. Asks nothing for an empty plan."""
     if plan.actions or plan.subject is None:
-        store.require_write_access()
+        store.require_write_access(plan.entitlements)
     if plan.actions:
         store.require_valid_aliases(plan.new_aliases)
         if desired:

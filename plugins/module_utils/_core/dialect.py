@@ -59,6 +59,8 @@ RULES: Mapping[str, Rule] = {
         extension="explicit_trust_token",
         incus=ALWAYS,
     ),
+    "tells_entitlements": Rule("doc/api-extensions.md", extension="entities_with_entitlements"),
+    "takes_bearer_tokens": Rule("doc/api-extensions.md", extension="auth_bearer"),
     "has_image_registries": Rule(
         "shared/api/image.go: such a server fetches from its registries only, and takes part in no push",
         extension="image_registries",
@@ -80,6 +82,11 @@ RULES: Mapping[str, Rule] = {
     "limits_alias_names": Rule(
         "shared/validate/validate.go, IsAPIName", incus=(((6, 0, 6), (6, 1)), ((6, 16), ANY))
     ),
+    "cleans_paths": Rule(
+        "lxd/api.go: what a path has of . and .. is folded away, so such an alias can be made and never reached",
+        lxd=(((5, 21), ANY),),
+    ),
+    "limits_project_names": Rule("lxd/project/project.go, ValidName", lxd=(((6, 7), ANY),)),
     "describes_briefly": Rule(
         "shared/simplestreams/products.go: no architecture and no date in a description",
         lxd=(((6, 9), ANY),),
@@ -238,6 +245,8 @@ class Dialect:
 
     def why_invalid_alias(self, name: str) -> str:
         """What this server would object to in the name of an alias; empty if nothing."""
+        if self.supports("cleans_paths") and name in (".", ".."):
+            return "it could not be asked for or deleted again"
         if not self.supports("limits_alias_names"):
             return ""
         if len(name.encode()) > 64:
@@ -249,6 +258,12 @@ class Dialect:
             return f"it contains the character {odd[0]}"
         if not re.match(r"[a-zA-Z0-9](.*[a-zA-Z0-9])?\Z", name, re.ASCII | re.DOTALL):
             return "it does not begin and end with a letter or digit of ASCII"
+        return ""
+
+    def why_invalid_project(self, name: str) -> str:
+        """Why this server has no project of this name; empty if it could have one."""
+        if self.supports("limits_project_names") and not name.isascii():
+            return "names of projects are ASCII"
         return ""
 
     @staticmethod

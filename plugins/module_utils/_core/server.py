@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,8 +31,6 @@ from .transport import Body, Stream, Transport, certificates, why_not_valid_now
 if TYPE_CHECKING:
     import requests
 
-    from .trust_token import TrustToken
-
 POLL_SECONDS = 30
 """How long one ``/wait`` may last: a proxy in between may not like longer silence."""
 
@@ -42,11 +39,6 @@ CANCEL_SECONDS = 1.5
 
 MAX_LIST_ITEMS = 20_000
 """Images, aliases or projects of a list."""
-
-TRUST_ATTEMPTS = 20
-"""How often a server is asked whether it has come to trust this client, ``TRUST_PAUSE`` seconds after each other."""
-
-TRUST_PAUSE = 0.1
 
 _SUCCESS = 200
 _ENDED = {_SUCCESS, 400, 401}
@@ -137,6 +129,16 @@ class Server:
         """Raises AuthenticationError, saying what would help, unless the server trusts this client."""
         if self.is_trusted:
             return
+        token = self.transport.bearer_token
+        if token:
+            if self.dialect.supports("takes_bearer_tokens"):
+                raise AuthenticationError(
+                    f"{self.address} ignores {token.option}", token.hint_if_refused
+                )
+            raise AuthenticationError(
+                f"{self.address} takes no bearer tokens, as in {token.option}",
+                "They come with the API extension auth_bearer (LXD 6.7 and later). Use a client certificate.",
+            )
         identity = self.transport.identity
         if not identity:
             raise AuthenticationError(
@@ -156,39 +158,6 @@ class Server:
             f"{self.address} does not trust the client certificate {identity.cert}",
             f"Trust it: {self.dialect.trust_advice(identity.cert)}",
         )
-
-    def add_client_certificate(self, token: TrustToken) -> bool:
-        """Use a token to have the server trust this client's certificate; False if another task was quicker.
-
-        Raises AuthenticationError if the server refuses it.
-        """
-        if not self.transport.identity:
-            self.require_trust()
-        refused: ApiError | None = None
-        path, body = token.request(self.dialect)
-        try:
-            self.call("POST", path, json=body)
-        except ApiError as error:
-            refused = error
-        if not self._becomes_trusted() and refused:
-            raise AuthenticationError(
-                f"{self.address} did not accept trust_token: {clean_text(refused.reason)}",
-                token.hint_if_refused,
-            ) from refused
-        return refused is None
-
-    def _becomes_trusted(self) -> bool:
-        """Whether the server trusts this client within some moments.
-
-        A token is used up before the certificate is known everywhere (``lxd/certificates.go``, certificatesPost), so
-        who comes second is refused in between.
-        """
-        for _attempt in range(TRUST_ATTEMPTS):
-            if self.recheck_trust():
-                return True
-            self.transport.deadline.left()
-            time.sleep(TRUST_PAUSE)
-        return False
 
     def recheck_trust(self) -> bool:
         """Whether the server trusts this client, whatever it has said before.
@@ -215,7 +184,8 @@ class Server:
         response = self._send(method, path, query, json, body, headers)
         envelope = self._envelope(response)
         if envelope.get("type") == "error":
-            raise api_error(self.address, envelope, response)
+            error = api_error(self.address, envelope, response)
+            raise self._refusal_of_token(path, error) or error
         return ApiResponse(envelope.get("metadata"), response.headers.get("ETag"))
 
     def get_object(
@@ -277,6 +247,24 @@ class Server:
             return read_envelope(self.transport, response)
         except ValueError as error:
             raise self._not_lxd(str(error)) from error
+
+    def _refusal_of_token(self, path: str, error: ApiError) -> AuthenticationError | None:
+        """What to raise if the bearer token is behind an error: the server then refuses all requests, ``/1.0`` too."""
+        token = self.transport.bearer_token
+        if not token or error.status != 403:
+            return None
+        if path == "/1.0":
+            return AuthenticationError(
+                f"{self.address} did not accept {token.option}: {clean_text(error.reason)}",
+                token.hint_if_refused,
+            )
+        try:
+            self.call("GET", "/1.0")
+        except AuthenticationError as refused:
+            return refused
+        except ImageStoreError:
+            pass
+        return None
 
     @contextmanager
     def validating_response(self, what: str) -> Iterator[None]:

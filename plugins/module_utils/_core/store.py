@@ -12,8 +12,26 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    ContextManager,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 
+from .access import (
+    VIEW_ALIASES,
+    VIEW_IMAGES,
+    VIEW_PROFILES,
+    Entitlement,
+    edit_image,
+    entitlement_query,
+    require_entitlements,
+)
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -50,14 +68,14 @@ class Store:
         try:
             images = self.server.get_list("/1.0/images", "its images", self._query)
         except ApiError as error:
-            if error.status != 404:
+            if error.status != 404 and not self.server.dialect.why_invalid_project(self.project):
                 raise
             raise self._no_project() from error
         with self.server.validating_response("its images"):
             return _sorted_contents(images)
 
-    def visibility_warning(self) -> str:
-        """Why this client may see public images only, and what would help; empty if it sees all of them."""
+    def visibility_warning(self, needed: Collection[Entitlement] = (VIEW_IMAGES,)) -> str:
+        """Why this client may not see all images, and what would help; empty if it sees all of them."""
         try:
             self.server.require_trust()
         except AuthenticationError as error:
@@ -66,14 +84,16 @@ class Store:
                 f" {error.hint}"
             ).strip()
         try:
-            self._require_project()
+            self._require_project(needed)
         except OptionError as error:
             return f"{error} It sees public images only."
+        except AuthenticationError as error:
+            return str(error)
         return ""
 
     def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
         """The error, with a hint added if the image may be hidden from this client."""
-        narrow = self.visibility_warning()
+        narrow = self.visibility_warning((VIEW_IMAGES, VIEW_ALIASES))
         return ImageNotFound(error.message, f"{narrow} {error.hint}".strip()) if narrow else error
 
     def contents_of_all_projects(self) -> Contents:
@@ -82,32 +102,45 @@ class Store:
         Raises AuthenticationError if the server does not trust this client: then it lists no projects.
         """
         self.server.require_trust()
-        if self.server.dialect.supports("lists_all_projects"):
+        if not self.server.dialect.supports("lists_all_projects"):
+            return self._contents_of_each_project()
+        try:
             images = self.server.get_list("/1.0/images", "its images", {"all-projects": "true"})
-            with self.server.validating_response("its images"):
-                return _sorted_contents(images)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            # This client may see some of them only.
+            return self._contents_of_each_project()
+        with self.server.validating_response("its images"):
+            return _sorted_contents(images)
+
+    def _contents_of_each_project(self) -> Contents:
+        """The images of the projects that the server lists for this client, asked for one by one."""
         projects = self.server.get_list("/1.0/projects", "its projects")
         with self.server.validating_response("its projects"):
-            # The others share the images of the default project.
-            names = [
-                str(project["name"])
-                for project in projects
-                if project["config"].get("features.images") == "true"
-            ]
+            own: list[str] = []
+            shared: list[str] = []
+            for project in projects:
+                has_images = project["config"].get("features.images") == "true"
+                (own if has_images else shared).append(str(project["name"]))
+        places = {name: name for name in own}
+        if shared:
+            # They share the images of the project default, which the client may not see itself.
+            places.setdefault("default", shared[0])
         found: list[Mapping[str, Any]] = []
-        for name in names:
-            images_of_project = Store(self.server, name).contents().images
-            found += [{**image.raw, "project": name} for image in images_of_project]
+        for name, asked in places.items():
+            images = Store(self.server, asked).contents().images
+            found += [{**image.raw, "project": name} for image in images]
         return _sorted_contents(found)
 
     def current_image(self, fingerprint: str) -> Image:
         """The current state of an image. Raises ConflictError if it was deleted."""
         return self._read(fingerprint)[0]
 
-    def require_write_access(self) -> None:
-        """Raises AuthenticationError or OptionError unless this client may write to the store."""
+    def require_write_access(self, needed: Collection[Entitlement] = ()) -> None:
+        """Raises AuthenticationError or OptionError unless this client may write to the store and do what is needed."""
         self.server.require_trust()
-        self._require_project()
+        self._require_project(needed)
 
     def require_valid_aliases(self, aliases: Iterable[str]) -> None:
         """Raises OptionError unless the server accepts these names for new aliases."""
@@ -125,6 +158,7 @@ class Store:
             with self.server.validating_response("its profiles"):
                 known = sorted(str(profile["name"]) for profile in listed)
             for missing in sorted(set(profiles) - set(known)):
+                self._require_project((VIEW_PROFILES,))
                 raise OptionError(
                     f"project {self.project} on {self.server.address} has no profile {missing}",
                     f"It has: {', '.join(known)}.",
@@ -355,6 +389,18 @@ class Store:
         path = url_path("/1.0/images/{}/secret", fingerprint)
         return self._secret_of(self.server.call("POST", path, self._query).metadata)
 
+    def why_no_export_secret(self, fingerprint: str) -> str:
+        """Why this client gets no such key, as far as the server tells beforehand; else an empty text."""
+        needed = (edit_image(fingerprint),)
+        if entitlement_query(self.server, needed):
+            try:
+                self._require_project(needed)
+            except AuthenticationError as error:
+                return error.message
+            except OptionError:
+                pass
+        return ""
+
     @property
     def takes_upload_tokens(self) -> bool:
         """Whether an upload with a token is safe.
@@ -437,9 +483,12 @@ class Store:
                 raise
             raise ConflictError(error.message) from error
 
-    def _require_project(self) -> None:
+    def _require_project(self, needed: Collection[Entitlement] = ()) -> None:
+        """Check that this client may see the project, and has these entitlements on it. Raises as its callers do."""
+        path = url_path("/1.0/projects/{}", self.project)
+        query = entitlement_query(self.server, needed)
         try:
-            self.server.call("GET", url_path("/1.0/projects/{}", self.project))
+            project = self.server.get_object(path, "a project", query)
         except ApiError as error:
             if error.status == 404:
                 raise self._no_project() from error
@@ -449,11 +498,25 @@ class Store:
                 f"{self.server.address} does not let this client use the project {self.project}",
                 "Its certificate may be restricted to other projects.",
             ) from error
+        if query:
+            require_entitlements(self.server, project, needed)
 
     def _no_project(self) -> OptionError:
+        fault = self.server.dialect.why_invalid_project(self.project)
+        if fault:
+            return OptionError(
+                f"{self.server.address} has no project {self.project}: {fault}",
+                "Correct the option project.",
+            )
+        hint = "Create the project, or correct the option project."
+        if self.server.dialect.supports("tells_entitlements"):
+            hint += (
+                " An identity needs can_view to see it, which an administrator grants with:"
+                f" lxc auth group permission add GROUP project {self.project} can_view"
+            )
         return OptionError(
             f"{self.server.address} has no project {self.project}, or this client may not see it",
-            "Create the project, or correct the option project.",
+            hint,
         )
 
 

@@ -11,8 +11,8 @@ from typing import Any, Mapping
 
 from ..errors import OptionError
 from ..images import is_fingerprint
+from ..tokens import TrustToken
 from ..transport import ClientCertificate
-from ..trust_token import TrustToken
 from .specification import at_least, reject, require_not_blank
 
 
@@ -30,6 +30,7 @@ def connection() -> dict[str, Any]:
             "server_cert_fingerprint": {"type": "str"},
             "validate_certs": {"type": "bool", "default": True},
             "trust_token": {"type": "str", "no_log": True},
+            "bearer_token": {"type": "str", "no_log": True},
             "timeout": {"type": "int", "default": 1800},
         },
         "mutually_exclusive": [("server", "remote"), ("server_cert", "server_cert_fingerprint")],
@@ -50,6 +51,7 @@ def source() -> dict[str, Any]:
             "source_cert_fingerprint": {"type": "str"},
             "source_client_cert": {"type": "path"},
             "source_client_key": {"type": "path"},
+            "source_bearer_token": {"type": "str", "no_log": True},
         },
         "mutually_exclusive": [
             ("source_remote", "source_server", "source_registry"),
@@ -66,6 +68,7 @@ class TlsOptions:
     ``cert`` is a PEM file, ``fingerprint`` the SHA-256 of the server's certificate in hex. ``option`` is the name of
     the option that ``cert`` comes from, for messages: that of ``fingerprint`` has ``_fingerprint`` at its end.
     ``token_fingerprint`` is that of the certificate that a trust token was issued for.
+    ``bearer_token`` is a token in place of the client certificate, from the option ``bearer_option``.
     """
 
     option: str
@@ -74,16 +77,21 @@ class TlsOptions:
     validate: bool = True
     client: ClientCertificate | None = None
     token_fingerprint: str | None = None
+    bearer_token: str | None = None
+    bearer_option: str = "bearer_token"
 
     @classmethod
-    def from_params(cls, params: Mapping[str, Any], option: str, client: str) -> TlsOptions:
-        """From the options ``option`` and ``option_fingerprint``, ``client_cert`` and ``client_key``."""
-        cert, key = params[f"{client}_cert"], params[f"{client}_key"]
+    def from_params(cls, params: Mapping[str, Any], option: str, prefix: str = "") -> TlsOptions:
+        """From ``option`` and ``option_fingerprint``, and ``client_cert``, … , whose names have the ``prefix``."""
+        cert, key = params[f"{prefix}client_cert"], params[f"{prefix}client_key"]
+        bearer_option = f"{prefix}bearer_token"
         return cls(
             option=option,
             cert=params[option],
             fingerprint=_certificate_fingerprint(params, f"{option}_fingerprint"),
             client=ClientCertificate(cert, key) if cert else None,
+            bearer_token=params[bearer_option] or None,
+            bearer_option=bearer_option,
         )
 
     @property
@@ -113,12 +121,14 @@ class ConnectionOptions:
         """From the options of the documentation fragment ``connection``. Raises OptionError."""
         at_least("timeout", params["timeout"], 1)
         require_not_blank(params, dict.fromkeys(("server", "remote", "project"), "Remove it."))
-        tls = TlsOptions.from_params(params, "server_cert", "client")
+        tls = TlsOptions.from_params(params, "server_cert")
         over_network = not str(params["server"] or params["remote"] or "unix:").startswith("unix:")
         if over_network and tls.is_pinned and not params["validate_certs"]:
             pin = "server_cert" if tls.cert else "server_cert_fingerprint"
             raise OptionError(f"validate_certs=false cannot be used with {pin}", "Remove it.")
         token = TrustToken.parse(params["trust_token"]) if params["trust_token"] else None
+        if over_network and tls.bearer_token:
+            reject(params, "bearer_token", "client_cert", "trust_token")
         return cls(
             server=params["server"],
             remote=params["remote"],
@@ -127,7 +137,7 @@ class ConnectionOptions:
             tls=replace(
                 tls,
                 validate=params["validate_certs"],
-                token_fingerprint=token.fingerprint if token else None,
+                token_fingerprint=token.certificate_fingerprint if token else None,
             ),
             trust_token=token,
             timeout=params["timeout"],
@@ -162,13 +172,16 @@ class SourceOptions:
         details = ("source_protocol", "source_project", *_SOURCE_TLS)
         if params["source_registry"]:
             reject(params, "source_registry", *details)
+        over_network = not str(params["source_server"] or "").startswith("unix:")
+        if over_network and params["source_bearer_token"]:
+            reject(params, "source_bearer_token", "source_client_cert")
         return cls(
             remote=params["source_remote"],
             server=params["source_server"],
             registry=params["source_registry"],
             protocol=params["source_protocol"],
             project=params["source_project"],
-            tls=TlsOptions.from_params(params, "source_cert", "source_client"),
+            tls=TlsOptions.from_params(params, "source_cert", "source_"),
         )
 
     @property
@@ -193,12 +206,18 @@ class SourceOptions:
             ("source_cert", self.tls.cert),
             ("source_cert_fingerprint", self.tls.fingerprint),
             ("source_client_cert", self.tls.client),
+            ("source_bearer_token", self.tls.bearer_token),
         ):
             if value:
                 raise OptionError(f"{name} cannot be used with {context}", "Remove it.")
 
 
-_SOURCE_TLS = ("source_cert", "source_cert_fingerprint", "source_client_cert")
+_SOURCE_TLS = (
+    "source_cert",
+    "source_cert_fingerprint",
+    "source_client_cert",
+    "source_bearer_token",
+)
 
 
 def _certificate_fingerprint(params: Mapping[str, Any], option: str) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Sequence
 
+from ..access import VIEW_ALIASES, VIEW_IMAGES, Entitlement
 from ..images import Image, short_fingerprint
 
 if TYPE_CHECKING:
@@ -39,6 +40,19 @@ class Plan:
     def new_aliases(self) -> tuple[str, ...]:
         """The names of the aliases that it makes."""
         return tuple(step.new_alias for step in self.steps if step.new_alias)
+
+    @property
+    def entitlements(self) -> tuple[Entitlement, ...]:
+        """What the client has to be allowed to do for it. That nothing is there can be told only with a view of all."""
+        subject, fingerprint = self.subject, ""
+        needed: list[Entitlement] = []
+        if isinstance(subject, Image):
+            fingerprint = subject.fingerprint
+        else:
+            needed += subject.entitlements if subject else (VIEW_IMAGES, VIEW_ALIASES)
+        for step in self.steps:
+            needed += step.entitlements(fingerprint)
+        return tuple(dict.fromkeys(needed))
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -9,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ..access import (
+    CREATE_ALIASES,
+    VIEW_ALIASES,
+    Entitlement,
+    delete_alias,
+    delete_image,
+    edit_alias,
+    edit_image,
+)
 from ..images import short_fingerprint
 from .desired_state import DesiredState
 
@@ -26,6 +35,9 @@ class Step(Protocol):
     @property
     def new_alias(self) -> str:
         """The name of the alias that it makes, or an empty text."""
+
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        """What the client has to be allowed to do for it; ``fingerprint`` is empty if the image is not there yet."""
 
     def apply(self, store: Store, fingerprint: str) -> None:
         """Do it for the image with this fingerprint. Raises ConflictError if the store has changed meanwhile."""
@@ -46,6 +58,9 @@ class SetAttributes(_AddsNoAlias):
     def actions(self) -> tuple[str, ...]:
         return tuple(f"set {name}" for name in self.names)
 
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (edit_image(fingerprint),)
+
     def apply(self, store: Store, fingerprint: str) -> None:
         store.update_image(fingerprint, self.desired.changes_for)
 
@@ -65,6 +80,9 @@ class AddAlias:
     def new_alias(self) -> str:
         return self.name
 
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (VIEW_ALIASES, CREATE_ALIASES)
+
     def apply(self, store: Store, fingerprint: str) -> None:
         store.add_alias(self.name, fingerprint, self.description)
 
@@ -81,6 +99,9 @@ class MoveAlias(_AddsNoAlias):
     def actions(self) -> tuple[str, ...]:
         return (f"move alias {self.name}",)
 
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (edit_alias(self.name),)
+
     def apply(self, store: Store, fingerprint: str) -> None:
         store.move_alias(self.name, fingerprint, self.holder, self.description)
 
@@ -94,6 +115,9 @@ class RemoveAlias(_AddsNoAlias):
     @property
     def actions(self) -> tuple[str, ...]:
         return (f"remove alias {self.name}",)
+
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (delete_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
         store.remove_alias(self.name, fingerprint)
@@ -109,6 +133,9 @@ class DeleteReplaced(_AddsNoAlias):
     def actions(self) -> tuple[str, ...]:
         return (f"delete image {short_fingerprint(self.replaced)}",)
 
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (delete_image(self.replaced),)
+
     def apply(self, store: Store, fingerprint: str) -> None:
         store.delete_if_unaliased(self.replaced)
 
@@ -122,6 +149,9 @@ class DeleteImage(_AddsNoAlias):
     @property
     def actions(self) -> tuple[str, ...]:
         return (f"delete image {short_fingerprint(self.fingerprint)}",)
+
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (delete_image(self.fingerprint),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
         store.delete_image(self.fingerprint)
@@ -137,6 +167,9 @@ class DescribeAlias(_AddsNoAlias):
     @property
     def actions(self) -> tuple[str, ...]:
         return (f"set description of alias {self.name}",)
+
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (edit_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
         store.move_alias(self.name, fingerprint, fingerprint, self.description)
@@ -157,6 +190,9 @@ class RenameAlias:
     @property
     def new_alias(self) -> str:
         return self.new_name
+
+    def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
+        return (CREATE_ALIASES, delete_alias(self.name))
 
     def apply(self, store: Store, fingerprint: str) -> None:
         store.rename_alias(self.name, self.new_name, self.holder)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol
 
+from ..access import CREATE_IMAGES, VIEW_IMAGES, Entitlement, delete_image, edit_image
 from ..errors import ConflictError, ConnectionFailed, FileError
 from ..images import ARCHIVE
 
@@ -42,11 +43,20 @@ class Offer(ABC):
     """Bytes of image data that a transfer moves; None if that is not known before."""
     records_origin = False
     """Whether the server records the origin of the image, and so can keep it up to date."""
+    records_archive = False
+    """Whether the transfer records on the image what directory that was made of (see ``record_archive``)."""
 
     @property
     def actions(self) -> tuple[str, ...]:
         """The actions of the transfer, as the task reports them."""
         return ("replace cached image", self.route) if self.replaces else (self.route,)
+
+    @property
+    def entitlements(self) -> tuple[Entitlement, ...]:
+        """What the client has to be allowed to do in order to bring it."""
+        noted = (edit_image(),) if self.records_archive else ()
+        replaced = (delete_image(self.replaces.fingerprint),) if self.replaces else ()
+        return (VIEW_IMAGES, CREATE_IMAGES, *noted, *replaced)
 
     def identify(self) -> str | None:
         """The fingerprint, None if only a transfer tells; this may read all of a local file."""

@@ -80,6 +80,7 @@ class ControllerFileUpload(Offer):
         self.type = file.type
         self.size = file.size
         self.replaces = replaces
+        self.records_archive = bool(file.archive)
         self._name = file.name
 
     def transfer(self, store: Store) -> TransferResult:

@@ -77,6 +77,7 @@ class Upload(Offer):
         self.fingerprint = fingerprint
         self.replaces = replaces
         self.size = source.files.size
+        self.records_archive = bool(source.archive)
 
     def identify(self) -> str | None:
         self.fingerprint = self._source.digest()

@@ -115,7 +115,7 @@ class LxdSource:
         route = choose_route(
             self._request.mode,
             {
-                PULL: self._why_no_pull,
+                PULL: lambda: self._why_no_pull(image),
                 PUSH: lambda: self._why_no_push(image),
                 RELAY: always_possible,
             },
@@ -125,6 +125,9 @@ class LxdSource:
             return self._pull(image, held)
         if route == PUSH:
             return Push(image, self._source, self._target, held)
+        return self._relay(image, held)
+
+    def _relay(self, image: Image, held: Image | None) -> Offer:
         from .relay import Relay
 
         return Relay(
@@ -157,16 +160,28 @@ class LxdSource:
             **named,
         }
         secret = None if image.public else lambda: self._source.export_secret(image.fingerprint)
-        return Pull(image.fingerprint, image.type, source, held, by_alias, image, secret)
+        # Not every server tells beforehand that it will refuse the secret.
+        is_free = self._request.mode == "auto"
+        fallback = (lambda: self._relay(image, held)) if is_free else None
+        return Pull(
+            image.fingerprint,
+            image.type,
+            source,
+            held,
+            by_alias,
+            image,
+            secret,
+            fallback=fallback,
+        )
 
-    def _why_no_pull(self) -> str:
+    def _why_no_pull(self, image: Image) -> str:
         target = self._target.server
         fault = target.dialect.why_no_pull(self._source.project)
         if fault:
             return f"{target.address} {fault}"
         if not self._address:
             return _not_listening(self._source)
-        return ""
+        return "" if image.public else self._source.why_no_export_secret(image.fingerprint)
 
     def _why_no_push(self, image: Image) -> str:
         source, target = self._source.server, self._target.server

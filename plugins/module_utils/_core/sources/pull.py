@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Callable, Mapping
 
+from ..access import CREATE_IMAGES, VIEW_IMAGES, Entitlement
 from ..errors import ApiError, ConflictError, ImageStoreError, OperationFailed
 from ..images import Image, short_fingerprint
 from ..store import Store
@@ -22,9 +23,9 @@ class Pull(Offer):
     ``source_image`` is the image as its source describes it, None if unknown: a target that has the image in another
     project downloads nothing and uses the attributes that it has there, so those of the source are set afterwards. (A
     task that is killed in between leaves the image with the attributes of the other project.)
-    ``secret`` issues the secret that a private image requires. The server may find another image at the source than
-    this task did: ``check`` is called with the image that the server got, None for one that it had before, and raises
-    if that is not acceptable.
+    ``secret`` issues the secret that a private image requires; if the source refuses, ``fallback`` returns the offer to
+    use instead. The server may find another image at the source than this task did: ``check`` is called with the image
+    that the server got, None for one that it had before, and raises if that is not acceptable.
     """
 
     route = "pull"
@@ -39,6 +40,7 @@ class Pull(Offer):
         source_image: Image | None = None,
         secret: Callable[[], AbstractContextManager[str]] | None = None,
         check: Callable[[Image | None], None] | None = None,
+        fallback: Callable[[], Offer] | None = None,
     ) -> None:
         self.fingerprint: str = fingerprint
         self.type = image_type
@@ -48,6 +50,12 @@ class Pull(Offer):
         self._source_image = source_image
         self._secret = secret
         self._check = check
+        self._fallback = fallback
+
+    @property
+    def entitlements(self) -> tuple[Entitlement, ...]:
+        # Every server that tells entitlements also takes the mark of a cached image away by itself.
+        return (VIEW_IMAGES, CREATE_IMAGES)
 
     def delete_cached_copy(self, store: Store) -> None:
         # A newer LXD turns a cached image into a regular one when it is asked to copy it.
@@ -55,13 +63,33 @@ class Pull(Offer):
             super().delete_cached_copy(store)
 
     def _transfer(self, store: Store) -> TransferResult:
+        with ExitStack() as secrets:
+            try:
+                secret = secrets.enter_context(self._secret()) if self._secret else ""
+            except ApiError as error:
+                if error.status != 403:
+                    raise
+                return self._without_secret(store, error)
+            return self._pull(store, secret)
+
+    def _without_secret(self, store: Store, refusal: ApiError) -> TransferResult:
+        """Bring a private image that its source lets this client read, and hand on to nobody else."""
+        if not self._fallback:
+            raise ImageStoreError(
+                f"{refusal.message} (it was asked for a secret, by which {store} could fetch the private image)",
+                "With mode: relay no secret is needed. For a pull, an identity needs can_edit_images at the source.",
+            ) from refusal
+        other = self._fallback()
+        self.route = other.route
+        return other.transfer(store)
+
+    def _pull(self, store: Store, secret: str) -> TransferResult:
         before = store.fingerprints() if self._check else frozenset()
         elsewhere = store.is_in_another_project(self.fingerprint)
-        with self._secret() if self._secret else nullcontext("") as secret:
-            try:
-                image, is_new = store.pull({**self._source, "secret": secret})
-            except (OperationFailed, ApiError) as error:
-                raise self._explained(store, error) from error
+        try:
+            image, is_new = store.pull({**self._source, "secret": secret})
+        except (OperationFailed, ApiError) as error:
+            raise self._explained(store, error) from error
         if self._check:
             try:
                 self._check(image)

@@ -166,7 +166,9 @@ class Task:
                     "Check mode and modules that only read do not use trust_token. Use it in another task"
                     " first.",
                 )
-            if server.add_client_certificate(token):
+            from ..access import use_trust_token
+
+            if use_trust_token(server, token):
                 self.progress.actions.append("trust this client")
         return Store(server, self.project)
 

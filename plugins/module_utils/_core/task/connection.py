@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ..client_config import (
     server_address,
 )
 from ..errors import OptionError
+from ..tokens import BearerToken
 from ..transport import STALL_SECONDS, Transport, Verification, first_reachable
 
 if TYPE_CHECKING:
@@ -96,8 +98,13 @@ class Connections:
         if remote.others:
             address = first_reachable((address, *remote.others), self._deadline)
         verification = self.verification(remote, tls)
+        if not tls.bearer_token:
+            identity = self._client_certificate(remote, tls)
+            return Transport(address, self._deadline, verification, identity, stall)
+        bearer_token = BearerToken.parse(tls.bearer_token, tls.bearer_option)
+        verification = _verification_for(verification, bearer_token, address)
         return Transport(
-            address, self._deadline, verification, self._client_certificate(remote, tls), stall
+            address, self._deadline, verification, stall=stall, bearer_token=bearer_token
         )
 
     def _client_certificate(self, remote: Remote, tls: TlsOptions) -> ClientCertificate | None:
@@ -106,3 +113,25 @@ class Connections:
         A source is shown the managed server's where nothing else is said.
         """
         return tls.client or remote.identity or self.config.identity() or self._options.tls.client
+
+
+def _verification_for(
+    verification: Verification, bearer_token: BearerToken, address: str
+) -> Verification:
+    """What a server has to prove before it is shown this token: without another pin, that it has issued the token.
+
+    Raises OptionError if nothing tells who the server is, and AuthenticationError if the token has expired.
+    """
+    if not verification.pinned:
+        verification = replace(
+            verification,
+            token_option=bearer_token.option,
+            token_fingerprint=bearer_token.certificate_fingerprint,
+        )
+    if not verification.identifies:
+        raise OptionError(
+            f"{bearer_token.option} does not say which server it is for, and nothing else tells who {address} is",
+            f"Give {verification.option} or {verification.option}_fingerprint, or remove validate_certs.",
+        )
+    bearer_token.require_current()
+    return verification

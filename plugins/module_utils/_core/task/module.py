@@ -62,6 +62,8 @@ class ImageModule(AnsibleModule):
         """All texts to mask, the longest first, since one may contain another."""
         found = {str(value) for value in self.no_log_values}
         found |= set(_texts([value for _name, value in _secret_options(self.params)]))
+        # White space around an option is not used.
+        found |= {value.strip() for value in found}
         for text in _texts(self.params):
             found.update(_secrets_of(text))
         return sorted(filter(None, found), key=len, reverse=True)

@@ -121,6 +121,7 @@ def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageSer
     for name, value in (
         ("source_project", origin.project),
         ("source_client_cert", origin.tls.client),
+        ("source_bearer_token", origin.tls.bearer_token),
     ):
         if value:
             raise OptionError(

@@ -39,6 +39,8 @@ from .verification import (
 if TYPE_CHECKING:
     import requests
 
+    from ..tokens import BearerToken
+
 _DATE_ERRORS = (9, 10)
 """OpenSSL's codes for a certificate that is not valid yet, and one that has expired."""
 
@@ -83,6 +85,7 @@ class Transport:
     """Requests to one server, at ``https://host:port``, ``http://host`` or ``unix:///path/of/socket``.
 
     All that can go wrong on the way is raised as ConnectionFailed or TimedOut; a status is for the caller to judge.
+    ``bearer_token`` goes with each request, in place of the client certificate ``identity``.
     ``stall`` is how many seconds the server may keep silent before that counts as a fault; None leaves it to the
     deadline.
     """
@@ -94,11 +97,13 @@ class Transport:
         trust: Verification | None = None,
         identity: ClientCertificate | None = None,
         stall: float | None = None,
+        bearer_token: BearerToken | None = None,
     ) -> None:
         self.address = address.rstrip("/")
         self.deadline = deadline
         self.trust = trust or Verification()
         self.identity = identity
+        self.bearer_token = bearer_token
         self.stall = stall
         self.is_local = address.startswith("unix:")
         self.is_tls = address.startswith("https:")
@@ -121,7 +126,9 @@ class Transport:
 
     def with_deadline(self, deadline: Deadline) -> Transport:
         """A connection of its own to the same server, with another deadline."""
-        return Transport(self.address, deadline, self.trust, self.identity, self.stall)
+        return Transport(
+            self.address, deadline, self.trust, self.identity, self.stall, self.bearer_token
+        )
 
     def send(
         self,
@@ -146,6 +153,8 @@ class Transport:
         data: Any = UnixSocketBody(body) if isinstance(body, Body) and self.is_local else body
         # Nothing is decompressed: a small answer could become gigabytes.
         given = {"Accept-Encoding": "identity", **(headers or {})}
+        if self.bearer_token:
+            given["Authorization"] = f"Bearer {self.bearer_token.text}"
         request = requests.Request(method, self._base + "/", headers=given, json=json, data=data)
         try:
             prepared = session.prepare_request(request)
@@ -291,10 +300,10 @@ class Transport:
             raise self._unverified("it is for another host name")
         if trust.token_fingerprint and digest != trust.token_fingerprint:
             raise ConnectionFailed(
-                f"{self.address} shows the certificate {digest}, and trust_token was issued by the server with the"
-                f" certificate {trust.token_fingerprint}",
-                "Set trust_token to a token of this server, or remove it if the server trusts this client already;"
-                " otherwise, the connection may be intercepted.",
+                f"{self.address} shows the certificate {digest}, and {trust.token_option} was issued by the server"
+                f" with the certificate {trust.token_fingerprint}",
+                f"Set {trust.token_option} to a token of this server, or remove it if the server trusts this client"
+                " already; otherwise the connection may be intercepted.",
             )
         fault = why_not_valid_now(certificate) if trust.pinned else ""
         if fault:

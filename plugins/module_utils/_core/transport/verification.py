@@ -23,8 +23,8 @@ class Verification:
 
     One of: ``cert_file``, a PEM file with the server's own certificate (then its name does not matter) or that of an
     authority which signed it; ``fingerprint``, the SHA-256 of the certificate in hex; or, with ``validate``, a
-    certificate that the system's authorities have signed. With ``token_fingerprint``, that of the certificate for which
-    a trust token was issued, the certificate has to be this one, too, and nothing else is needed.
+    certificate that the system's authorities have signed. With ``token_fingerprint``, that of the server which issued
+    the token in ``token_option``, the certificate has to be this one, too, and nothing else is needed.
 
     ``option`` is the beginning of the options that say so (``server_cert``, ``source_cert``, …), for messages; with
     ``takes_pin`` there is one that ends in ``_fingerprint``.
@@ -39,6 +39,7 @@ class Verification:
     option: str = "server_cert"
     takes_pin: bool = True
     token_fingerprint: str | None = None
+    token_option: str = "trust_token"
     server_name: str | None = None
 
     @property

@@ -35,12 +35,16 @@ DOERS = {
     "pushes_into_projects": set(),
     "takes_aliases_with_an_upload": set(),
     "takes_trust_token": ALL_INCUS,
+    "tells_entitlements": set(),
+    "takes_bearer_tokens": set(),
     "has_image_registries": set(),
     "imports_by_url": ALL - {LXD_69, LXD_610},
     "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "public_in_default_only": {LXD_68, LXD_69, LXD_610},
     "records_origin_of_lxd": ALL_LXD,
     "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
+    "cleans_paths": ALL_LXD - {LXD_40, LXD_502},
+    "limits_project_names": {LXD_68, LXD_69, LXD_610},
     "describes_briefly": {LXD_69, LXD_610},
     "takes_profiles_of_a_copy": set(),
     "wants_twelve_digits": {LXD_5214, LXD_65, LXD_68, LXD_69, LXD_610},
@@ -229,7 +233,7 @@ class TestAliasNames:
     def test_are_invalid_for_newer_incus(self, name, fault):
         assert fault in told(*INCUS_70).why_invalid_alias(name)
         assert (
-            told(*INCUS_604).why_invalid_alias(name) == told(*LXD_69).why_invalid_alias(name) == ""
+            told(*INCUS_604).why_invalid_alias(name) == told(*LXD_502).why_invalid_alias(name) == ""
         )
 
 

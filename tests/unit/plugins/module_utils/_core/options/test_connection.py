@@ -38,7 +38,8 @@ class TestManagedServer:
 
     @pytest.mark.parametrize("server", [None, "unix:///x"])
     def test_behind_a_unix_socket_ignores_options_for_the_network(self, server):
-        inherited = {"server_cert": "/x", "validate_certs": False, "trust_token": "t"}
+        tokens = {"trust_token": "t", "bearer_token": "b"}
+        inherited = {"server_cert": "/x", "validate_certs": False, **tokens}
         assert managed(server=server, **inherited).server == server
 
     @pytest.mark.parametrize("option", ["server", "remote", "project"])
@@ -50,3 +51,16 @@ class TestManagedServer:
 def test_a_registry_rejects_connection_options():
     with pytest.raises(OptionError, match="source_cert cannot be used with source_registry"):
         SourceOptions.from_params(parameters(source(), source_registry="r", source_cert="/x"))
+
+
+@pytest.mark.parametrize("name", ["source_server", "source_remote"])
+def test_a_source_has_one_way_to_authenticate(name):
+    both = {
+        "source_bearer_token": "b",
+        "source_client_cert": "/x",
+        "source_client_key": "/x",
+    }
+    with pytest.raises(OptionError, match="source_client_cert cannot be used with source_bearer"):
+        SourceOptions.from_params(parameters(source(), **{name: "https://a"}, **both))
+    by_socket = parameters(source(), source_server="unix:///x", **both)
+    assert SourceOptions.from_params(by_socket).is_given

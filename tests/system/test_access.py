@@ -1,0 +1,444 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Identities of LXD 5.21 and later: their tokens, and the entitlements that a task needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import Copies
+from replay import Replay
+
+from lab import Image, KeyPair, Server, build_directory, client_certificate
+from runner import Modules, Outcome, files
+
+Build = Callable[..., Image]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> KeyPair:
+    """The certificate of a server."""
+    return client_certificate(tmp_path / "server")
+
+
+@pytest.fixture(params=["5.21.7", "6.9"])
+def lxd5_6(request: pytest.FixtureRequest, own: KeyPair, pair: KeyPair) -> Iterator[Replay]:
+    """A LXD of either version with identities that have certificates."""
+    with Replay(request.param, own, [pair]) as server:
+        yield server
+
+
+@pytest.fixture
+def lxd6(own: KeyPair, pair: KeyPair) -> Iterator[Replay]:
+    """A LXD with bearer tokens as well."""
+    with Replay("6.9", own, [pair]) as server:
+        yield server
+
+
+def as_client(server: Replay, pair: KeyPair, **options: Any) -> Modules:
+    identity = {"client_cert": str(pair.certificate), "client_key": str(pair.key)}
+    return Modules(server=server.url, **identity, **options)
+
+
+class TestATrustToken:
+    @pytest.mark.parametrize("for_identity", [True, False])
+    def test_is_all_that_a_first_contact_needs(
+        self, lxd5_6: Replay, pair: KeyPair, image: Image, for_identity: bool
+    ) -> None:
+        token = lxd5_6.trust_token(for_identity)
+        given = as_client(lxd5_6, pair, trust_token=token)
+        first = given.import_image(image)
+        assert first.actions == ["trust this client", "upload"]
+        assert token not in str(first)
+        assert lxd5_6.writes == [
+            "POST /1.0/auth/identities/tls" if for_identity else "POST /1.0/certificates",
+            "POST /1.0/images",
+        ]
+        assert not given.import_image(image)["changed"]
+
+    @pytest.mark.parametrize(
+        ("fields", "said"),
+        [
+            ({}, "A token can be used once and for a limited time"),
+            ({"expires_at": "2026-01-02T03:04:05.678Z"}, "this one until 2026-01-02T03:04:05"),
+            ({"expires_at": "never"}, "A token can be used once and for a limited time"),
+        ],
+    )
+    def test_of_an_identity_that_is_refused_says_why(
+        self, lxd5_6: Replay, pair: KeyPair, image: Image, fields: dict[str, str], said: str
+    ) -> None:
+        token = lxd5_6.trust_token(**fields)
+        lxd5_6._secrets.clear()
+        msg = as_client(lxd5_6, pair, trust_token=token).import_fails(image)
+        assert "did not accept trust_token: Forbidden" in msg
+        assert said in msg
+        assert token not in msg
+
+
+class TestABearerToken:
+    def test_takes_the_place_of_a_client_certificate_and_pins_the_server(
+        self, lxd6: Replay, image: Image
+    ) -> None:
+        token = lxd6.bearer_token()
+        given = Modules(server=lxd6.url, bearer_token=f" {token}\n")
+        first = given.import_image(image, aliases=["web"])
+        assert first.actions == ["upload", "add alias web"]
+        assert not given.import_image(image, aliases=["web"])["changed"]
+        assert not any(part in str(first) for part in token.split("."))
+        sent = {headers.get("Authorization") for _method, _path, headers in lxd6.requests}
+        assert sent == {f"Bearer {token}"}
+
+    @pytest.mark.parametrize("validate", [True, False])
+    def test_is_sent_to_no_server_but_that_of_its_claim(self, lxd6: Replay, validate: bool) -> None:
+        token = lxd6.bearer_token(server_cert_fingerprint="ab" * 32)
+        msg = Modules(server=lxd6.url, bearer_token=token, validate_certs=validate).fails(
+            "lxd_image_info"
+        )
+        assert f"bearer_token was issued by the server with the certificate {'ab' * 32}" in msg
+        assert lxd6.requests == []
+
+    @pytest.mark.parametrize("pin", ["server_cert", "server_cert_fingerprint"])
+    def test_is_sent_to_the_server_of_another_pin(
+        self, lxd6: Replay, own: KeyPair, pin: str
+    ) -> None:
+        pins = {
+            "server_cert": str(own.certificate),
+            "server_cert_fingerprint": own.fingerprint,
+        }
+        token = lxd6.bearer_token(server_cert_fingerprint="ab" * 32)
+        given = Modules(server=lxd6.url, bearer_token=token, **{pin: pins[pin]})
+        assert given.done("lxd_image_info")["images"] == []
+
+    def test_is_not_sent_where_nothing_tells_who_the_server_is(self, lxd6: Replay) -> None:
+        for token in (lxd6.bearer_token(server_cert_fingerprint=None), "opaque"):
+            given = Modules(server=lxd6.url, bearer_token=token)
+            assert "does not trust: " in given.fails("lxd_image_info")
+            msg = given.fails("lxd_image_info", validate_certs=False)
+            assert "bearer_token does not say which server it is for" in msg
+        assert lxd6.requests == []
+
+    def test_that_has_expired_is_said_with_its_date_and_not_sent(self, lxd6: Replay) -> None:
+        token = lxd6.bearer_token(exp=1_767_225_600)
+        msg = Modules(server=lxd6.url, bearer_token=token).fails("lxd_image_info")
+        assert "bearer_token expired at 2026-01-01T00:00:00Z" in msg
+        assert "lxc auth identity token issue bearer/NAME" in msg
+        assert lxd6.requests == []
+
+    def test_that_was_revoked_is_said_to_be(self, lxd6: Replay, image: Image) -> None:
+        token = lxd6.bearer_token(valid=False)
+        given = Modules(server=lxd6.url, bearer_token=token)
+        for msg in (given.fails("lxd_image_info"), given.import_fails(image)):
+            assert "did not accept bearer_token: Failed verifying bearer token" in msg
+            assert "may have been revoked" in msg
+            assert token not in msg
+
+    def test_for_another_server_is_tried_and_the_refusal_explained(
+        self, lxd6: Replay, image: Image
+    ) -> None:
+        token = lxd6.bearer_token(valid=False, aud=["lxd:another"], iss="lxd:another")
+        msg = Modules(server=lxd6.url, bearer_token=token).import_fails(image)
+        assert "The token is for the server lxd:another; is that this one?" in msg
+        assert lxd6.writes == []
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"exp": 10**30},
+            {"exp": 1e300},
+            {"exp": -5},
+            {"exp": "tomorrow"},
+            {"exp": True},
+            {"aud": {"a": 1}},
+            {"aud": ["\x1b]0;x\x07" * 100, 5, None]},
+            {"more": [[[]]] * 100},
+        ],
+    )
+    def test_may_claim_anything(self, lxd6: Replay, claims: dict[str, Any]) -> None:
+        token = lxd6.bearer_token(**claims)
+        Modules(server=lxd6.url, bearer_token=token).limited(seconds=5).done("lxd_image_info")
+
+    @pytest.mark.parametrize("token", ["open sesame", "a\r\nX-Header: b", "größe", "x" * 100_000])
+    def test_that_no_header_can_hold_is_refused(self, lxd6: Replay, token: str) -> None:
+        msg = Modules(server=lxd6.url, bearer_token=token).fails("lxd_image_info")
+        assert "bearer_token is not a bearer token" in msg
+        assert token not in msg
+
+    @pytest.mark.parametrize("version", ["5.21.7"])
+    def test_is_unknown_to_older_servers(
+        self, own: KeyPair, image: Image, lxd6: Replay, version: str
+    ) -> None:
+        token = lxd6.bearer_token()
+        with Replay(version, own) as older:
+            msg = Modules(server=older.url, bearer_token=token).import_fails(image)
+        assert "takes no bearer tokens" in msg
+        assert "auth_bearer" in msg
+
+    def test_is_unknown_to_this_server(self, lxd: Server, image: Image) -> None:
+        pin = {"server_cert": str(lxd.certificate)}
+        if lxd.has("auth_bearer"):
+            pytest.skip("this server knows bearer tokens")
+        given = Modules(server=lxd.url, bearer_token="opaque", **pin)
+        assert "takes no bearer tokens" in given.import_fails(image)
+
+    @pytest.mark.parametrize("other", ["client_cert", "trust_token"])
+    def test_goes_with_no_other_way_to_authenticate(
+        self, lxd6: Replay, pair: KeyPair, other: str
+    ) -> None:
+        given = {
+            "client_cert": {"client_cert": str(pair.certificate), "client_key": str(pair.key)},
+            "trust_token": {"trust_token": "t"},
+        }[other]
+        token = lxd6.bearer_token()
+        msg = Modules(server=lxd6.url, bearer_token=token, **given).fails("lxd_image_info")
+        assert f"{other} cannot be used with bearer_token" in msg
+
+    def test_is_ignored_by_a_unix_socket(self, modules: Modules) -> None:
+        modules.done("lxd_image_info", bearer_token="not\na token", trust_token="t")
+
+    def test_of_a_source_reads_its_private_images(
+        self, lxd: Server, lxd6: Replay, modules: Modules, image: Image
+    ) -> None:
+        lxd6.entitlements = {"can_view", "can_view_images", "can_view_image_aliases"}
+        fingerprint = lxd6.add(image, "web")
+        token = lxd6.bearer_token()
+        copies = Copies(modules, source_server=lxd6.url, source_bearer_token=token)
+        done = copies("web")
+        assert done.actions == ["relay"]
+        assert token not in str(done)
+        assert set(lxd.images()) == {fingerprint}
+
+    def test_of_a_source_is_of_no_use_to_an_image_server(self, modules: Modules) -> None:
+        copies = Copies(
+            modules,
+            source_server="https://images.invalid",
+            source_protocol="simplestreams",
+            source_bearer_token="t",
+        )
+        assert "source_bearer_token cannot be used with an image server" in copies.fails("web")
+
+
+class TestASecretThatASourceRefuses:
+    """Where the identity may read an image and not hand it on."""
+
+    @pytest.fixture
+    def copies(self, modules: Modules, lxd6: Replay, image: Image) -> Copies:
+        lxd6.entitlements = {"can_view", "can_view_images", "can_view_image_aliases"}
+        lxd6.add(image, "web")
+        return Copies(modules, source_server=lxd6.url, source_bearer_token=lxd6.bearer_token())
+
+    @pytest.mark.parametrize("tells", [True, False])
+    def test_makes_auto_a_relay(
+        self, lxd: Server, lxd6: Replay, copies: Copies, image: Image, tells: bool
+    ) -> None:
+        if not tells:
+            lxd6.info["api_extensions"].remove("entities_with_entitlements")
+        assert copies("web", aliases=["mine"]).actions == ["relay", "add alias mine"]
+        assert lxd.aliases() == {"mine": image.fingerprint}
+
+    def test_is_foreseen_in_check_mode(self, lxd6: Replay, copies: Copies) -> None:
+        assert copies("web", check=True).actions == ["relay"]
+        assert lxd6.writes == []
+
+    @pytest.mark.parametrize("tells", [True, False])
+    def test_is_an_error_with_pull(
+        self, lxd: Server, lxd6: Replay, copies: Copies, tells: bool
+    ) -> None:
+        if not tells:
+            lxd6.info["api_extensions"].remove("entities_with_entitlements")
+        msg = copies.fails("web", mode="pull")
+        assert "can_edit_images" in msg
+        assert "mode: relay" in msg
+        assert lxd.images() == {}
+
+
+#: For each module and what it does: the smallest set of entitlements besides can_view, as in the guide.
+NEEDED: dict[str, tuple[str, dict[str, Any], set[str]]] = {
+    "list": ("lxd_image_info", {}, {"can_view_images"}),
+    "import": ("lxd_image_import", {}, {"can_view_images", "can_create_images"}),
+    "import with an alias": (
+        "lxd_image_import",
+        {"aliases": ["new"]},
+        {
+            "can_view_images",
+            "can_create_images",
+            "can_view_image_aliases",
+            "can_create_image_aliases",
+        },
+    ),
+    "import and move an alias": (
+        "lxd_image_import",
+        {"aliases": ["web"]},
+        {"can_view_images", "can_create_images", "can_edit_image_aliases"},
+    ),
+    "import, move an alias and delete the replaced": (
+        "lxd_image_import",
+        {"aliases": ["web"], "delete_replaced": True},
+        {"can_delete_images", "can_create_images", "can_edit_image_aliases"},
+    ),
+    "import with attributes": (
+        "lxd_image_import",
+        {"properties": {"a": "b"}},
+        {"can_edit_images", "can_create_images"},
+    ),
+    "import a directory": (
+        "lxd_image_import",
+        {"directory": True},
+        {"can_edit_images", "can_create_images"},
+    ),
+    "set attributes": (
+        "lxd_image",
+        {"name": "web", "properties": {"a": "b"}},
+        {"can_edit_images", "can_view_image_aliases"},
+    ),
+    "set profiles": (
+        "lxd_image",
+        {"name": "web", "profiles": ["web"]},
+        {"can_edit_images", "can_view_image_aliases", "can_view_profiles"},
+    ),
+    "delete": (
+        "lxd_image",
+        {"name": "web", "state": "absent"},
+        {"can_delete_images", "can_view_image_aliases"},
+    ),
+    "purge aliases": (
+        "lxd_image",
+        {"name": "web", "aliases": [], "purge_aliases": True},
+        {"can_view_images", "can_delete_image_aliases"},
+    ),
+    "add an alias": (
+        "lxd_image_alias",
+        {"name": "www", "target": "web"},
+        {"can_view_images", "can_view_image_aliases", "can_create_image_aliases"},
+    ),
+    "describe an alias": (
+        "lxd_image_alias",
+        {"name": "web", "description": "d"},
+        {"can_view_images", "can_edit_image_aliases"},
+    ),
+    "rename an alias": (
+        "lxd_image_alias",
+        {"name": "web", "new_name": "www"},
+        {"can_view_images", "can_create_image_aliases", "can_delete_image_aliases"},
+    ),
+    "remove an alias": (
+        "lxd_image_alias",
+        {"name": "web", "state": "absent"},
+        {"can_view_images", "can_delete_image_aliases"},
+    ),
+    "export": ("lxd_image_export", {"name": "web"}, {"can_view_images", "can_view_image_aliases"}),
+}
+
+
+class TestEntitlements:
+    @pytest.fixture
+    def run(
+        self, lxd6: Replay, build: Build, tmp_path: Path, pair: KeyPair
+    ) -> Callable[[str, set[str]], Outcome]:
+        """Does one of the things of ``NEEDED`` in a store that has the image web, with these entitlements."""
+        old, new = build(), build()
+        directory = build_directory(tmp_path / "tree", version="3")
+        (tmp_path / "out").mkdir()
+
+        def run(what: str, entitlements: set[str]) -> Outcome:
+            module, options, _needed = NEEDED[what]
+            params = dict(options)
+            if module == "lxd_image_import":
+                is_directory = params.pop("directory", False)
+                params |= files(directory if is_directory else new)
+            elif module == "lxd_image_export":
+                params["dest"] = str(tmp_path / "out")
+            lxd6.images.clear()
+            lxd6.add(old, "web")
+            lxd6.requests.clear()
+            lxd6.trusted = {pair.fingerprint}
+            lxd6.entitlements = {"can_view", *entitlements}
+            given = as_client(lxd6, pair, validate_certs=False)
+            return given.run(module, **params)
+
+        return run
+
+    @pytest.mark.parametrize("what", NEEDED)
+    def test_that_a_task_needs_are_enough_and_none_too_many(
+        self, lxd6: Replay, run: Callable[[str, set[str]], Outcome], what: str
+    ) -> None:
+        module, _options, needed = NEEDED[what]
+        done = run(what, needed)
+        assert not done.failed, done["msg"]
+        only_reads = module in ("lxd_image_info", "lxd_image_export")
+        assert bool(lxd6.writes) is not only_reads
+        for missing in () if only_reads else sorted(needed):
+            refused = run(what, needed - {missing})
+            assert refused.failed, missing
+            # What cannot be seen is not missed.
+            assert missing in refused["msg"] or "lacks can_view_image" in refused["msg"]
+            assert lxd6.writes == []
+
+    def test_that_are_missing_are_named_with_the_command_that_grants_them(
+        self, run: Callable[[str, set[str]], Outcome]
+    ) -> None:
+        visible = {"can_view_images", "can_view_image_aliases"}
+        msg = run("set attributes", visible)["msg"]
+        assert (
+            "this identity lacks can_edit_images on project default; an administrator grants it with:"
+            " lxc auth group permission add GROUP project default can_edit_images"
+        ) in msg
+        msg = run("import with an alias", visible)["msg"]
+        assert "lacks can_create_images and can_create_image_aliases on project default" in msg
+
+    def test_on_the_project_itself_come_first(
+        self, lxd6: Replay, pair: KeyPair, image: Image
+    ) -> None:
+        lxd6.trusted, lxd6.entitlements = {pair.fingerprint}, {"can_create_images"}
+        msg = as_client(lxd6, pair, validate_certs=False).import_fails(image)
+        assert "lxc auth group permission add GROUP project default can_view" in msg
+
+    def test_can_be_those_on_the_image_alone(
+        self, lxd6: Replay, pair: KeyPair, image: Image
+    ) -> None:
+        fingerprint = lxd6.add(image, "web")
+        lxd6.trusted = {pair.fingerprint}
+        lxd6.entitlements = {"can_view", "can_view_images", "can_view_image_aliases"}
+        lxd6.entity_entitlements = {
+            f"/1.0/images/{fingerprint}": {"can_edit"},
+            "/1.0/images/aliases/web": {"can_delete"},
+        }
+        given = as_client(lxd6, pair, validate_certs=False)
+        done = given.done(
+            "lxd_image", name="web", properties={"a": "b"}, aliases=[], purge_aliases=True
+        )
+        assert done.actions == ["set properties", "remove alias web"]
+        msg = given.fails("lxd_image", name=fingerprint, state="absent")
+        assert "lacks can_delete_images" in msg
+
+    def test_cost_an_unchanged_task_no_request(
+        self, lxd6: Replay, pair: KeyPair, image: Image
+    ) -> None:
+        lxd6.add(image, "web")
+        lxd6.trusted = {pair.fingerprint}
+        lxd6.entitlements = {"can_view", "can_view_images", "can_view_image_aliases"}
+        given = as_client(lxd6, pair, validate_certs=False)
+        assert not given.import_image(image, aliases=["web"])["changed"]
+        asked = [path.split("?")[0] for _method, path, _headers in lxd6.requests]
+        assert all(path.startswith("/1.0/images/") for path in asked)
+
+    @pytest.mark.parametrize("state", ["present", "absent"])
+    def test_to_view_images_are_named_where_an_image_is_not_found(
+        self, lxd6: Replay, pair: KeyPair, image: Image, state: str
+    ) -> None:
+        lxd6.add(image, "web")
+        lxd6.trusted, lxd6.entitlements = {pair.fingerprint}, {"can_view", "can_create_images"}
+        given = as_client(lxd6, pair, validate_certs=False)
+        assert "lacks can_view_images" in given.fails("lxd_image", name="web", state=state)
+        assert "lacks can_view_images" in str(given.done("lxd_image_info")["warnings"])
+
+    def test_are_not_asked_of_a_client_that_may_do_everything(
+        self, lxd6: Replay, pair: KeyPair, image: Image
+    ) -> None:
+        lxd6.trusted = {pair.fingerprint}
+        given = as_client(lxd6, pair, validate_certs=False)
+        assert given.import_image(image, aliases=["web"]).actions == ["upload", "add alias web"]
