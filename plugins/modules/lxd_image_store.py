@@ -12,7 +12,7 @@ description:
   - Makes an image store hold all images of a list. Each entry of the list has the options of
     M(imagestore.lxd.lxd_image_copy), M(imagestore.lxd.lxd_image_import) or M(imagestore.lxd.lxd_image), and does what a
     task with that module would do.
-  - One task looks at the store once, whatever the number of entries, and transfers several images at a time.
+  - The store is read once, whatever the number of entries, and several images are transferred at a time.
   - An entry that fails does not stop the others. The task fails at the end, reports which entries failed and why, and
     deletes nothing.
 author:
@@ -36,8 +36,8 @@ options:
       - The options that connect to the managed server belong to the task and cannot be set in an entry.
       - Entries about the same image are merged. The task fails before it changes anything if entries contradict each
         other, for example if two of them set one alias to different images.
-      - An entry is called by its label. This is its first alias, otherwise its O(ignore:image) or O(ignore:name),
-        otherwise the last part of its path or URL.
+      - Results and messages identify an entry by its label, which is its first alias, else its O(ignore:image) or
+        O(ignore:name), else the last part of its path or URL.
     type: list
     elements: dict
     required: true
@@ -50,8 +50,8 @@ options:
     type: dict
   unlisted:
     description:
-      - What happens to images that no entry is about. V(keep) leaves them alone, V(delete) deletes them after all
-        entries are done. Images that the server only caches are never deleted.
+      - What happens to images without an entry. V(keep) keeps them, V(delete) deletes them after all entries have been
+        processed. Images that the server only caches are never deleted.
       - V(delete) with an empty O(images) is an error.
     type: str
     choices: [keep, delete]
@@ -66,7 +66,7 @@ options:
       - How many images that an entry has replaced are kept without aliases, with O(unlisted=delete). The newest ones
         are kept, for each entry.
       - They are recognized by the property C(imagestore.entry), which the task sets on the images of its entries. An
-        entry with O(ignore:delete_replaced) deletes what it replaces all the same.
+        entry with O(ignore:delete_replaced) deletes the replaced image in any case.
     type: int
     default: 0
   parallel:
@@ -81,7 +81,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have two images in the store
+- name: Manage two images of the store
   imagestore.lxd.lxd_image_store:
     images:
       - image: images:alpine/3.23
@@ -89,7 +89,7 @@ EXAMPLES = r"""
       - src: busybox.tar.xz
         aliases: [busybox]
 
-- name: Manage all images of a host, and delete what is not listed
+- name: Manage all images of the store and delete those that are not listed
   imagestore.lxd.lxd_image_store:
     defaults:
       state: latest

@@ -80,7 +80,7 @@ class Replay:
                 owner._serve(self)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Be quiet."""
+                """Log nothing."""
 
         class QuietServer(ThreadingHTTPServer):
             daemon_threads = True
