@@ -26,7 +26,9 @@ class Copies:
         return self.modules.fails("lxd_image_copy", image=image, **{**self.source, **params})
 
 
-def offered(server: Server, image: Image, *aliases: str, public: bool = True, **params: Any) -> str:
+def add_to_source(
+    server: Server, image: Image, *aliases: str, public: bool = True, **params: Any
+) -> str:
     """Add an image to a source, with attributes that are not in its files. Returns its fingerprint."""
     Modules().at(server).import_image(
         image,
@@ -39,18 +41,20 @@ def offered(server: Server, image: Image, *aliases: str, public: bool = True, **
     return image.fingerprint
 
 
-def described(server: Server, fingerprint: str, project: str = "default") -> dict[str, Any]:
+def expected_attributes(
+    server: Server, fingerprint: str, project: str = "default"
+) -> dict[str, Any]:
     """The attributes that a copy of the image must have."""
     image = server.images(project)[fingerprint]
     names = ("fingerprint", "type", "architecture", "size", "properties", "expires_at")
-    described = {name: image[name] for name in names}
-    if described["expires_at"].startswith("0001"):
+    expected_attributes = {name: image[name] for name in names}
+    if expected_attributes["expires_at"].startswith("0001"):
         # There are two ways to write that there is none.
-        described["expires_at"] = "1970-01-01T00:00:00Z"
-    return described
+        expected_attributes["expires_at"] = "1970-01-01T00:00:00Z"
+    return expected_attributes
 
 
-def running(server: Server) -> list[Any]:
+def running_operations(server: Server) -> list[Any]:
     """The operations of a server that are still running."""
     listed = server.api("GET", "/1.0/operations?recursion=1") or {}
     return [operation for kind in ("running", "pending") for operation in listed.get(kind, [])]

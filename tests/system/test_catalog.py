@@ -174,15 +174,15 @@ class TestTask:
     def test_predicts_its_changes_and_makes_them_once(
         self, tree: CatalogSite, build: Build
     ) -> None:
-        wishes = [
+        entries = [
             {"name": "box", **files_of(build("tar.xz"))},
             {"name": "disk", "requirements": {"secureboot": False}, **files_of(build("vm"))},
         ]
         before = content(tree.root)
-        predicted = tree.publish(*wishes, check=True)
+        predicted = tree.publish(*entries, check=True)
         assert content(tree.root) == before
-        first = tree.publish(*wishes)
-        again = tree.publish(*wishes)
+        first = tree.publish(*entries)
+        again = tree.publish(*entries)
         assert predicted.actions == first.actions
         assert first.actions == [
             "publish box (container, x86_64) 20231114_2213",

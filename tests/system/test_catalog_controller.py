@@ -82,14 +82,14 @@ def test_files_are_sent_only_if_the_tree_lacks_them_and_then_removed(
     site: Site, build: Build
 ) -> None:
     # The files have the same names.
-    wishes = [
+    entries = [
         {"name": name, **site.controller_options(build("split", name="same", version=name))}
         for name in ("box", "web")
     ]
-    predicted = site.publish(*wishes, check=True)
+    predicted = site.publish(*entries, check=True)
     assert not predicted.failed, predicted.output
     assert not site.root.exists()
-    first = site.publish(*wishes)
+    first = site.publish(*entries)
     assert not first.failed, first.output
     said = [f"publish {name} (container, x86_64) 20231114_2213" for name in ("box", "web")]
     assert predicted.results["it"]["actions"] == first.results["it"]["actions"] == said
@@ -100,7 +100,7 @@ def test_files_are_sent_only_if_the_tree_lacks_them_and_then_removed(
     assert sorted(published_versions(site.root)) == ["box/amd64", "web/amd64"]
     assert find_faults(site.root) == []
     until(lambda: site.left_files() == [])
-    again = site.publish(*wishes)
+    again = site.publish(*entries)
     assert again.results["it"]["changed"] is False
 
 

@@ -273,14 +273,14 @@ def test_a_killed_publisher_leaves_a_valid_tree(tree: CatalogSite, tmp_path: Pat
     fate = random.Random()
     for number in range(1, CRASHES + 1):
         day = f"2026{number // 28 + 1:02d}{number % 28 + 1:02d}_0100"
-        wishes = [tree.small(name, f"{name}{number}", day) for name in ("box", "web")]
-        run = Modules().start("lxd_image_catalog", **{**tree.params, "images": wishes, "grace": 0})
+        entries = [tree.small(name, f"{name}{number}", day) for name in ("box", "web")]
+        run = Modules().start("lxd_image_catalog", **{**tree.params, "images": entries, "grace": 0})
         time.sleep(fate.uniform(0, 1.2 * lasts))
         run.kill()
         assert find_faults(tree.root) == [], f"after crash {number}"
-        tree.publish(*wishes, grace=0)
+        tree.publish(*entries, grace=0)
         assert find_faults(tree.root) == []
-        assert not tree.publish(*wishes, grace=0)["changed"]
+        assert not tree.publish(*entries, grace=0)["changed"]
     names = {path.name for path in (tree.root / "files").iterdir()}
     assert len(names) == 4, "nothing lies about that was in the making"
     assert [path.name for path in (tree.root / ".catalog").iterdir() if "new-" in path.name] == []

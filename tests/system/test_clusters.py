@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies, described, offered
+from copies import Copies, add_to_source, expected_attributes
 
 from lab import DOWN, UP, Image, KeyPair, Proxy, Server, build_large, client_config, cluster
 from runner import Modules, files, until
@@ -80,9 +80,11 @@ def test_any_member_is_a_source_even_if_only_another_has_the_image(
     three_members: list[Server], lxd: Server, build: Build, mode: str
 ) -> None:
     image = build("split")
-    fingerprint = offered(three_members[0], image, "web")
+    fingerprint = add_to_source(three_members[0], image, "web")
     assert copies_into(lxd, three_members[2])("web", mode=mode).actions == [mode]
-    assert described(lxd, fingerprint) == described(three_members[1], fingerprint)
+    assert expected_attributes(lxd, fingerprint) == expected_attributes(
+        three_members[1], fingerprint
+    )
     for member in three_members:
         assert not copies_into(lxd, member)("web", mode=mode)["changed"]
 
@@ -118,7 +120,7 @@ def test_an_incompletely_replicated_image_is_completed_by_the_next_run(
         modules, name = Modules().at(incomplete_cluster[0]), "lxd_image_import"
         desired: dict[str, Any] = {**files(image), "aliases": ["web"]}
     else:
-        offered(other, image, "theirs")
+        add_to_source(other, image, "theirs")
         copies = copies_into(incomplete_cluster[0], other)
         modules, name = copies.modules, "lxd_image_copy"
         desired = {**copies.source, "image": "theirs", "mode": way, "aliases": ["web"]}
@@ -189,7 +191,7 @@ def test_a_remote_with_several_addresses_works_while_one_member_is_up(
 def test_the_next_run_completes_a_pull_during_which_a_member_was_killed(
     three_members: list[Server], other: Server, tmp_path: Path
 ) -> None:
-    fingerprint = offered(other, build_large(tmp_path, 32 * MIB), "web")
+    fingerprint = add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.stall(8 * MIB, DOWN)
         copies = copies_into(three_members[2], other, proxy.url)

@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from copies import Copies, offered
+from copies import Copies, add_to_source
 from hostile import Answer, Hostile
 
 from lab import (
@@ -411,7 +411,7 @@ class TestRestrictedClient:
         assert done("lxd_image_export", **name, dest=str(tmp_path / "out"))["changed"]
         assert len(done("lxd_image_info")["images"]) == 1
         assert done("lxd_image", **name, state="absent")["changed"]
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         source = {"source_server": other.url, "source_cert": str(other.certificate)}
         for mode in ("pull", "relay"):
             copy = {"image": "web", "mode": mode, **source}
@@ -422,7 +422,7 @@ class TestRestrictedClient:
     def test_gets_an_error_for_another_project(
         self, lxd: Server, other: Server, restricted: Modules, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         source = {"source_server": other.url, "source_cert": str(other.certificate)}
         mark = lxd.mark()
         for module, params in (

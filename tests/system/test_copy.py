@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Copying images from every kind of source, by every way that leads from it."""
+"""Copying images from every kind of source, with every mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies, described, offered, running
+from copies import Copies, add_to_source, expected_attributes, running_operations
 
 from lab import DOWN, FAMILY, Image, KeyPair, Proxy, Server, build_large, client_config
 from runner import Modules, until
@@ -24,8 +24,8 @@ Build = Callable[..., Image]
 KINDS = ("tar.gz", "split", "vm", "vm-unified")
 
 
-class TestEveryWay:
-    """From a server: the same image arrives by each of them, with what was edited at its source."""
+class TestRoutes:
+    """Every mode gives the same image, with the attributes that were edited at the source."""
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("mode", ["pull", "relay", "auto"])
@@ -41,35 +41,35 @@ class TestEveryWay:
         public: bool,
     ) -> None:
         image = build(kind)
-        fingerprint = offered(other, image, "web", public=public)
+        fingerprint = add_to_source(other, image, "web", public=public)
         route = "pull" if mode == "auto" else mode
-        foreseen = trusted("web", check=True, mode=mode, aliases=["mine"])
+        predicted = trusted("web", check=True, mode=mode, aliases=["mine"])
         first = trusted("web", mode=mode, aliases=["mine"])
         again = trusted("web", mode=mode, aliases=["mine"])
 
-        assert foreseen.actions == first.actions == [route, "add alias mine"]
+        assert predicted.actions == first.actions == [route, "add alias mine"]
         assert not again["changed"]
         assert first["transferred"] == image.size
-        assert first["image"]["fingerprint"] == fingerprint == foreseen["fingerprint"]
-        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert first["image"]["fingerprint"] == fingerprint == predicted["fingerprint"]
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
         assert lxd.aliases() == {"mine": fingerprint}
         assert not lxd.images()[fingerprint]["public"]
-        assert not running(other)
+        assert not running_operations(other)
 
     @pytest.mark.parametrize("kind", ["tar.gz", "split", "vm-unified"])
     def test_by_push(
         self, lxd: Server, other: Server, trusted: Copies, build: Build, kind: str
     ) -> None:
-        fingerprint = offered(other, build(kind), "web", public=False)
+        fingerprint = add_to_source(other, build(kind), "web", public=False)
         assert trusted("web", mode="push", aliases=["mine"]).actions == ["push", "add alias mine"]
-        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
         assert not trusted("web", mode="push", aliases=["mine"])["changed"]
-        assert not running(lxd)
+        assert not running_operations(lxd)
 
     def test_not_by_push_for_a_split_virtual_machine(
         self, lxd: Server, other: Server, trusted: Copies, build: Build
     ) -> None:
-        offered(other, build("vm"), "web")
+        add_to_source(other, build("vm"), "web")
         msg = trusted.fails("web", mode="push")
         assert (
             "a split virtual machine image would arrive as a container's. Use mode: relay." in msg
@@ -77,32 +77,32 @@ class TestEveryWay:
         assert lxd.images() == {}
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_through_a_socket(
+    def test_through_a_unix_socket(
         self, lxd: Server, other: Server, by_socket: Copies, build: Build, kind: str
     ) -> None:
-        fingerprint = offered(other, build(kind), "web", public=False)
+        fingerprint = add_to_source(other, build(kind), "web", public=False)
         assert by_socket("web").actions == ["relay"]
-        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
         assert not by_socket("web")["changed"]
 
     @pytest.mark.parametrize("public", [True, False])
     @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
-    def test_through_a_socket_of_a_server_that_listens_too(
+    def test_through_a_unix_socket_of_a_server_that_also_listens(
         self, lxd: Server, other: Server, by_socket: Copies, image: Image, mode: str, public: bool
     ) -> None:
-        fingerprint = offered(other, image, "web", public=public)
+        fingerprint = add_to_source(other, image, "web", public=public)
         assert by_socket("web", mode=mode).actions == [mode]
-        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
         assert not by_socket("web", mode=mode)["changed"]
-        assert not running(other)
-        assert not running(lxd)
+        assert not running_operations(other)
+        assert not running_operations(lxd)
 
     @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
-    def test_to_a_server_that_is_not_on_this_host(
+    def test_to_a_server_on_another_host(
         self, lxd: Server, other: Server, trusted: Copies, pair: KeyPair, image: Image, mode: str
     ) -> None:
         lxd.trust(pair.certificate)
-        fingerprint = offered(other, image, "web", public=False)
+        fingerprint = add_to_source(other, image, "web", public=False)
         target = Modules(
             server=lxd.url,
             server_cert_fingerprint=lxd.certificate_fingerprint,
@@ -111,36 +111,40 @@ class TestEveryWay:
         )
         copies = Copies(target, **trusted.source)
         assert copies("web", mode=mode, aliases=["mine"]).actions == [mode, "add alias mine"]
-        assert described(lxd, fingerprint) == described(other, fingerprint)
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
         assert not copies("web", mode=mode, aliases=["mine"])["changed"]
-        assert not running(other)
-        assert not running(lxd)
+        assert not running_operations(other)
+        assert not running_operations(lxd)
 
     @pytest.mark.parametrize("kind", ["tar.gz", "split"])
     @pytest.mark.parametrize("mode", ["push", "relay"])
-    def test_from_another_project_when_that_is_asked_for(
+    def test_from_another_project_with_each_mode(
         self, lxd: Server, modules: Modules, build: Build, kind: str, mode: str
     ) -> None:
         lxd.run("project", "create", "build")
-        fingerprint = offered(lxd, build(kind), "web", public=False, project="build")
+        fingerprint = add_to_source(lxd, build(kind), "web", public=False, project="build")
         copies = Copies(modules, source_project="build", mode=mode)
         assert copies("web").actions == [mode]
-        assert described(lxd, fingerprint) == described(lxd, fingerprint, "build")
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(
+            lxd, fingerprint, "build"
+        )
         assert not copies("web")["changed"]
-        assert not running(lxd)
+        assert not running_operations(lxd)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_from_another_project(
         self, lxd: Server, modules: Modules, build: Build, kind: str
     ) -> None:
         lxd.run("project", "create", "build")
-        fingerprint = offered(lxd, build(kind), "web", public=False, project="build")
+        fingerprint = add_to_source(lxd, build(kind), "web", public=False, project="build")
         copies = Copies(modules, source_project="build")
         first = copies("web", aliases=["web"])
         assert first.actions == ["pull", "add alias web"]
-        assert described(lxd, fingerprint) == described(lxd, fingerprint, "build")
+        assert expected_attributes(lxd, fingerprint) == expected_attributes(
+            lxd, fingerprint, "build"
+        )
         assert not copies("web", aliases=["web"])["changed"]
-        assert not running(lxd)
+        assert not running_operations(lxd)
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("mode", ["pull", "relay"])
@@ -148,7 +152,7 @@ class TestEveryWay:
         self, lxd: Server, other: Server, trusted: Copies, build: Build, kind: str, mode: str
     ) -> None:
         image = build(kind)
-        fingerprint = offered(other, image, "web", public=False)
+        fingerprint = add_to_source(other, image, "web", public=False)
         assert other.images()[fingerprint]["filename"] == image.paths[-1].name
         trusted("web", mode=mode)
         # Incus drops it when it fetches an image by itself.
@@ -158,10 +162,12 @@ class TestEveryWay:
     def test_from_another_project_of_a_server_that_does_not_listen(self, build: Build) -> None:
         with Server("mute", https=False) as mute:
             mute.run("project", "create", "build")
-            fingerprint = offered(mute, build("split"), "web", public=False, project="build")
+            fingerprint = add_to_source(mute, build("split"), "web", public=False, project="build")
             copies = Copies(Modules().at(mute), source_project="build")
             assert copies("web").actions == ["relay"]
-            assert described(mute, fingerprint) == described(mute, fingerprint, "build")
+            assert expected_attributes(mute, fingerprint) == expected_attributes(
+                mute, fingerprint, "build"
+            )
             msg = copies.fails(fingerprint, state="latest", project="other")
             assert "has no project other" in msg
             mute.run("project", "create", "third")
@@ -170,7 +176,7 @@ class TestEveryWay:
             assert "config set core.https_address :8443" in msg
 
 
-class TestAnImageThatAnotherProjectHas:
+class TestImageOfAnotherProject:
     """The server then downloads nothing, and would use the attributes of that project's image."""
 
     @pytest.fixture(autouse=True)
@@ -185,34 +191,36 @@ class TestAnImageThatAnotherProjectHas:
         lxd.api("PUT", path, changed)
 
     @pytest.mark.parametrize(("mode", "moved"), [("auto", False), ("pull", False), ("relay", True)])
-    def test_comes_with_the_attributes_of_its_source(
+    def test_has_the_attributes_of_its_source(
         self, lxd: Server, modules: Modules, image: Image, mode: str, moved: bool
     ) -> None:
         modules.import_image(image, project="build", aliases=["web"])
         copies = Copies(modules, source_project="build", project="prod", mode=mode)
         first = copies("web", aliases=["mine"], properties={"role": "web"})
-        expected = described(lxd, image.fingerprint, "build")
+        expected = expected_attributes(lxd, image.fingerprint, "build")
         expected["properties"]["role"] = "web"
-        assert described(lxd, image.fingerprint, "prod") == expected
+        assert expected_attributes(lxd, image.fingerprint, "prod") == expected
         assert not lxd.images("prod")[image.fingerprint]["auto_update"]
         assert first["transferred"] == (image.size if moved else 0)
         before = lxd.images("prod")
         assert not copies("web", aliases=["mine"], properties={"role": "web"})["changed"]
         assert lxd.images("prod") == before
 
-    def test_comes_so_from_another_server_too(
+    def test_has_the_attributes_of_another_server(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         assert by_name("web", project="prod")["transferred"] == 0
-        assert described(lxd, image.fingerprint, "prod") == described(other, image.fingerprint)
+        assert expected_attributes(lxd, image.fingerprint, "prod") == expected_attributes(
+            other, image.fingerprint
+        )
 
 
 class TestPresent:
-    def test_needs_no_source_once_the_image_has_come_from_it_by_alias(
+    def test_needs_no_source_for_an_image_copied_by_alias(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         by_name("web", aliases=["mine"])
         other.stop()
         try:
@@ -224,7 +232,7 @@ class TestPresent:
     def test_needs_no_source_for_a_fingerprint_that_the_store_has(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image)
+        fingerprint = add_to_source(other, image)
         by_name(fingerprint)
         other.stop()
         try:
@@ -233,10 +241,10 @@ class TestPresent:
         finally:
             other.start()
 
-    def test_of_a_private_image_asks_the_source_and_says_how_to_do_without(
+    def test_of_a_private_image_contacts_the_source_and_suggests_a_fingerprint(
         self, other: Server, trusted: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web", public=False)
+        fingerprint = add_to_source(other, image, "web", public=False)
         trusted("web", aliases=["mine"])
         other.stop()
         try:
@@ -251,17 +259,17 @@ class TestPresent:
     ) -> None:
         mine, theirs = build(), build()
         by_name.modules.import_image(mine, aliases=["web"])
-        offered(other, theirs, "web")
+        add_to_source(other, theirs, "web")
         assert by_name("web", aliases=["web"]).actions == ["pull", "move alias web"]
         assert lxd.aliases() == {"web": theirs.fingerprint}
 
-    def test_stays_with_what_it_has_when_the_source_moves_on(
+    def test_keeps_its_image_when_the_alias_of_the_source_moves(
         self, lxd: Server, other: Server, by_name: Copies, build: Build
     ) -> None:
         old, new = build(), build()
-        offered(other, old, "web")
+        add_to_source(other, old, "web")
         by_name("web", aliases=["web"])
-        offered(other, new, "web")
+        add_to_source(other, new, "web")
         assert not by_name("web", aliases=["web"])["changed"]
         assert set(lxd.images()) == {old.fingerprint}
 
@@ -270,17 +278,17 @@ class TestPresent:
     ) -> None:
         other.run("project", "create", "site")
         first, second = build(), build()
-        offered(other, first, "web")
-        offered(other, second, "web", project="site")
+        add_to_source(other, first, "web")
+        add_to_source(other, second, "web", project="site")
         for _round in range(2):
             by_name("web", aliases=["one"])
             by_name("web", aliases=["two"], source_project="site")
         assert lxd.aliases() == {"one": first.fingerprint, "two": second.fingerprint}
 
-    def test_replaces_an_image_of_that_origin_that_is_merely_cached(
+    def test_replaces_a_cached_image_of_that_origin(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         pem = other.certificate.read_text()
         source = {
             "type": "image",
@@ -296,11 +304,11 @@ class TestPresent:
         assert not lxd.images()[fingerprint]["cached"]
         assert not by_name("web", aliases=["mine"])["changed"]
 
-    def test_is_not_satisfied_by_an_image_that_comes_for_an_instance_at_the_same_moment(
+    def test_is_not_satisfied_by_a_concurrent_download_for_an_instance(
         self, lxd: Server, other: Server, by_name: Copies, tmp_path: Path
     ) -> None:
         image = build_large(tmp_path, 16 << 20)
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         with Proxy(other.url) as proxy:
             proxy.stall(8 << 20, DOWN)
             source = {
@@ -326,13 +334,13 @@ class TestPresent:
         assert lxd.aliases() == {"mine": fingerprint}
         assert not by_name("web", aliases=["mine"])["changed"]
 
-    def test_leaves_alone_what_it_does_not_name(
+    def test_leaves_omitted_options_unchanged(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         lxd.run("profile", "create", "special")
-        wish: dict[str, Any] = {"public": True, "auto_update": True, "profiles": ["special"]}
-        by_name("web", properties={"mine": "1"}, **wish)
+        desired: dict[str, Any] = {"public": True, "auto_update": True, "profiles": ["special"]}
+        by_name("web", properties={"mine": "1"}, **desired)
         before = lxd.images()[fingerprint]
         assert not by_name("web")["changed"]
         assert by_name("web", properties={"more": "1"}).actions == ["set properties"]
@@ -344,35 +352,35 @@ class TestPresent:
 
 class TestLatest:
     @pytest.mark.parametrize("mode", ["pull", "relay"])
-    def test_follows_the_alias_of_the_source_and_leaves_one_image(
+    def test_follows_the_alias_of_the_source_and_keeps_one_image(
         self, lxd: Server, other: Server, by_name: Copies, build: Build, mode: str
     ) -> None:
         old, new = build(), build()
-        wish: dict[str, Any] = {
+        desired: dict[str, Any] = {
             "aliases": ["mine"],
             "state": "latest",
             "delete_replaced": True,
             "mode": mode,
         }
-        offered(other, old, "web")
-        assert by_name("web", **wish).actions == [mode, "add alias mine"]
-        assert not by_name("web", **wish)["changed"]
-        offered(other, new, "web")
-        foreseen = by_name("web", check=True, **wish)
-        moved = by_name("web", **wish)
-        assert foreseen.actions == moved.actions
+        add_to_source(other, old, "web")
+        assert by_name("web", **desired).actions == [mode, "add alias mine"]
+        assert not by_name("web", **desired)["changed"]
+        add_to_source(other, new, "web")
+        predicted = by_name("web", check=True, **desired)
+        moved = by_name("web", **desired)
+        assert predicted.actions == moved.actions
         assert moved.actions == [
             mode,
             "move alias mine",
             f"delete image {old.fingerprint[:12]}",
         ]
         assert set(lxd.images()) == {new.fingerprint}
-        assert not by_name("web", **wish)["changed"]
+        assert not by_name("web", **desired)["changed"]
 
-    def test_asks_the_source_on_every_run(
+    def test_contacts_the_source_on_every_run(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         by_name("web", state="latest")
         other.stop()
         try:
@@ -381,20 +389,20 @@ class TestLatest:
             other.start()
 
 
-def test_what_the_target_got_counts_and_not_what_was_resolved_before(
+def test_the_image_that_the_target_received_is_used(
     lxd: Server, other: Server, by_name: Copies, build: Build
 ) -> None:
     seen, got = build(), build()
-    offered(other, seen, "web")
-    offered(other, got)
+    add_to_source(other, seen, "web")
+    add_to_source(other, got)
     mark = other.mark()
     with Proxy(lxd.socket) as proxy:
         proxy.latency = 0.15
         through = Modules(server=f"unix://{proxy.socket}")
-        wish = {**by_name.source, "image": "web", "aliases": ["mine"]}
-        run = through.start("lxd_image_copy", **wish)
+        desired = {**by_name.source, "image": "web", "aliases": ["mine"]}
+        run = through.start("lxd_image_copy", **desired)
         until(lambda: any(f"/images/{seen.fingerprint}" in r.path for r in other.requests(mark)))
-        # The task knows what it wants, and has not asked for it yet.
+        # The task has resolved the alias and has not requested the image yet.
         moved = {"target": got.fingerprint, "description": ""}
         other.api("PUT", "/1.0/images/aliases/web", moved)
         outcome = run.wait()
@@ -408,7 +416,7 @@ class TestAutoUpdate:
     def test_is_set_on_an_image_that_was_pulled_by_alias(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         assert by_name("web", auto_update=True).actions == ["pull", "set auto_update"]
         stored = lxd.images()[fingerprint]
         assert stored["auto_update"]
@@ -425,7 +433,7 @@ class TestAutoUpdate:
             (False, {}),
         ],
     )
-    def test_is_refused_where_it_cannot_work(
+    def test_is_rejected_for_unsupported_sources(
         self,
         lxd: Server,
         other: Server,
@@ -438,7 +446,7 @@ class TestAutoUpdate:
         project = params.get("source_project", "default")
         if public and project != "default" and other.is_lxd_since(5, 21):
             pytest.skip("this LXD has public images in the project default only")
-        fingerprint = offered(other, image, "web", public=public, project=project)
+        fingerprint = add_to_source(other, image, "web", public=public, project=project)
         name = fingerprint if "image" in params else "web"
         others = {key: value for key, value in params.items() if key != "image"}
         msg = trusted.fails(name, auto_update=True, **others)
@@ -446,33 +454,33 @@ class TestAutoUpdate:
         assert "Use state: latest" in msg
         assert lxd.images() == {}
 
-    def test_is_refused_for_what_never_changes_even_if_the_image_is_there(
+    def test_is_rejected_for_a_fingerprint_even_if_the_image_exists(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
         other.run("project", "create", "site")
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         cases = [(fingerprint, "default")]
-        if not other.is_lxd_since(5, 21):  # it has public images in the project default only
-            offered(other, image, "web", project="site")
+        if not other.is_lxd_since(5, 21):  # it has public images only in the project default
+            add_to_source(other, image, "web", project="site")
             cases.append(("web", "site"))
         by_name("web")
         for name, project in cases:
             msg = by_name.fails(name, source_project=project, auto_update=True)
             assert "auto_update does not work with" in msg
 
-    def test_is_refused_for_an_image_that_came_otherwise(
+    def test_is_rejected_for_an_image_of_another_route(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         by_name.modules.import_image(image)
         assert "the server has not recorded its origin" in by_name.fails("web", auto_update=True)
 
 
-class TestAliasesOfTheSource:
-    def test_are_copied_and_kept_up_on_every_run(
+class TestCopyAliases:
+    def test_are_copied_and_updated_on_every_run(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web", "web/stable")
+        fingerprint = add_to_source(other, image, "web", "web/stable")
         first = by_name("web", copy_aliases=True, aliases=["mine"])
         assert first.actions == [
             "pull",
@@ -489,10 +497,10 @@ class TestAliasesOfTheSource:
         self, lxd: Server, other: Server, by_name: Copies, build: Build
     ) -> None:
         old, new = build(), build()
-        offered(other, new, "web", "web/stable")
+        add_to_source(other, new, "web", "web/stable")
         for name in ("web", "web/stable"):
-            described = {"target": new.fingerprint, "description": f"what {name} is for"}
-            other.api("PUT", f"/1.0/images/aliases/{name.replace('/', '%2F')}", described)
+            expected_attributes = {"target": new.fingerprint, "description": f"what {name} is for"}
+            other.api("PUT", f"/1.0/images/aliases/{name.replace('/', '%2F')}", expected_attributes)
         by_name.modules.import_image(old, aliases=["web"])
         assert by_name("web", copy_aliases=True, aliases=["mine"]).actions == [
             "pull",
@@ -509,9 +517,9 @@ class TestAliasesOfTheSource:
 
 
 def twins(folder: Path) -> Iterator[Path]:
-    """Two images whose fingerprints begin with the same twelve digits: ae6a076396d7.
+    """Two images whose fingerprints have the same first twelve digits: ae6a076396d7.
 
-    The bytes at the end, which no archive reader looks at, were found by trying some fifty millions.
+    The bytes at the end are ignored by archive readers. They were found by trying some fifty million.
     """
     for end in (b"099af4b796f7", b"0f5d182bfc81"):
         path = folder / f"{end.decode()}.tar"
@@ -530,19 +538,19 @@ def twins(folder: Path) -> Iterator[Path]:
 
 
 class TestNames:
-    def test_may_be_the_beginning_of_a_fingerprint(
+    def test_can_be_abbreviated_fingerprints(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image)
+        fingerprint = add_to_source(other, image)
         assert by_name(fingerprint[:12]).actions == ["pull"]
         assert not by_name(fingerprint[:20])["changed"]
         assert set(lxd.images()) == {fingerprint}
 
-    def test_that_are_unknown_are_an_error(self, by_name: Copies, trusted: Copies) -> None:
+    def test_that_do_not_exist_are_an_error(self, by_name: Copies, trusted: Copies) -> None:
         assert "has no image webb" in trusted.fails("webb")
         assert "has no image 123456789012" in trusted.fails("123456789012")
 
-    def test_that_fit_several_images_are_an_error_before_anything_is_transferred(
+    def test_that_match_several_images_are_an_error_before_any_transfer(
         self, lxd: Server, other: Server, trusted: Copies, tmp_path: Path
     ) -> None:
         for path in twins(tmp_path):
@@ -559,10 +567,10 @@ class TestNames:
         msg = trusted.modules.fails("lxd_image", name=first[:12])
         assert f"Give more digits: {first[:13]}" in msg
 
-    def test_of_private_images_are_hidden_from_a_stranger_who_is_told_so(
+    def test_of_private_images_are_hidden_from_untrusted_clients(
         self, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web", public=False)
+        add_to_source(other, image, "web", public=False)
         msg = by_name.fails("web")
         assert "has no public image web" in msg
         assert "does not trust this client" in msg
@@ -571,7 +579,7 @@ class TestNames:
     def test_of_private_images_are_shown_to_a_stranger_once_the_named_command_was_run(
         self, other: Server, by_name: Copies, image: Image, pair: KeyPair
     ) -> None:
-        offered(other, image, "web", public=False)
+        add_to_source(other, image, "web", public=False)
         keys = {"source_client_cert": str(pair.certificate), "source_client_key": str(pair.key)}
         msg = by_name.fails("web", **keys)
         assert "config trust add" in msg
@@ -582,17 +590,17 @@ class TestNames:
     def test_of_another_type_are_an_error(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         msg = by_name.fails("web", image_type="virtual-machine")
         assert "is a container image, not a virtual-machine" in msg
         assert lxd.images() == {}
 
-    def test_of_a_virtual_machine_are_in_the_way_of_a_container(
+    def test_of_a_virtual_machine_do_not_move_to_a_container(
         self, lxd: Server, other: Server, by_name: Copies, build: Build
     ) -> None:
         machine = build("vm")
         by_name.modules.import_image(machine, aliases=["web"])
-        offered(other, build(), "web")
+        add_to_source(other, build(), "web")
         mark = lxd.mark()
         assert "belongs to the virtual-machine image" in by_name.fails("web", aliases=["web"])
         assert lxd.writes(mark) == []
@@ -611,7 +619,7 @@ class TestNames:
         ({"timeout": 0}, "timeout is 0"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_transferred(
+def test_invalid_values_are_rejected_before_any_transfer(
     lxd: Server,
     other: Server,
     trusted: Copies,
@@ -620,49 +628,49 @@ def test_what_cannot_be_is_refused_before_anything_is_transferred(
     said: str,
 ) -> None:
     trusted.modules.import_image(build(), aliases=["taken"])
-    offered(other, build(), "web", public=False)
+    add_to_source(other, build(), "web", public=False)
     marks = lxd.mark(), other.mark()
     for mode, check in (("pull", True), ("pull", False), ("relay", False)):
-        wish = {**trusted.source, "image": "web", "mode": mode, **params}
-        assert said in trusted.modules.fails("lxd_image_copy", check, **wish)
+        desired = {**trusted.source, "image": "web", "mode": mode, **params}
+        assert said in trusted.modules.fails("lxd_image_copy", check, **desired)
     assert lxd.writes(marks[0]) == []
     assert other.writes(marks[1]) == []
 
 
 class TestTrust:
-    def test_a_wrong_pin_ends_the_task_before_any_pull(
+    def test_a_wrong_pin_fails_before_any_pull(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         mark = lxd.mark()
         copies = Copies(by_name.modules, source_server=other.url)
         msg = copies.fails("web", source_cert_fingerprint="0" * 64)
         assert "correct source_cert_fingerprint" in msg
-        assert "Give source_cert" in copies.fails("web")
+        assert "Set source_cert" in copies.fails("web")
         assert lxd.writes(mark) == []
 
-    def test_a_right_pin_is_handed_on_to_the_target(
+    def test_a_correct_pin_is_passed_to_the_target(
         self, lxd: Server, other: Server, by_name: Copies, image: Image
     ) -> None:
-        fingerprint = offered(other, image, "web")
+        fingerprint = add_to_source(other, image, "web")
         pin = other.certificate_fingerprint
         copies = Copies(by_name.modules, source_server=other.url, source_cert_fingerprint=pin)
         assert copies("web", mode="pull").actions == ["pull"]
         recorded = lxd.images()[fingerprint]["update_source"]["certificate"]
         assert recorded.strip() == other.certificate.read_text().strip()
 
-    def test_a_client_configuration_has_all_it_takes(
+    def test_a_client_configuration_is_sufficient(
         self, lxd: Server, other: Server, modules: Modules, image: Image, tmp_path: Path
     ) -> None:
-        offered(other, image, "web", public=False)
+        add_to_source(other, image, "web", public=False)
         config = client_config(tmp_path / "lxc", [lxd, other])
         copies = Copies(modules, source_remote="two", config_dir=str(config.folder))
         assert copies("web").actions == ["pull"]
 
-    def test_of_the_source_is_that_of_the_target_if_nothing_else_is_said(
+    def test_of_the_source_defaults_to_that_of_the_target(
         self, lxd: Server, other: Server, by_name: Copies, pair: KeyPair, image: Image
     ) -> None:
-        offered(other, image, "web", public=False)
+        add_to_source(other, image, "web", public=False)
         for server in (lxd, other):
             server.trust(pair.certificate)
         target = Modules(
@@ -674,7 +682,7 @@ class TestTrust:
         assert Copies(target, **by_name.source)("web").actions == ["pull"]
 
 
-class TestOptionsThatDoNotFit:
+class TestConflictingOptions:
     @pytest.mark.parametrize(
         ("params", "said"),
         [
@@ -704,7 +712,7 @@ class TestOptionsThatDoNotFit:
 def test_an_unchanged_copy_asks_for_its_alias_and_the_image(
     lxd: Server, other: Server, by_name: Copies, image: Image
 ) -> None:
-    offered(other, image, "web")
+    add_to_source(other, image, "web")
     by_name("web", aliases=["mine"])
     mark = lxd.mark()
     by_name("web", aliases=["mine"])
@@ -717,7 +725,7 @@ def test_an_unchanged_copy_asks_for_its_alias_and_the_image(
 def test_check_mode_writes_to_neither_server(
     lxd: Server, other: Server, trusted: Copies, image: Image
 ) -> None:
-    offered(other, image, "web", public=False)
+    add_to_source(other, image, "web", public=False)
     marks = lxd.mark(), other.mark()
     for mode in ("pull", "push", "relay"):
         outcome = trusted("web", check=True, mode=mode, aliases=["mine"], public=True)
@@ -726,16 +734,16 @@ def test_check_mode_writes_to_neither_server(
     assert other.writes(marks[1]) == []
 
 
-def test_info_lists_what_a_source_offers(
+def test_info_lists_the_images_of_a_source(
     lxd: Server, other: Server, trusted: Copies, by_name: Copies, build: Build
 ) -> None:
     public, private = build(), build()
-    offered(other, public, "web")
-    offered(other, private, "hidden", public=False)
+    add_to_source(other, public, "web")
+    add_to_source(other, private, "hidden", public=False)
     mark = lxd.mark()
 
-    def found(copies: Copies, **wish: Any) -> set[str]:
-        listed = copies.modules.done("lxd_image_info", **copies.source, **wish)["images"]
+    def found(copies: Copies, **desired: Any) -> set[str]:
+        listed = copies.modules.done("lxd_image_info", **copies.source, **desired)["images"]
         return {image["fingerprint"] for image in listed}
 
     assert found(by_name) == {public.fingerprint}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies, described, offered, running
+from copies import Copies, add_to_source, expected_attributes, running_operations
 
 from lab import DOWN, UP, Image, Proxy, Server, build_large
 from runner import Modules, Run, until
@@ -31,7 +31,7 @@ def through_proxy(proxy: Proxy, copies: Copies) -> Copies:
 def test_a_source_that_is_killed_is_a_clear_error_and_leaves_nothing(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path, mode: str, public: bool
 ) -> None:
-    offered(other, build_large(tmp_path, 32 * MIB), "web", public=public)
+    add_to_source(other, build_large(tmp_path, 32 * MIB), "web", public=public)
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=None)
         msg = through_proxy(proxy, trusted).fails("web", mode=mode, retries=1)
@@ -42,37 +42,37 @@ def test_a_source_that_is_killed_is_a_clear_error_and_leaves_nothing(
         assert f"{proxy.url}" in msg
     assert lxd.images() == {}
     until(lambda: not list((lxd.directory / "images").iterdir()))
-    assert not running(other), "no secret stays behind"
+    assert not running_operations(other), "no secret stays behind"
 
 
 def test_a_relay_of_a_unified_image_resumes(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 32 * MIB)
-    fingerprint = offered(other, image, "web")
+    fingerprint = add_to_source(other, image, "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
         assert through_proxy(proxy, trusted)("web", mode="relay").actions == ["relay"]
         assert proxy.passed[DOWN] < image.size + 4 * MIB, "it did not start over"
-    assert described(lxd, fingerprint) == described(other, fingerprint)
+    assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
 
 
 def test_a_relay_of_a_split_image_starts_again(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
     image = build_large(tmp_path, 32 * MIB, split=True)
-    fingerprint = offered(other, image, "web")
+    fingerprint = add_to_source(other, image, "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
         assert through_proxy(proxy, trusted)("web", mode="relay").actions == ["relay"]
         assert proxy.passed[DOWN] > image.size + 4 * MIB
-    assert described(lxd, fingerprint) == described(other, fingerprint)
+    assert expected_attributes(lxd, fingerprint) == expected_attributes(other, fingerprint)
 
 
 def test_a_relay_is_retried_after_an_interruption_at_the_target(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
-    fingerprint = offered(other, build_large(tmp_path, 32 * MIB), "web")
+    fingerprint = add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(lxd.socket) as proxy:
         proxy.cut(8 * MIB, UP, times=1)
         target = Modules(server=f"unix://{proxy.socket}")
@@ -83,7 +83,7 @@ def test_a_relay_is_retried_after_an_interruption_at_the_target(
 def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
-    fingerprint = offered(other, build_large(tmp_path, 160 * MIB), "web")
+    fingerprint = add_to_source(other, build_large(tmp_path, 160 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.stall(150 * MIB, DOWN)
         desired = {**through_proxy(proxy, trusted).source, "image": "web", "mode": "relay"}
@@ -122,9 +122,9 @@ def has_passed_on(proxy: Proxy, requests: int) -> Callable[[], bool]:
 def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next_run(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
-    fingerprint = offered(other, image, "web", public=False)
+    fingerprint = add_to_source(other, image, "web", public=False)
     desired = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
-    expected = described(other, fingerprint)
+    expected = expected_attributes(other, fingerprint)
     with Proxy(lxd.socket) as proxy:
         through = Modules(server=f"unix://{proxy.socket}")
         assert through.done("lxd_image_copy", **desired).actions == [mode, "add alias mine"]
@@ -136,12 +136,12 @@ def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next
             run = through.start("lxd_image_copy", **desired)
             until(has_passed_on(proxy, before + step))
             run.kill()
-            until(lambda: not any(one["class"] == "task" for one in running(lxd)))
+            until(lambda: not any(one["class"] == "task" for one in running_operations(lxd)))
             assert lxd.images().get(fingerprint) is None or (
-                described(lxd, fingerprint) == expected
+                expected_attributes(lxd, fingerprint) == expected
             ), f"half-made after {proxy.requests[-1]}"
             trusted("web", mode=mode, aliases=["mine"])
-            assert described(lxd, fingerprint) == expected
+            assert expected_attributes(lxd, fingerprint) == expected
             assert lxd.aliases() == {"mine": fingerprint}
     assert steps > 5
 
@@ -172,9 +172,9 @@ def test_concurrent_changes_of_attributes_are_not_lost(
     until(lambda: any(request.path == path for request in slow_target.requests))
     lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
     assert run.wait().actions == ["pull", "add alias mine"]
-    expected = described(lxd, image_of_other_projects, "build")
+    expected = expected_attributes(lxd, image_of_other_projects, "build")
     expected["properties"]["theirs"] = "1"
-    assert described(lxd, image_of_other_projects, "prod") == expected
+    assert expected_attributes(lxd, image_of_other_projects, "prod") == expected
 
 
 def test_a_copy_whose_attributes_cannot_be_set_is_not_kept(
@@ -212,7 +212,7 @@ def test_a_copy_that_cannot_be_completed_or_deleted_is_reported(
 def test_a_relay_without_retries_fails_immediately(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
-    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.cut(8 * MIB, DOWN, times=1)
         through_proxy(proxy, trusted).fails("web", mode="relay", retries=0)
@@ -222,7 +222,7 @@ def test_a_relay_without_retries_fails_immediately(
 def test_the_timeout_ends_a_slow_relay(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
-    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.drip(8 * MIB, DOWN)
         msg = through_proxy(proxy, trusted).fails("web", mode="relay", timeout=4)
@@ -233,21 +233,21 @@ def test_the_timeout_ends_a_slow_relay(
 def test_the_timeout_cancels_a_stalled_pull(
     lxd: Server, other: Server, trusted: Copies, tmp_path: Path
 ) -> None:
-    offered(other, build_large(tmp_path, 32 * MIB), "web")
+    add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
         proxy.stall(8 * MIB, DOWN)
         msg = through_proxy(proxy, trusted).fails("web", mode="pull", timeout=3)
         assert "timed out after 3 seconds; operation " in msg
         assert "was cancelled" in msg
     assert lxd.images() == {}
-    assert not running(lxd)
+    assert not running_operations(lxd)
 
 
 @pytest.mark.parametrize("mode", ["pull", "push", "relay"])
 def test_five_concurrent_copies_succeed_with_one_transfer(
     lxd: Server, other: Server, trusted: Copies, image: Image, mode: str
 ) -> None:
-    fingerprint = offered(other, image, "web")
+    fingerprint = add_to_source(other, image, "web")
     before = other.mark()
     desired: dict[str, Any] = {**trusted.source, "image": "web", "mode": mode, "aliases": ["mine"]}
     runs = [trusted.modules.start("lxd_image_copy", **desired) for _ in range(5)]

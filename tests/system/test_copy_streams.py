@@ -274,7 +274,7 @@ def test_without_a_pin_a_private_authority_is_rejected(
     tree.publish(build("split"), "busybox")
     source = {name: value for name, value in copies.source.items() if name != "source_cert"}
     mark = lxd.mark()
-    assert "Give source_cert" in Copies(copies.modules, **source).fails("busybox")
+    assert "Set source_cert" in Copies(copies.modules, **source).fails("busybox")
     pin = {"source_cert_fingerprint": "0" * 64}
     assert "shows the certificate" in Copies(copies.modules, **source, **pin).fails("busybox")
     assert lxd.writes(mark) == []

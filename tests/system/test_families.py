@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies, described, offered, running
+from copies import Copies, add_to_source, expected_attributes, running_operations
 
 from lab import FAMILY, Image, KeyPair, Server, client_config
 from runner import Modules
@@ -62,20 +62,20 @@ def test_an_image_is_copied_between_families(
     public: bool,
 ) -> None:
     image = build(kind)
-    fingerprint = offered(other_family, image, "web", public=public)
+    fingerprint = add_to_source(other_family, image, "web", public=public)
     predicted = copies("web", check=True, mode=mode, aliases=["mine"])
     first = copies("web", mode=mode, aliases=["mine"])
     assert predicted.actions == first.actions == [mode, "add alias mine"]
     assert first["transferred"] == image.size
-    assert described(lxd, fingerprint) == described(other_family, fingerprint)
+    assert expected_attributes(lxd, fingerprint) == expected_attributes(other_family, fingerprint)
     assert not copies("web", mode=mode, aliases=["mine"])["changed"]
-    assert not running(other_family)
+    assert not running_operations(other_family)
 
 
 def test_a_push_is_rejected_with_the_reason(
     lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(other_family, image, "web")
+    add_to_source(other_family, image, "web")
     msg = copies.fails("web", mode="push")
     assert "refuse each other's images. Use mode: relay" in msg
     assert lxd.images() == {}
@@ -85,7 +85,7 @@ def test_a_push_is_rejected_with_the_reason(
 def test_lxd_can_auto_update_an_image_of_incus(
     lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    fingerprint = offered(other_family, image, "web")
+    fingerprint = add_to_source(other_family, image, "web")
     assert copies("web", auto_update=True).actions == ["pull", "set auto_update"]
     assert lxd.images()[fingerprint]["update_source"]["alias"] == "web"
 
@@ -94,7 +94,7 @@ def test_lxd_can_auto_update_an_image_of_incus(
 def test_incus_cannot_auto_update_an_image_of_lxd(
     lxd: Server, other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(other_family, image, "web")
+    add_to_source(other_family, image, "web")
     assert "auto_update does not work" in copies.fails("web", auto_update=True)
     assert lxd.images() == {}
 
@@ -104,9 +104,9 @@ def test_latest_follows_an_alias_of_the_other_family(
 ) -> None:
     desired: dict[str, Any] = {"aliases": ["mine"], "state": "latest", "delete_replaced": True}
     old, new = build(), build()
-    offered(other_family, old, "web")
+    add_to_source(other_family, old, "web")
     copies("web", **desired)
-    offered(other_family, new, "web")
+    add_to_source(other_family, new, "web")
     assert copies("web", **desired).actions == [
         "pull",
         "move alias mine",
@@ -132,7 +132,7 @@ def test_one_client_configuration_can_contain_both_families(
 def test_a_project_with_restricted_image_servers_suggests_a_relay(
     lxd: Server, other: Server, by_name: Copies, image: Image
 ) -> None:
-    fingerprint = offered(other, image, "web")
+    fingerprint = add_to_source(other, image, "web")
     lxd.run("project", "create", "site", "-c", "restricted=true")
     lxd.run("project", "set", "site", "restricted.images.servers=images.example.com")
     msg = by_name.fails("web", project="site")
@@ -146,6 +146,6 @@ def test_a_project_with_restricted_image_servers_suggests_a_relay(
 def test_info_lists_the_images_of_the_other_family(
     other_family: Server, copies: Copies, image: Image
 ) -> None:
-    offered(other_family, image, "web", public=False)
+    add_to_source(other_family, image, "web", public=False)
     listed = copies.modules.done("lxd_image_info", **copies.source)["images"]
     assert [found["fingerprint"] for found in listed] == [image.fingerprint]

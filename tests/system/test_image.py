@@ -229,7 +229,7 @@ class TestImage:
         modules.import_image(build(), aliases=["next"])
         modules.import_image(build("vm"), aliases=["vm"])
         before = (lxd.images(), lxd.aliases())
-        wishes: list[tuple[dict[str, Any], str]] = [
+        entries: list[tuple[dict[str, Any], str]] = [
             ({"name": ""}, "name is empty"),
             ({"expires_at": "tomorrow"}, "'tomorrow' is not a time in ISO 8601"),
             ({"expires_at": "2031-02-30"}, "expires_at: day is out of range"),
@@ -242,7 +242,7 @@ class TestImage:
             ({"aliases": ["www", "next"], "alias_conflict": "fail"}, "alias_conflict is fail"),
             ({"auto_update": True}, "the server has not recorded its origin"),
         ]
-        for desired, said in wishes:
+        for desired, said in entries:
             for check in (True, False):
                 params = {"name": "web", "public": True, **desired}
                 assert said in modules.fails("lxd_image", check, **params)

@@ -782,7 +782,7 @@ class TestHostileResponses:
         web.answers["/it"] = good(web, image)
         msg = modules.fails("lxd_image_import", url=f"{web.url}/it")
         assert "shows a certificate that this host does not trust" in msg
-        assert "Give url_ca_path" in msg
+        assert "Set url_ca_path" in msg
         web.answers["/file"] = Answer(body=image.metadata.read_bytes())
         unchecked = load(modules, f"{web.url}/it", url_validate_certs=False)
         assert unchecked.actions == ["relay"]
