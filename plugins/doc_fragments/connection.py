@@ -83,10 +83,10 @@ options:
       - A bearer token for authentication with the server, instead of a client certificate. Issue one with
         C(lxc auth identity token issue bearer/NAME). Requires LXD with the API extension C(auth_bearer), which is LXD
         6.7 and later.
-      - The token holds the fingerprint of the certificate of its server. It is sent only to a server with that
-        certificate, so no other pin is needed. If O(server_cert) or O(server_cert_fingerprint) is set, or O(remote) has
-        a certificate in the client configuration, it is sent to that server instead.
-      - Mutually exclusive with O(client_cert) and O(trust_token), except for a Unix socket, which needs none of them.
+      - The token contains the fingerprint of the server's certificate and is sent only to a server with that
+        certificate. If O(server_cert) or O(server_cert_fingerprint) is set, or the client configuration has a
+        certificate for O(remote), that certificate must match instead.
+      - Mutually exclusive with O(client_cert) and O(trust_token), except for a Unix socket, which ignores all of them.
     type: str
   timeout:
     description:
