@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.image
     parse_image_headers,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.store import Store
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.tokens import (
+    BearerToken,
+    TrustToken,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import (
     Transport,
     why_not_valid_now,
@@ -156,6 +161,17 @@ def _certificate(data: bytes) -> None:
     why_not_valid_now(data)
 
 
+def _token(data: bytes) -> None:
+    """What is in a token, and the token itself."""
+    encoded = b64encode(data).decode().rstrip("=")
+    for text in (encoded, data.decode("latin-1")):
+        repr(TrustToken.parse(text).hint_if_refused)
+        with suppress(ImageStoreError):
+            token = BearerToken.parse(f"e30.{text}.c2ln", "bearer_token")
+            repr(token.hint_if_refused)
+            token.require_current()
+
+
 @cache
 def _answering() -> tuple[AnsweringServer, Transport]:
     socket = folder() / "socket"
@@ -207,6 +223,7 @@ TARGETS = {
     "metadata": Target(_metadata, _either(other_json, damaged)),
     "simplestreams-index": Target(_index, _either(other_json, damaged)),
     "simplestreams-products": Target(_products, _either(other_json, damaged)),
+    "token": Target(_token, _either(other_json, damaged)),
 }
 
 

@@ -264,7 +264,7 @@ class Replay:
         path = f"/1.0/images/{fingerprint}"
         names = ("can_view_images", "can_edit_images", "can_delete_images")
         image = self.images.get(fingerprint)
-        return bool(image) and (
+        return image is not None and bool(
             image["public"] or (trusted and any(self._may(name, path) for name in names))
         )
 
@@ -285,20 +285,23 @@ class Replay:
 
     def get_server(self, request: _Request, trusted: bool) -> tuple[int, Any]:
         if trusted:
-            told = {"auth": "trusted", "config": None if self.entitlements is not None else {}}
+            told: dict[str, Any] = {
+                "auth": "trusted",
+                "config": None if self.entitlements is not None else {},
+            }
             return _sync({**self.info, **told})
         known = ("api_extensions", "api_status", "api_version", "auth_methods", "public")
         return _sync({**{name: self.info[name] for name in known}, "auth": "untrusted"})
 
     def post_identity(self, request: _Request, trusted: bool) -> tuple[int, Any]:
-        kind = self._secrets.pop(request.json.get("trust_token"), None)
+        kind = self._secrets.pop(str(request.json.get("trust_token")), None)
         if not kind or not request.certificate:
             raise Refusal(*FORBIDDEN)
         self.trusted.add(request.certificate)
         return _sync(None, 201)
 
     def post_certificate(self, request: _Request, trusted: bool) -> tuple[int, Any]:
-        token = request.json.get("trust_token")
+        token = str(request.json.get("trust_token"))
         if self._secrets.get(token):
             raise Refusal(
                 400,
@@ -408,7 +411,7 @@ class _Request:
         self.query = query
         self.headers = handler.headers
         self.body = body
-        shown = handler.connection.getpeercert(True)  # type: ignore[attr-defined]
+        shown = handler.connection.getpeercert(True)
         self.certificate = hashlib.sha256(shown).hexdigest() if shown else ""
 
     @property
