@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The loop that every task runs: look, resolve, plan, apply, and again from look if somebody was quicker."""
+"""The loop of every task: look, resolve, plan, apply; and again from look if the store changed meanwhile."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class Progress:
     actions: list[str] = field(default_factory=list)
     transferred: int = 0
     stored: str | None = None
-    """The fingerprint of the image that it brought, or that came into the store though bringing it failed."""
+    """The fingerprint of the image that was transferred, or is in the store although its transfer failed."""
     prefetch: Prefetch | None = None
-    """The first look at the store, if it began before the task was ready for it."""
+    """The first look at the store, if it was started early."""
 
     def next_view(self, store: Store) -> StoreView:
-        """What to look at the store with: each round of a task has a view of its own."""
+        """The view of the store for the next round."""
         prefetch, self.prefetch = self.prefetch, None
         return prefetch.result() if prefetch else StoreView(store)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a task ended. ``image`` is as the server describes it; for a removed one as it was; None is: not there."""
+    """How a task ended. ``image`` is as the server describes it, or did before it was deleted; None: absent."""
 
     fingerprint: str | None
     image: dict[str, Any] | None
@@ -59,44 +59,46 @@ class Result:
 
 
 PlanFor = Callable[[StoreView], Plan]
-"""What a task wants, as a function: from what a store holds to the steps that lead there."""
+"""Makes the plan of a task for what the store holds."""
 
 
 def planned_image(source: Source, desired: DesiredState, progress: Progress) -> PlanFor:
-    """Have the source's image in the store, as desired."""
+    """The plan that the store has the source's image in the desired state."""
 
     def plan(view: StoreView) -> Plan:
         view.likely_aliases = desired.aliases or ()
-        # What this task has brought is what it is about, whatever the source names by now.
+        # Once transferred, the image stays the subject, whatever the source offers by now.
         subject = view.by_fingerprint(progress.stored) or source.find(view)
         wanted = desired.add_aliases(source.aliases)
-        contents = _seen(view, wanted, progress)
+        contents = _relevant_contents(view, wanted, progress)
         return plan_present(contents, subject, wanted, progress.steps, progress.stored)
 
     return plan
 
 
 def planned_attributes(name: str, desired: DesiredState, progress: Progress) -> PlanFor:
-    """Give an image of the store the desired attributes and aliases. The plan raises ImageNotFound if there is none."""
+    """The plan that an image of the store has the desired state. Making it raises ImageNotFound if there is none."""
 
     def plan(view: StoreView) -> Plan:
         image = view.resolve(name)
         if image is None:
             raise view.not_found(name)
         image.require_not_cached()
-        return plan_present(_seen(view, desired, progress), image, desired, progress.steps)
+        return plan_present(
+            _relevant_contents(view, desired, progress), image, desired, progress.steps
+        )
 
     return plan
 
 
 def planned_absence(name: str) -> PlanFor:
-    """Have no image of this name in the store."""
+    """The plan that the store has no image of this name."""
     return lambda view: plan_absent(view.resolve(name))
 
 
-def _seen(view: StoreView, desired: DesiredState, progress: Progress) -> Contents:
-    """What a plan has to know of the store: the images of its aliases, and those that lost theirs to this task."""
-    moved = (step.holder for step in progress.steps if isinstance(step, MoveAlias))
+def _relevant_contents(view: StoreView, desired: DesiredState, progress: Progress) -> Contents:
+    """The images that a plan has to know: those of its aliases, and those whose aliases this task has moved."""
+    moved = (step.current for step in progress.steps if isinstance(step, MoveAlias))
     view.see(desired.aliases or (), moved)
     return view.contents()
 
@@ -109,11 +111,11 @@ def converge(
     desired: DesiredState | None = None,
     earlier: Sequence[Plan] = (),
 ) -> Result:
-    """Carry out the plan for what the store holds; make it anew when somebody was quicker.
+    """Carry out the plan for what the store holds; plan again if the store changed meanwhile.
 
-    Rights, and whether the server can have what is ``asked``, are checked before anything is written, and before it is
-    said that there is no such image: a client without rights is shown public images only. ``earlier`` are plans whose
-    transfers are done already; they belong to the diff.
+    The client's rights, and whether the server supports what is desired, are checked before anything is written, and
+    before an image is reported missing: a client without rights sees public images only. ``earlier`` are plans whose
+    transfers are already done; they belong to the diff.
     """
     plans = list(earlier)
     conflict: ConflictError | None = None
@@ -133,6 +135,8 @@ def converge(
             image = _apply(store, plan, progress)
         except ConflictError as error:
             conflict = error
+            if isinstance(plan.subject, Offer) and progress.stored is None:
+                plans.pop()  # another client transferred the image
             continue
         fingerprint = image.fingerprint if image else None
         raw = dict(image.raw) if image else None
@@ -155,22 +159,22 @@ def require_possible(store: Store, plan: Plan, desired: DesiredState | None) -> 
 
 
 def transfer(store: Store, offer: Offer, progress: Progress) -> bool:
-    """Bring what is on offer. False is: its type was not known before, so the plan has to be made anew with it."""
+    """Transfer the image of an offer. False: its type was unknown before, so the plan has to be made again."""
     try:
-        arrival = offer.transfer(store)
+        transferred = offer.transfer(store)
     except OperationFailed:
         # A cluster keeps what it could not hand on to all of its members (lxd/images.go, imageSyncBetweenNodes).
         if offer.fingerprint and store.has_image(offer.fingerprint):
             progress.stored = offer.fingerprint
         raise
     progress.actions += offer.actions
-    progress.transferred += arrival.transferred
-    progress.stored = offer.fingerprint = arrival.fingerprint
+    progress.transferred += transferred.transferred
+    progress.stored = offer.fingerprint = transferred.fingerprint
     return offer.type is not None
 
 
 def _apply(store: Store, plan: Plan, progress: Progress) -> Image | None:
-    """Do the steps of a plan; the image that it is about, as it is then, or as it was if it is gone."""
+    """Apply the steps of a plan. Returns its image as it is then, or as it was before it was deleted."""
     subject = plan.subject
     fingerprint = subject.fingerprint if subject else None
     for step in plan.steps:

@@ -274,14 +274,14 @@ class Store:
         self._write("POST", "/1.0/images/aliases", asked)
 
     def move_alias(
-        self, name: str, fingerprint: str, holder: str, description: str | None = None
+        self, name: str, fingerprint: str, current: str, description: str | None = None
     ) -> None:
-        """Point an alias of the image ``holder`` to another image, in one step: at no moment is it missing.
+        """Point an alias of the image ``current`` to another image, in one step: at no moment is it missing.
 
         Its description is kept if none is given. This is a PUT, since a PATCH hangs for half a minute on LXD 5.0
         (``lxd/images.go``, imageAliasPatch). Raises ConflictError if the alias has been moved or the image deleted.
         """
-        alias, etag = self._read_alias(name, holder)
+        alias, etag = self._read_alias(name, current)
         kept = alias.get("description") or ""
         changed = {
             "description": kept if description is None else description,
@@ -289,22 +289,22 @@ class Store:
         }
         self._write("PUT", url_path("/1.0/images/aliases/{}", name), changed, etag)
 
-    def rename_alias(self, name: str, new_name: str, holder: str) -> None:
-        """Rename an alias of the image ``holder``: create the new one, unless it exists, and remove the old one.
+    def rename_alias(self, name: str, new_name: str, current: str) -> None:
+        """Rename an alias of the image ``current``: create the new one, unless it exists, and remove the old one.
 
         At every moment at least one of them exists. (On LXD 5.0 the API's own call for it blocks the server for ten
         seconds.) Raises ConflictError if the old alias has been moved, or the new one is another image's.
         """
-        alias = self._read_alias(name, holder)[0]
+        alias = self._read_alias(name, current)[0]
         try:
-            self.add_alias(new_name, holder, alias.get("description") or "")
+            self.add_alias(new_name, current, alias.get("description") or "")
         except ConflictError:
-            self._read_alias(new_name, holder)
-        self.remove_alias(name, holder)
+            self._read_alias(new_name, current)
+        self.remove_alias(name, current)
 
-    def remove_alias(self, name: str, holder: str) -> None:
-        """Remove an alias of the image ``holder``. Raises ConflictError if the alias has been moved."""
-        etag = self._read_alias(name, holder)[1]
+    def remove_alias(self, name: str, current: str) -> None:
+        """Remove an alias of the image ``current``. Raises ConflictError if the alias has been moved."""
+        etag = self._read_alias(name, current)[1]
         self._write("DELETE", url_path("/1.0/images/aliases/{}", name), None, etag)
 
     def get_alias(self, name: str) -> tuple[str, str] | None:
@@ -454,13 +454,13 @@ class Store:
         with self.server.validating_response("an image"):
             return Image.parse(answer.metadata), answer.etag
 
-    def _read_alias(self, name: str, holder: str) -> tuple[Mapping[str, Any], str | None]:
+    def _read_alias(self, name: str, current: str) -> tuple[Mapping[str, Any], str | None]:
         answer = self._get(
             url_path("/1.0/images/aliases/{}", name), f"the alias {name} was deleted"
         )
         with self.server.validating_response("an alias"):
             target = answer.metadata["target"]
-        if target != holder:
+        if target != current:
             raise ConflictError(f"the alias {name} has been moved to another image")
         return answer.metadata, answer.etag
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what to do. Pure: what the store holds and what is wanted go in, the steps between the two come out.
+"""Decides what to do. Pure: from what a store holds and what is desired to the steps between the two.
 
 Check mode, diff and idempotency all come from here.
 """
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The way from what is to what is wanted.
+    """The steps from the current to the desired state.
 
-    ``subject`` is the image that it is about: the one that is there, the offer to bring it, or None if there is none
-    and none is wanted. ``before`` and ``after`` hold what the task manages, for people to compare; ``deleted`` are the
-    images that are gone afterwards. ``removes`` tells that the subject is one of them.
+    ``subject`` is the image that the plan is about: one of the store, an offer to transfer it, or None if it is absent
+    and should be. ``before`` and ``after`` are the managed values, for the diff; ``deleted`` are the images that the
+    steps delete. ``removes`` tells that the subject is one of them.
     """
 
     subject: Image | Offer | None
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def new_aliases(self) -> tuple[str, ...]:
-        """The names of the aliases that it makes."""
+        """The names of the aliases that it creates."""
         return tuple(step.new_alias for step in self.steps if step.new_alias)
 
     @property
@@ -56,11 +56,11 @@ class Plan:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """All that it does, in order."""
-        brought = (
+        """What it does, in order, as the task reports it."""
+        transferred = (
             self.subject.actions if self.subject and not isinstance(self.subject, Image) else ()
         )
-        return (*brought, *(said for step in self.steps for said in step.actions))
+        return (*transferred, *(already_set for step in self.steps for already_set in step.actions))
 
 
 NEW_IMAGE = "new image"
@@ -68,10 +68,10 @@ NEW_IMAGE = "new image"
 
 
 def diff(plans: Sequence[Plan], fingerprint: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a task manages, before and after the plans that it carried out or would carry out, in order.
+    """The managed values before the first and after the last of these plans, which a task carries out in order.
 
-    ``images`` has in ``before`` those that go, and in ``after`` the one that comes, whose ``fingerprint`` is None as
-    long as it is not known. Sizes are bytes.
+    ``images`` has the deleted images in ``before``, and in ``after`` the transferred one, whose ``fingerprint`` is None
+    while it is unknown. Sizes are in bytes.
     """
     before, after = dict(plans[0].before), dict(plans[-1].after)
     deleted = {image.fingerprint: image for plan in plans for image in plan.deleted}

@@ -17,7 +17,7 @@ from .steps import AddAlias, DescribeAlias, MoveAlias, RemoveAlias, RenameAlias,
 
 @dataclass(frozen=True)
 class DesiredAlias:
-    """What a task wants of an alias. None is: not managed. ``target`` is an alias or fingerprint."""
+    """The desired state of an alias. None: not managed. ``target`` is an alias or fingerprint."""
 
     name: str
     target: str | None = None
@@ -34,32 +34,32 @@ class DesiredAlias:
 def plan_alias(contents: Contents, desired: DesiredAlias) -> Plan:
     """The plan for one alias.
 
-    Raises ImageNotFound, and OptionError if another alias has the new name, or if the image will not stay.
+    Raises ImageNotFound, and OptionError if another alias has the new name, or if the image is only cached.
     """
-    holder = contents.by_alias(desired.name)
+    current = contents.by_alias(desired.name)
     if desired.absent:
         before = alias_state(contents, desired.name)
-        steps: tuple[Step, ...] = (RemoveAlias(desired.name),) if holder else ()
-        return Plan(holder, steps, before, {})
+        steps: tuple[Step, ...] = (RemoveAlias(desired.name),) if current else ()
+        return Plan(current, steps, before, {})
     renames: tuple[Step, ...] = ()
     renamed = contents.by_alias(desired.final_name)
-    if desired.new_name and desired.new_name != desired.name and holder:
+    if desired.new_name and desired.new_name != desired.name and current:
         # Both names on one image are a rename that did not come to its end.
-        if renamed and renamed.fingerprint != holder.fingerprint:
+        if renamed and renamed.fingerprint != current.fingerprint:
             raise OptionError(
                 f"{desired.name} cannot be renamed to {desired.new_name}: that alias exists",
                 "Remove one of the two first.",
             )
-        renames = (RenameAlias(desired.name, desired.new_name, holder.fingerprint),)
+        renames = (RenameAlias(desired.name, desired.new_name, current.fingerprint),)
         before = alias_state(contents, desired.name)
     else:
-        holder, before = renamed, alias_state(contents, desired.final_name)
-    target = _target(contents, desired, holder)
+        current, before = renamed, alias_state(contents, desired.final_name)
+    target = _target(contents, desired, current)
     target.require_not_cached()
     # The new alias, if it is there already, keeps its own.
     described = alias_state(contents, desired.final_name) or before
     description = described.get("description", "")
-    steps = (*renames, *_steps(desired, target, holder, description))
+    steps = (*renames, *_steps(desired, target, current, description))
     after = {
         "name": desired.final_name,
         "target": target.fingerprint,
@@ -82,11 +82,11 @@ def alias_state(contents: Contents, name: str) -> dict[str, Any]:
     }
 
 
-def _target(contents: Contents, desired: DesiredAlias, holder: Image | None) -> Image:
+def _target(contents: Contents, desired: DesiredAlias, current: Image | None) -> Image:
     """The image that the alias is to point to."""
     if desired.target is None:
-        if holder:
-            return holder
+        if current:
+            return current
         raise ImageNotFound(f"there is no alias {desired.final_name}", "Set target to create it.")
     target = contents.resolve(desired.target)
     if target is None:
@@ -95,14 +95,14 @@ def _target(contents: Contents, desired: DesiredAlias, holder: Image | None) -> 
 
 
 def _steps(
-    desired: DesiredAlias, target: Image, holder: Image | None, description: str
+    desired: DesiredAlias, target: Image, current: Image | None, description: str
 ) -> tuple[Step, ...]:
-    """What the alias takes under its final name. ``holder`` and ``description`` are what it has there so far."""
+    """The steps for the alias under its final name, which has the image ``current`` and ``description`` so far."""
     name = desired.final_name
-    if holder is None:
+    if current is None:
         return (AddAlias(name, desired.description or ""),)
-    if holder.fingerprint != target.fingerprint:
-        return (MoveAlias(name, holder.fingerprint, desired.description),)
+    if current.fingerprint != target.fingerprint:
+        return (MoveAlias(name, current.fingerprint, desired.description),)
     if desired.description is not None and desired.description != description:
         return (DescribeAlias(name, desired.description),)
     return ()

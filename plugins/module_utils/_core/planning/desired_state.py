@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task wants of an image."""
+"""The desired state of an image."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, Iterable, Mapping
 from ..images import Alias, Image
 
 RESERVED_PREFIX = "imagestore."
-"""Image properties that begin so are this collection's own notes; no task manages them."""
+"""Image properties with this prefix are reserved for this collection; tasks cannot manage them."""
 
-_SAID_IN_THIS_ORDER = ("public", "properties", "profiles", "expires_at", "auto_update")
+_ATTRIBUTE_ORDER = ("public", "properties", "profiles", "expires_at", "auto_update")
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """What a task wants of an image. None is: not managed, stays as it is.
+    """The desired state of an image. None: not managed, left unchanged.
 
     An empty value in ``properties`` removes that property; ``expires_at`` is ``NEVER`` for none.
     """
@@ -74,7 +74,7 @@ class DesiredState:
         )
 
     def together_with(self, other: DesiredState) -> DesiredState:
-        """What both want of one image, if they do not contradict each other."""
+        """The union of two desired states of one image, which do not contradict each other."""
         aliases = dict.fromkeys((*(self.aliases or ()), *(other.aliases or ())))
         properties = {**(self.properties or {}), **(other.properties or {})}
         return replace(
@@ -93,7 +93,7 @@ class DesiredState:
         )
 
     def with_defaults_from(self, image: Image) -> DesiredState:
-        """The same, and what is not managed as this image has it."""
+        """The same, with the values of this image for whatever is not managed."""
         aliases = (
             self.aliases
             if self.purge_aliases
@@ -115,11 +115,11 @@ class DesiredState:
 
     @property
     def managed(self) -> tuple[str, ...]:
-        """The attributes that are managed, in the order in which they are said."""
+        """The attributes that are managed, in the order in which they are reported."""
         desired = set(self.changes_for(EMPTY_IMAGE))
         if not self.properties and not self.purge_properties:
             desired.discard("properties")
-        return tuple(name for name in _SAID_IN_THIS_ORDER if name in desired)
+        return tuple(name for name in _ATTRIBUTE_ORDER if name in desired)
 
 
 EMPTY_IMAGE = Image(fingerprint="", type="", architecture="", size=0)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plans for images: as they should be, or gone."""
+"""Plans for an image: that it is as desired, or absent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def plan_present(
     subject: Image | Offer,
     desired: DesiredState,
     done: Iterable[Step] = (),
-    brought: str | None = None,
+    transferred: str | None = None,
 ) -> Plan:
-    """The plan for one image, held already or on offer. ``done`` is what this task has done so far.
+    """The plan for one image that is in the store or on offer. ``done`` are the steps of this task so far.
 
-    Of an image yet to come, or the one that this task has just ``brought``, nothing is assumed: all that is asked of
-    it is set and said. Raises OptionError if an alias is in the way.
+    Nothing is assumed of an image on offer, nor of the one that this task has ``transferred`` (its fingerprint): all
+    desired attributes are set and reported. Raises OptionError if an alias cannot be moved.
     """
     done = tuple(done)
     full = desired
@@ -47,16 +47,18 @@ def plan_present(
     before, after = _alias_targets(contents, subject, desired)
     if isinstance(subject, Image):
         names = _changed_attributes(subject, desired)
-        if subject.fingerprint == brought:
-            said = {name for step in done if isinstance(step, SetAttributes) for name in step.names}
-            names = tuple(name for name in desired.managed if name not in said)
-        before.update(_managed(subject, desired))
-        after.update(_managed(_with_desired(subject, desired), desired))
+        if subject.fingerprint == transferred:
+            already_set = {
+                name for step in done if isinstance(step, SetAttributes) for name in step.names
+            }
+            names = tuple(name for name in desired.managed if name not in already_set)
+        before.update(_managed_values(subject, desired))
+        after.update(_managed_values(_with_desired(subject, desired), desired))
     else:
         names = desired.managed
-        after.update(_managed(_with_desired(EMPTY_IMAGE, desired), desired))
+        after.update(_managed_values(_with_desired(EMPTY_IMAGE, desired), desired))
         if subject.replaces:
-            # It goes, and what it has with it: all that is not managed has to come back as it was.
+            # It is deleted together with its attributes: those that are not managed have to be restored.
             deleted.append(subject.replaces)
             contents = contents.without(subject.replaces)
             full = desired.with_defaults_from(subject.replaces)
@@ -116,30 +118,30 @@ def _alias_steps(contents: Contents, subject: Image | Offer, desired: DesiredSta
         return []
     steps: list[Step] = []
     for name in desired.aliases:
-        holder = contents.by_alias(name)
-        if holder is None:
+        current = contents.by_alias(name)
+        if current is None:
             steps.append(AddAlias(name, desired.alias_descriptions.get(name, "")))
-        elif holder.fingerprint != subject.fingerprint:
-            _require_movable(name, holder, subject, desired)
-            steps.append(MoveAlias(name, holder.fingerprint, desired.alias_descriptions.get(name)))
+        elif current.fingerprint != subject.fingerprint:
+            _require_movable(name, current, subject, desired)
+            steps.append(MoveAlias(name, current.fingerprint, desired.alias_descriptions.get(name)))
     if desired.purge_aliases and isinstance(subject, Image):
         steps += [RemoveAlias(name) for name in sorted(subject.alias_names - set(desired.aliases))]
     return steps
 
 
 def _require_movable(
-    name: str, holder: Image, subject: Image | Offer, desired: DesiredState
+    name: str, current: Image, subject: Image | Offer, desired: DesiredState
 ) -> None:
-    """Raises OptionError if this alias must stay with the image that has it."""
-    if subject.type and holder.type != subject.type:
+    """Raises OptionError if this alias must not be moved from the image that it points to."""
+    if subject.type and current.type != subject.type:
         raise OptionError(
-            f"the alias {name} belongs to the {holder.type} image {short_fingerprint(holder.fingerprint)},"
+            f"the alias {name} belongs to the {current.type} image {short_fingerprint(current.fingerprint)},"
             f" and this is a {subject.type} image",
             "Choose another alias.",
         )
     if desired.fail_on_conflict:
         raise OptionError(
-            f"the alias {name} points to another image, {short_fingerprint(holder.fingerprint)},"
+            f"the alias {name} points to another image, {short_fingerprint(current.fingerprint)},"
             " and alias_conflict is fail",
             "Choose another alias, or alias_conflict=move.",
         )
@@ -147,12 +149,12 @@ def _require_movable(
 
 def _replaced(contents: Contents, subject: Image | Offer, steps: Sequence[Step]) -> list[Image]:
     """The images whose last alias these steps take away."""
-    moved = {step.name: step.holder for step in steps if isinstance(step, MoveAlias)}
-    losers = (contents.by_fingerprint(holder) for holder in dict.fromkeys(moved.values()))
+    moved = {step.name: step.current for step in steps if isinstance(step, MoveAlias)}
+    images = (contents.by_fingerprint(current) for current in dict.fromkeys(moved.values()))
     return [
-        loser
-        for loser in losers
-        if loser and loser.fingerprint != subject.fingerprint and loser.alias_names <= set(moved)
+        image
+        for image in images
+        if image and image.fingerprint != subject.fingerprint and image.alias_names <= set(moved)
     ]
 
 
@@ -161,7 +163,7 @@ def _with_desired(image: Image, desired: DesiredState) -> Image:
     return replace(image, **desired.changes_for(image))
 
 
-def _managed(image: Image, desired: DesiredState) -> dict[str, Any]:
+def _managed_values(image: Image, desired: DesiredState) -> dict[str, Any]:
     """The managed attributes of an image, in plain values."""
     shown: dict[str, Any] = {name: image.attributes[name] for name in desired.managed}
     if "expires_at" in shown:
@@ -181,7 +183,7 @@ def _managed(image: Image, desired: DesiredState) -> dict[str, Any]:
 
 
 def plan_absent(image: Image | None) -> Plan:
-    """The plan to have this image gone; None is: it is."""
+    """The plan to delete this image; None: there is none."""
     if image is None:
         return Plan(None, (), {}, {}, removes=True)
     return Plan(image, (DeleteImage(image.fingerprint),), {}, {}, (image,), removes=True)

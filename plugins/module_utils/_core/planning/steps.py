@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The changes of a store, one by one: data that can say itself and do itself."""
+"""The changes of a store, one by one: values that can report themselves and be applied."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Step(Protocol):
 
     @property
     def new_alias(self) -> str:
-        """The name of the alias that it makes, or an empty text."""
+        """The name of the alias that it creates, or an empty text."""
 
     def entitlements(self, fingerprint: str) -> tuple[Entitlement, ...]:
         """What the client has to be allowed to do for it; ``fingerprint`` is empty if the image is not there yet."""
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        """Do it for the image with this fingerprint. Raises ConflictError if the store has changed meanwhile."""
+        """Apply it to the image with this fingerprint. Raises ConflictError if the store has changed meanwhile."""
 
 
 class _AddsNoAlias:
@@ -67,7 +67,7 @@ class SetAttributes(_AddsNoAlias):
 
 @dataclass(frozen=True)
 class AddAlias:
-    """Make an alias that does not exist yet."""
+    """Create an alias."""
 
     name: str
     description: str = ""
@@ -89,10 +89,10 @@ class AddAlias:
 
 @dataclass(frozen=True)
 class MoveAlias(_AddsNoAlias):
-    """Point an alias here that points to the image ``holder``. Its description stays if none is given."""
+    """Point an alias of the image ``current`` to this one. Its description stays if none is given."""
 
     name: str
-    holder: str
+    current: str
     description: str | None = None
 
     @property
@@ -103,12 +103,12 @@ class MoveAlias(_AddsNoAlias):
         return (edit_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.move_alias(self.name, fingerprint, self.holder, self.description)
+        store.move_alias(self.name, fingerprint, self.current, self.description)
 
 
 @dataclass(frozen=True)
 class RemoveAlias(_AddsNoAlias):
-    """Take an alias away from the image."""
+    """Remove an alias of the image."""
 
     name: str
 
@@ -125,7 +125,7 @@ class RemoveAlias(_AddsNoAlias):
 
 @dataclass(frozen=True)
 class DeleteReplaced(_AddsNoAlias):
-    """Delete an image that lost its last alias to this task."""
+    """Delete an image whose last alias this task has moved."""
 
     replaced: str
 
@@ -159,7 +159,7 @@ class DeleteImage(_AddsNoAlias):
 
 @dataclass(frozen=True)
 class DescribeAlias(_AddsNoAlias):
-    """Give an alias of the image another description."""
+    """Set the description of an alias of the image."""
 
     name: str
     description: str
@@ -177,11 +177,11 @@ class DescribeAlias(_AddsNoAlias):
 
 @dataclass(frozen=True)
 class RenameAlias:
-    """Give an alias of the image ``holder`` another name."""
+    """Rename an alias of the image ``current``."""
 
     name: str
     new_name: str
-    holder: str
+    current: str
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -195,4 +195,4 @@ class RenameAlias:
         return (CREATE_ALIASES, delete_alias(self.name))
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.rename_alias(self.name, self.new_name, self.holder)
+        store.rename_alias(self.name, self.new_name, self.current)

@@ -84,11 +84,11 @@ class ImageModule(AnsibleModule):
                 }
             return [shown(one) for one in value] if isinstance(value, (list, tuple)) else value
 
-        params: dict[str, Any] = shown(self.params)
+        masked: dict[str, Any] = shown(self.params)
         for name, option in self.argument_spec.items():
             if option.get("no_log") and self.params.get(name) is not None:
-                params[name] = _hidden(self.params[name])
-        return params
+                masked[name] = _hidden(self.params[name])
+        return masked
 
     def _masked(self, value: Any, secrets: list[str]) -> Any:
         """The value with all secrets masked in its texts."""
