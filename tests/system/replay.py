@@ -46,7 +46,14 @@ class Replay:
     ``requests`` notes all requests as (method, path with query, headers).
     """
 
-    def __init__(self, version: str, pair: KeyPair, clients: Iterable[KeyPair] = ()) -> None:
+    def __init__(
+        self,
+        version: str,
+        pair: KeyPair,
+        clients: Iterable[KeyPair] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.info = server_info(f"lxd-{version}")
         self.entitlements: set[str] | None = None
         self.entity_entitlements: dict[str, set[str]] = {}
@@ -55,7 +62,11 @@ class Replay:
         self.bearer: set[str] = set()
         self.images: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
+        self.elsewhere: dict[str, bytes] = {}
+        """The images that other servers have, for pulls."""
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.host = host
+        self._port = port
         self._pair = pair
         self._clients = list(clients)
         self._secrets: dict[str, str] = {}
@@ -88,7 +99,7 @@ class Replay:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that goes away, or does not like the certificate, is nothing to speak of."""
 
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
+        self._server = QuietServer((self.host, self._port), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._pair.certificate, self._pair.key)
         context.verify_mode = ssl.CERT_OPTIONAL
@@ -110,7 +121,12 @@ class Replay:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"https://127.0.0.1:{self._server.server_port}"
+        return f"https://{self.host}:{self._server.server_port}"
+
+    @property
+    def certificate(self) -> Path:
+        """The PEM file of its certificate."""
+        return self._pair.certificate
 
     @property
     def writes(self) -> list[str]:
@@ -347,8 +363,16 @@ class Replay:
         return self._operation({})
 
     def post_image(self, request: _Request, trusted: bool) -> tuple[int, Any]:
-        self._require("can_create_images")
-        return self._operation({"fingerprint": self._add(request.body)})
+        invited = request.headers.get("X-LXD-secret") == "once"
+        if not invited:
+            self._require("can_create_images")
+        if request.headers.get("Content-Type") != "application/json":
+            return self._operation({"fingerprint": self._add(request.body)})
+        source = request.json["source"]
+        if source["mode"] == "push":
+            return self._operation({"secret": "once"})
+        content = self.elsewhere[source["fingerprint"]]
+        return self._operation({"fingerprint": self._add(content)})
 
     def post_secret(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_edit_images", f"/1.0/images/{name}")

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies
+from copies import Copies, offered
+from pages import ROOT
 from replay import Replay
 
 from lab import Image, KeyPair, Server, build_directory, client_certificate
@@ -256,138 +258,138 @@ class TestASecretThatASourceRefuses:
         assert lxd.images() == {}
 
 
-#: For each module and what it does: the smallest set of entitlements besides can_view, as in the guide.
-NEEDED: dict[str, tuple[str, dict[str, Any], set[str]]] = {
-    "list": ("lxd_image_info", {}, {"can_view_images"}),
-    "import": ("lxd_image_import", {}, {"can_view_images", "can_create_images"}),
-    "import with an alias": (
-        "lxd_image_import",
-        {"aliases": ["new"]},
-        {
-            "can_view_images",
-            "can_create_images",
-            "can_view_image_aliases",
-            "can_create_image_aliases",
-        },
-    ),
-    "import and move an alias": (
-        "lxd_image_import",
-        {"aliases": ["web"]},
-        {"can_view_images", "can_create_images", "can_edit_image_aliases"},
-    ),
-    "import, move an alias and delete the replaced": (
-        "lxd_image_import",
-        {"aliases": ["web"], "delete_replaced": True},
-        {"can_delete_images", "can_create_images", "can_edit_image_aliases"},
-    ),
-    "import with attributes": (
-        "lxd_image_import",
-        {"properties": {"a": "b"}},
-        {"can_edit_images", "can_create_images"},
-    ),
-    "import a directory": (
-        "lxd_image_import",
-        {"directory": True},
-        {"can_edit_images", "can_create_images"},
-    ),
-    "set attributes": (
-        "lxd_image",
-        {"name": "web", "properties": {"a": "b"}},
-        {"can_edit_images", "can_view_image_aliases"},
-    ),
-    "set profiles": (
-        "lxd_image",
-        {"name": "web", "profiles": ["web"]},
-        {"can_edit_images", "can_view_image_aliases", "can_view_profiles"},
-    ),
-    "delete": (
-        "lxd_image",
-        {"name": "web", "state": "absent"},
-        {"can_delete_images", "can_view_image_aliases"},
-    ),
-    "purge aliases": (
-        "lxd_image",
-        {"name": "web", "aliases": [], "purge_aliases": True},
-        {"can_view_images", "can_delete_image_aliases"},
-    ),
-    "add an alias": (
-        "lxd_image_alias",
-        {"name": "www", "target": "web"},
-        {"can_view_images", "can_view_image_aliases", "can_create_image_aliases"},
-    ),
-    "describe an alias": (
-        "lxd_image_alias",
-        {"name": "web", "description": "d"},
-        {"can_view_images", "can_edit_image_aliases"},
-    ),
-    "rename an alias": (
-        "lxd_image_alias",
-        {"name": "web", "new_name": "www"},
-        {"can_view_images", "can_create_image_aliases", "can_delete_image_aliases"},
-    ),
-    "remove an alias": (
-        "lxd_image_alias",
-        {"name": "web", "state": "absent"},
-        {"can_view_images", "can_delete_image_aliases"},
-    ),
-    "export": ("lxd_image_export", {"name": "web"}, {"can_view_images", "can_view_image_aliases"}),
+GUIDE = ROOT / "docs/docsite/rst/guide_access.rst"
+
+#: What a task of the guide's table is, as options of its module.
+TASKS: dict[tuple[str, str], dict[str, Any]] = {
+    ("lxd_image_info", "list images"): {},
+    ("lxd_image_export", "export an image"): {"name": "web"},
+    ("lxd_image_import", "import an image"): {},
+    ("lxd_image_import", "import an image with a new alias"): {"aliases": ["new"]},
+    ("lxd_image_import", "import an image and move an alias to it"): {"aliases": ["web"]},
+    ("lxd_image_import", "the same, with delete_replaced"): {
+        "aliases": ["web"],
+        "delete_replaced": True,
+    },
+    ("lxd_image_import", "import an image and set attributes"): {"properties": {"a": "b"}},
+    ("lxd_image_import", "import a directory"): {"directory": True},
+    ("lxd_image_copy", "copy an image to the server"): {"image": "theirs"},
+    ("lxd_image_copy", "copy a private image from the server, with mode: relay"): {
+        "image": "web",
+        "mode": "relay",
+    },
+    ("lxd_image_copy", "copy a private image from the server, with mode: pull"): {
+        "image": "web",
+        "mode": "pull",
+    },
+    ("lxd_image", "set attributes"): {"name": "web", "properties": {"a": "b"}},
+    ("lxd_image", "set profiles"): {"name": "web", "profiles": ["web"]},
+    ("lxd_image", "add an alias"): {"name": "web", "aliases": ["www"]},
+    ("lxd_image", "remove aliases with purge_aliases"): {
+        "name": "web",
+        "aliases": [],
+        "purge_aliases": True,
+    },
+    ("lxd_image", "delete an image"): {"name": "web", "state": "absent"},
+    ("lxd_image_alias", "create an alias"): {"name": "www", "target": "web"},
+    ("lxd_image_alias", "move an alias, or change its description"): {
+        "name": "web",
+        "description": "d",
+    },
+    ("lxd_image_alias", "rename an alias"): {"name": "web", "new_name": "www"},
+    ("lxd_image_alias", "delete an alias"): {"name": "web", "state": "absent"},
 }
+
+
+def rows_of_the_guide() -> dict[tuple[str, str], set[str]]:
+    """The table of the guide: by module and task, the entitlements besides can_view."""
+    text = " ".join(GUIDE.read_text().split())
+    found = re.findall(r"\* - ``(lxd_\w+)`` - (.*?) - ((?:``can_\w+``(?:, )?)+)", text)
+    return {
+        (module, task.replace("`", "")): set(re.findall(r"can_\w+", entitlements))
+        for module, task, entitlements in found
+    }
+
+
+ROWS = rows_of_the_guide()
+
+
+def test_all_rows_of_the_guide_are_tried() -> None:
+    assert set(ROWS) == set(TASKS)
 
 
 class TestEntitlements:
     @pytest.fixture
     def run(
-        self, lxd6: Replay, build: Build, tmp_path: Path, pair: KeyPair
-    ) -> Callable[[str, set[str]], Outcome]:
-        """Does one of the things of ``NEEDED`` in a store that has the image web, with these entitlements."""
-        old, new = build(), build()
-        directory = build_directory(tmp_path / "tree", version="3")
+        self, lxd: Server, lxd6: Replay, build: Build, tmp_path: Path, pair: KeyPair
+    ) -> Callable[[tuple[str, str], set[str]], Outcome]:
+        """Runs a task of ``TASKS`` with these entitlements. The store has the image web."""
+        old, new, theirs = build(), build(), build()
+        directory = build_directory(tmp_path / "tree")
         (tmp_path / "out").mkdir()
 
-        def run(what: str, entitlements: set[str]) -> Outcome:
-            module, options, _needed = NEEDED[what]
-            params = dict(options)
-            if module == "lxd_image_import":
-                is_directory = params.pop("directory", False)
-                params |= files(directory if is_directory else new)
-            elif module == "lxd_image_export":
-                params["dest"] = str(tmp_path / "out")
+        def run(row: tuple[str, str], entitlements: set[str]) -> Outcome:
+            (module, task), params = row, dict(TASKS[row])
             lxd6.images.clear()
             lxd6.add(old, "web")
-            lxd6.requests.clear()
+            given = as_client(lxd6, pair, validate_certs=False)
+            if params.pop("directory", False):
+                params |= files(directory)
+            elif module == "lxd_image_import":
+                params |= files(new)
+            elif module == "lxd_image_export":
+                params["dest"] = str(tmp_path / "out")
+            elif module == "lxd_image_copy" and "from the server" in task:
+                for fingerprint in lxd.images():
+                    lxd.operation("DELETE", f"/1.0/images/{fingerprint}")
+                source = {f"source_{name}": value for name, value in given.defaults.items()}
+                del source["source_validate_certs"]
+                params |= {**source, "source_cert": str(lxd6.certificate)}
+                given = Modules().at(lxd)
+            elif module == "lxd_image_copy":
+                offered(lxd, theirs, "theirs")
+                params |= {"source_server": f"unix://{lxd.socket}"}
             lxd6.trusted = {pair.fingerprint}
             lxd6.entitlements = {"can_view", *entitlements}
-            given = as_client(lxd6, pair, validate_certs=False)
+            lxd6.requests.clear()
             return given.run(module, **params)
 
         return run
 
-    @pytest.mark.parametrize("what", NEEDED)
-    def test_that_a_task_needs_are_enough_and_none_too_many(
-        self, lxd6: Replay, run: Callable[[str, set[str]], Outcome], what: str
+    @pytest.mark.parametrize("row", ROWS, ids="/".join)
+    def test_of_the_guide_are_enough_and_none_is_too_much(
+        self,
+        lxd6: Replay,
+        run: Callable[[tuple[str, str], set[str]], Outcome],
+        row: tuple[str, str],
     ) -> None:
-        module, _options, needed = NEEDED[what]
-        done = run(what, needed)
-        assert not done.failed, done["msg"]
-        only_reads = module in ("lxd_image_info", "lxd_image_export")
-        assert bool(lxd6.writes) is not only_reads
-        for missing in () if only_reads else sorted(needed):
-            refused = run(what, needed - {missing})
+        needed = ROWS[row]
+        if "mode: pull" in row[1]:
+            # The target would have to trust this server, which is no real one.
+            assert "image from https:" in run(row, needed)["msg"]
+            assert any(path.endswith("/secret") for path in lxd6.writes)
+        else:
+            done = run(row, needed)
+            assert not done.failed, done["msg"]
+            only_reads = row[0] in ("lxd_image_info", "lxd_image_export") or "relay" in row[1]
+            assert bool(lxd6.writes) is not only_reads
+        for missing in sorted(needed) if row[0] != "lxd_image_info" else ():
+            refused = run(row, needed - {missing})
             assert refused.failed, missing
             # What cannot be seen is not missed.
             assert missing in refused["msg"] or "lacks can_view_image" in refused["msg"]
             assert lxd6.writes == []
 
     def test_that_are_missing_are_named_with_the_command_that_grants_them(
-        self, run: Callable[[str, set[str]], Outcome]
+        self, run: Callable[[tuple[str, str], set[str]], Outcome]
     ) -> None:
         visible = {"can_view_images", "can_view_image_aliases"}
-        msg = run("set attributes", visible)["msg"]
+        msg = run(("lxd_image", "set attributes"), visible)["msg"]
         assert (
             "this identity lacks can_edit_images on project default; an administrator grants it with:"
             " lxc auth group permission add GROUP project default can_edit_images"
         ) in msg
-        msg = run("import with an alias", visible)["msg"]
+        msg = run(("lxd_image_import", "import an image with a new alias"), visible)["msg"]
         assert "lacks can_create_images and can_create_image_aliases on project default" in msg
 
     def test_on_the_project_itself_come_first(

@@ -28,6 +28,7 @@ import yaml
 from conftest import reset_server
 from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
 from published_site import PublishedSite
+from replay import Replay
 from simplestreams_tree import Tree
 
 from lab import (
@@ -37,6 +38,7 @@ from lab import (
     WebServer,
     build_directory,
     build_image,
+    client_certificate,
     client_config,
     whole_machine,
 )
@@ -69,7 +71,13 @@ class Site:
     """A machine with everything that the documentation refers to. Its local server is ``lxd1``."""
 
     def __init__(
-        self, folder: Path, lxd1: Server, build: Server, sample: str, images1: str
+        self,
+        folder: Path,
+        lxd1: Server,
+        build: Server,
+        lxd2: Replay,
+        sample: str,
+        images1: str,
     ) -> None:
         self.folder = folder
         self.images1 = images1
@@ -77,6 +85,7 @@ class Site:
         self.home = folder / "home"
         self.lxd1 = lxd1
         self.build = build
+        self.lxd2 = lxd2
         self.variables: dict[str, str] = {}
 
     def prepare(self) -> None:
@@ -119,6 +128,7 @@ class Site:
         self.variables = {
             "disk_fingerprint": machine.fingerprint,
             "image_password": PASSWORD,
+            "lxd_bearer_token": self.lxd2.bearer_token(),
             "lxd1_certificate_fingerprint": self.lxd1.certificate_fingerprint,
             "web_fingerprint": self._add(self.build, "web", "--public"),
         }
@@ -162,7 +172,7 @@ class Site:
         folder = self.folder / "play"
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         text = "\n".join(block.text for block in found)
-        given = {"lxd_trust_token": self.lxd1.token("site")} if "_token" in text else {}
+        given = {"lxd_trust_token": self.lxd1.token("site")} if "trust_token" in text else {}
         variables = {**local, **self.variables, **given}
         # It runs on this machine, with an address of its own.
         image_server = {"image_server_name": IMAGES1, "image_server_listen": [self.images1]}
@@ -274,8 +284,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         mount(folder / "srv", "/srv")
         lxd1, build = Server("lxd1"), Server("build")
         published = PublishedSite(folder / "published", authority, f"https://{IMAGES2}")
+        lxd2 = Replay("6.9", client_certificate(folder, "lxd2"), host=free_host(), port=8443)
         addresses = {
             **dict.fromkeys(Names.names, web.host),
+            "lxd2.example.com": lxd2.host,
             IMAGES1: free_host(),
             IMAGES2: published.server.host,
         }
@@ -283,7 +295,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             addresses[name] = server.url.removeprefix("https://").split(":")[0]
         with open("/etc/hosts", "a") as file:
             file.writelines(f"{host} {name}\n" for name, host in addresses.items())
-        with web, published.server, lxd1, build:
+        with web, published.server, lxd1, build, lxd2:
             mount(lxd1.directory, "/var/lib/lxd")
             shutil.copy(lxd1.certificate, "/etc/lxd/lxd1.crt")
             shutil.copy(build.certificate, "/etc/lxd/build.crt")
@@ -291,7 +303,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             pair = authority.issue("images1", IMAGES1)
             shutil.copy(pair.certificate, "/etc/ssl/images1.crt")
             shutil.copy(pair.key, "/etc/ssl/images1.key")
-            yield Site(folder, lxd1, build, image.fingerprint, addresses[IMAGES1])
+            yield Site(folder, lxd1, build, lxd2, image.fingerprint, addresses[IMAGES1])
             stop = ["start-stop-daemon", "--stop", "--oknodo", "--quiet", "--retry", "10"]
             subprocess.run([*stop, "--pidfile", str(folder / "nginx.pid")], check=True)
             subprocess.run(["umount", "/var/lib/lxd"], check=True)
