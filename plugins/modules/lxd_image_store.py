@@ -14,7 +14,7 @@ description:
     task with that module would do.
   - The store is read once, whatever the number of entries, and several images are transferred at a time.
   - An entry that fails does not stop the others. The task fails at the end, reports which entries failed and why, and
-    deletes nothing.
+    deletes nothing, neither images that are unlisted or to be absent nor those that an entry has replaced.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
@@ -34,7 +34,8 @@ options:
         O(ignore:rootfs_url) is an import, with those of M(imagestore.lxd.lxd_image_import). One with O(ignore:name) is
         about an image of the store, with those of M(imagestore.lxd.lxd_image).
       - The options that connect to the managed server belong to the task and cannot be set in an entry.
-      - Entries about the same image are merged. The task fails before it changes anything if entries contradict each
+      - Entries about the same image are merged. An entry whose O(ignore:name) is an alias of a copy or an import is
+        about the image of that one. The task fails before it changes anything if entries contradict each
         other, for example if two of them set one alias to different images.
       - Results and messages identify an entry by its label, which is its first alias, else its O(ignore:image) or
         O(ignore:name), else the last part of its path or URL.

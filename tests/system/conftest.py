@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 from copies import Copies
 
-from lab import FAMILY, Authority, Image, KeyPair, Server, build_image, client_certificate
+from lab import (
+    FAMILY,
+    Authority,
+    Image,
+    KeyPair,
+    Server,
+    SshHost,
+    build_image,
+    client_certificate,
+)
 from runner import Modules
 
 
@@ -157,3 +166,13 @@ def trusted(by_name: Copies, other: Server, pair: KeyPair) -> Copies:
 @pytest.fixture
 def by_socket(modules: Modules, other: Server) -> Copies:
     return Copies(modules, source_server=f"unix://{other.socket}")
+
+
+@pytest.fixture(scope="module")
+def ssh() -> Iterator[SshHost]:
+    """A managed host behind SSH."""
+    with SshHost() as host:
+        host.home.chmod(0o755)
+        (host.home / "tmp").mkdir()
+        (host.home / "tmp").chmod(0o1777)  # as /var/tmp
+        yield host

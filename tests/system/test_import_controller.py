@@ -28,15 +28,6 @@ Build = Callable[..., Image]
 IMPORT = "imagestore.lxd.lxd_image_import"
 
 
-@pytest.fixture(scope="module")
-def ssh() -> Iterator[SshHost]:
-    with SshHost() as host:
-        host.home.chmod(0o755)
-        (host.home / "tmp").mkdir()
-        (host.home / "tmp").chmod(0o1777)  # as /var/tmp
-        yield host
-
-
 class Site:
     """A project directory on the controller, and a managed host."""
 

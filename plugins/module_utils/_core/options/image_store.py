@@ -130,7 +130,9 @@ class _Form:
         """The options of an entry, by name."""
         spec = self.specification()["argument_spec"]
         return {
-            name: one for name, one in spec.items() if name not in connection()["argument_spec"]
+            name: one
+            for name, one in spec.items()
+            if name not in connection()["argument_spec"] and not name.startswith("_")
         }
 
 
@@ -169,7 +171,7 @@ def label_of(entry: Mapping[str, Any]) -> str:
 
 def _checked_defaults(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raises OptionError if an option is not one that entries can have in common."""
-    known = {name for form in _FORMS for name in form.own_options if name[0] != "_"}
+    known = {name for form in _FORMS for name in form.own_options}
     for name, value in defaults.items():
         if name in NOT_IN_DEFAULTS or name not in known:
             raise OptionError(
@@ -209,13 +211,12 @@ def _entry(
         for name, value in defaults.items()
         if name in options and not _names_itself(own, name, options) and (name != "state" or copies)
     }
-    unknown = sorted(
-        set(own) - set(options) - {a for o in options.values() for a in o.get("aliases", ())}
-    )
-    if unknown or any(name[0] == "_" for name in own):
+    spellings = {name for one in options.values() for name in one.get("aliases", ())}
+    unknown = sorted(set(own) - set(options) - spellings)
+    if unknown:
         raise OptionError(
-            f"{title}: there is no option {', '.join(unknown or sorted(own))} for this form of an entry",
-            f"There are: {', '.join(sorted(name for name in options if name[0] != '_'))}.",
+            f"{title}: there is no option {', '.join(unknown)} for this form of an entry",
+            f"There are: {', '.join(sorted(options))}.",
         )
     conditions = {
         name: value

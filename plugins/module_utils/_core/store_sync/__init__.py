@@ -13,12 +13,13 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 from ..convergence import converge, predict, require_possible, transfer
 from ..errors import ConflictError, ImageNotFound, ImageStoreError
 from ..images import Contents, Image, short_fingerprint
+from ..planning.steps import MoveAlias
 from ..server import Server
 from ..sources import Offer, update_with_retry
 from ..store import Store
 from ..store_view import StoreView
 from .contradictions import Claim, require_consistent
-from .entries import Entry, lead
+from .entries import Entry, follow_names, lead, unfollow
 from .unlisted import ENTRY_PROPERTY, Unlisted
 
 
@@ -32,6 +33,8 @@ class Outcome:
     entries: Sequence[Entry]
     deleted: list[Image] = field(default_factory=list)
     needs: list[int] = field(default_factory=list)
+    error: ImageStoreError | None = None
+    """What kept the images that no entry is about from being deleted."""
 
     @property
     def failed(self) -> list[Entry]:
@@ -49,20 +52,16 @@ def sync(
 ) -> None:
     """Make the store hold what the entries of ``outcome`` want; it is filled, and outlives an error.
 
-    An entry that fails does not stop the others. ``unlisted`` None: images that no entry is about stay.
-    ``awaits_file`` tells of an offer that the controller has to send its file first. Raises OptionError if entries
-    contradict each other, and whatever keeps the store from being looked at.
+    An entry that fails does not stop the others, but then nothing is deleted. ``unlisted`` None: images that no entry
+    is about stay. ``awaits_file`` tells of an offer that the controller has to send its file first. Raises OptionError
+    if entries contradict each other, and whatever keeps the store from being looked at.
     """
     entries = outcome.entries
     view = StoreView(store)
     view.list_all()
+    _plan_all(store, entries, view)
     for entry in entries:
-        _attempt(entry, _plan, view)
-    _require_consistent([entry for entry in entries if entry.plan], view)
-    for entry in lead(entries):
-        _attempt(entry, _plan, view)
-    for entry in entries:
-        _attempt(entry, _require_possible, store)
+        _attempt(entry, _require_possible, store, view)
     if not check_mode:
         outcome.needs = [
             number
@@ -73,25 +72,52 @@ def sync(
             return
         _transfer_all(store, [entry for entry in entries if entry.works], parallel)
     for entry in entries:
-        _attempt(entry, _predict if check_mode else _converge, store)
-    for entry in entries:
-        entry.follow()
+        if entry.desired:
+            _attempt(entry, _predict if check_mode else _converge, store, view)
+    _follow(entries)
+    if not outcome.failed:
+        for entry in entries:
+            if entry.deletes:
+                _attempt(entry, _predict_deletions if check_mode else _delete, store, view)
+        _follow(entries)
     if unlisted and not outcome.failed:
-        _delete_unlisted(store, outcome, unlisted, view if check_mode else None)
+        try:
+            _delete_unlisted(store, outcome, unlisted, view, check_mode)
+        except ImageStoreError as error:
+            outcome.error = error
 
 
-def _attempt(entry: Entry, step: Callable[[Entry, Any], None], by: StoreView | Store) -> None:
+def _plan_all(store: Store, entries: Sequence[Entry], view: StoreView) -> None:
+    """Plan all entries, those about one image together. Raises OptionError if entries contradict each other."""
+    follow_names(entries)
+    for entry in entries:
+        _attempt(entry, _plan, store, view)
+    for entry in unfollow(entries):
+        _attempt(entry, _plan, store, view)
+    _require_consistent([entry for entry in entries if not entry.error], view)
+    for entry in lead(entries):
+        _attempt(entry, _plan, store, view)
+
+
+def _attempt(
+    entry: Entry, step: Callable[[Entry, Store, StoreView], None], store: Store, view: StoreView
+) -> None:
     """Do a step of an entry, unless it has failed or another does its work, and keep what goes wrong."""
     if not entry.works:
         return
     try:
-        step(entry, by)
+        step(entry, store, view)
     except ImageStoreError as error:
         entry.error = error
 
 
-def _plan(entry: Entry, view: StoreView) -> None:
-    entry.plan = entry.plan_for(view)
+def _plan(entry: Entry, store: Store, view: StoreView) -> None:
+    try:
+        entry.plan = entry.plan_for(view)
+    except ImageNotFound:
+        # A client without rights sees public images only, which is then what is wrong.
+        store.require_write_access()
+        raise
     offer = entry.offer
     # Whether two entries are about one image is to be known, and what a list lacks is asked for before it is sent.
     if offer and not offer.fingerprint and offer.identify():
@@ -99,13 +125,17 @@ def _plan(entry: Entry, view: StoreView) -> None:
 
 
 def _require_consistent(entries: Sequence[Entry], view: StoreView) -> None:
-    claims = [Claim(entry.title, entry.fingerprint, entry.wanted, entry.name) for entry in entries]
+    claims = [Claim(entry.title, entry.identity, entry.wanted, entry.name) for entry in entries]
     aliases = sorted({alias for claim in claims for alias in claim.aliases})
     require_consistent(claims, {alias: view.by_alias(alias) for alias in aliases})
 
 
-def _require_possible(entry: Entry, store: Store) -> None:
-    if entry.plan and entry.plan.actions:
+def _require_possible(entry: Entry, store: Store, view: StoreView) -> None:
+    """Check the rights for what is to be done, and before an image is called absent that may only be hidden."""
+    if entry.plan is None:
+        return
+    sees_private = any(not image.public for image in view.contents().images)
+    if entry.plan.actions or (entry.plan.subject is None and not sees_private):
         require_possible(store, entry.plan, entry.desired)
 
 
@@ -130,7 +160,7 @@ def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None
             list(pool.map(bring, to_bring))
 
 
-def _converge(entry: Entry, store: Store) -> None:
+def _converge(entry: Entry, store: Store, _view: StoreView) -> None:
     if entry.plan and not entry.plan.actions:
         entry.result = predict([entry.plan])
     else:
@@ -140,28 +170,55 @@ def _converge(entry: Entry, store: Store) -> None:
         )
 
 
-def _predict(entry: Entry, _store: Store) -> None:
+def _predict(entry: Entry, _store: Store, _view: StoreView) -> None:
     if entry.plan:
         entry.result = predict([entry.plan])
 
 
+def _delete(entry: Entry, store: Store, view: StoreView) -> None:
+    """Delete the image that is to be absent, or those that the entry has replaced."""
+    if entry.desired is None:
+        if entry.plan and not entry.plan.actions:
+            _predict(entry, store, view)
+            return
+    elif not any(isinstance(step, MoveAlias) for step in entry.progress.steps):
+        return
+    earlier = [entry.plan] if entry.plan else []
+    entry.result = converge(
+        store, entry.plan_with_deletions, entry.progress, False, entry.desired, earlier
+    )
+
+
+def _predict_deletions(entry: Entry, _store: Store, view: StoreView) -> None:
+    entry.result = predict([entry.plan_with_deletions(view)])
+
+
+def _follow(entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        entry.follow()
+
+
 def _delete_unlisted(
-    store: Store, outcome: Outcome, unlisted: Unlisted, foreseen: StoreView | None
+    store: Store, outcome: Outcome, unlisted: Unlisted, view: StoreView, check_mode: bool
 ) -> None:
-    """Delete what no entry is about, after another look; with ``foreseen``, only tell what that would be."""
+    """Delete what no entry is about, after another look; in check mode, only tell what that would be.
+
+    There is no other look if the first one, ``view``, and the plans tell that there is nothing to delete.
+    """
     listed = {
         entry.fingerprint: entry.label
         for entry in reversed(outcome.entries)
         if entry.fingerprint and entry.desired
     }
-    if foreseen:
-        outcome.deleted += unlisted.choose(
-            _afterwards(foreseen.list_all(), outcome.entries), listed
-        )
+    foreseen = unlisted.choose(_afterwards(view.list_all(), outcome.entries), listed)
+    if check_mode:
+        outcome.deleted += foreseen
         return
     _note_entries(store, listed, outcome.entries)
+    if not foreseen:
+        return
     for image in unlisted.choose(store.contents(), listed):
-        if _delete(store, image):
+        if _delete_as_seen(store, image):
             outcome.deleted.append(image)
 
 
@@ -209,7 +266,7 @@ def _note_entry(store: Store, fingerprint: str, label: str) -> None:
     update_with_retry(store, fingerprint, changes)
 
 
-def _delete(store: Store, image: Image) -> bool:
+def _delete_as_seen(store: Store, image: Image) -> bool:
     """Delete an image, unless somebody has changed its aliases since it was seen; whether it was deleted."""
     try:
         now = store.current_image(image.fingerprint)

@@ -21,12 +21,13 @@ _ATTRIBUTES = ("public", "profiles", "expires_at", "auto_update")
 class Claim:
     """What one entry wants of the store.
 
-    ``fingerprint`` is that of its image, None while it is not known; ``desired`` None: the image is to be absent.
-    ``name`` is the name under which an image of the store is meant, or an empty text.
+    ``identity`` is what claims about one image have in common: its fingerprint, or where it comes from; None if there
+    is no image. ``desired`` None: the image is to be absent. ``name`` is the name under which an image of the store is
+    meant, or an empty text.
     """
 
     title: str
-    fingerprint: str | None
+    identity: str | None
     desired: DesiredState | None
     name: str = ""
 
@@ -45,7 +46,7 @@ def require_consistent(claims: Iterable[Claim], held: dict[str, Image | None]) -
         for first, second in ((one, other), (other, one)):
             _require_alias_kept(first, second, held)
         common = set(one.aliases) & set(other.aliases)
-        same = one.fingerprint == other.fingerprint and one.fingerprint is not None
+        same = one.identity == other.identity and one.identity is not None
         if common and not same:
             raise _contradiction(
                 one, other, f"want the alias {min(common)} to point to different images"
@@ -56,15 +57,17 @@ def require_consistent(claims: Iterable[Claim], held: dict[str, Image | None]) -
 
 def _require_alias_kept(one: Claim, other: Claim, held: dict[str, Image | None]) -> None:
     """One entry must not delete, or mean by its name, an image whose alias the other takes away."""
+    if one.desired is None and one.name in other.aliases:
+        raise _contradiction(one, other, f"delete the image {one.name} and want that alias")
     for alias in other.aliases:
         image = held.get(alias)
-        if image is None or image.fingerprint == other.fingerprint:
+        if image is None or image.fingerprint == other.identity:
             continue
-        if one.desired is None and image.fingerprint == one.fingerprint:
+        if one.desired is None and image.fingerprint == one.identity:
             raise _contradiction(
                 one, other, f"delete an image and move its alias {alias} to another"
             )
-        if one.name == alias and one.fingerprint == image.fingerprint:
+        if one.name == alias and one.identity == image.fingerprint:
             raise _contradiction(one, other, f"mean different images by {alias}")
 
 

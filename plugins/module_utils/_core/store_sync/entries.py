@@ -50,8 +50,17 @@ class Entry:
         """The fingerprint of its image, None while it is not known."""
         if self.result:
             return self.result.fingerprint
+        if self.leader:
+            return self.leader.fingerprint
         subject = self.plan.subject if self.plan else None
         return subject.fingerprint if subject else None
+
+    @property
+    def identity(self) -> str | None:
+        """What entries about one image have in common: its fingerprint, or until that is known, where it comes from."""
+        if self.leader:
+            return self.leader.identity
+        return self.fingerprint or (self.attempt if self.offer else None)
 
     @property
     def wanted(self) -> DesiredState | None:
@@ -67,8 +76,19 @@ class Entry:
 
     @property
     def plan_for(self) -> PlanFor:
-        """What to do, as a function of what the store holds."""
+        """What to do, as a function of what the store holds; images that it replaces stay."""
+        kept = replace(self.desired, delete_replaced=False) if self.desired else None
+        return self.make_plan(kept)
+
+    @property
+    def plan_with_deletions(self) -> PlanFor:
+        """What to do in the end, when nothing has failed: images that it replaces are deleted."""
         return self.make_plan(self.desired)
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it may have to delete images."""
+        return self.desired is None or self.desired.delete_replaced
 
     @property
     def actions(self) -> list[str]:
@@ -88,14 +108,36 @@ class Entry:
                 )
 
 
+def follow_names(entries: Sequence[Entry]) -> None:
+    """Let an entry that names an image by an alias which another entry brings be about the image of that one."""
+    brings = {
+        alias: entry
+        for entry in reversed(entries)
+        if entry.source and entry.desired
+        for alias in entry.desired.aliases or ()
+    }
+    for entry in entries:
+        if entry.name and entry.desired:
+            entry.leader = brings.get(entry.name)
+
+
+def unfollow(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries whose leaders have failed before anything was done: now they stand for themselves."""
+    alone = [entry for entry in entries if entry.leader and entry.leader.error]
+    for entry in alone:
+        entry.leader = None
+    return alone
+
+
 def lead(entries: Iterable[Entry]) -> list[Entry]:
     """Let the first of several entries about one image do the work of all; those that got more to do by it."""
     groups: dict[tuple[str, bool], list[Entry]] = {}
     for entry in entries:
-        if entry.plan and entry.fingerprint:
-            groups.setdefault((entry.fingerprint, entry.desired is None), []).append(entry)
+        if entry.identity and not entry.error:
+            groups.setdefault((entry.identity, entry.desired is None), []).append(entry)
     leaders = []
-    for leader, *followers in groups.values():
+    for group in groups.values():
+        leader, *followers = sorted(group, key=lambda entry: entry.leader is not None)
         if not followers:
             continue
         for follower in followers:

@@ -42,7 +42,9 @@ def manage_store(task: Task, options: StoreOptions) -> dict[str, Any]:
             task.progress.actions += _actions(outcome)
             task.progress.transferred = sum(entry.progress.transferred for entry in entries)
     awaited = [
-        number for number, entry in enumerate(entries) if entry.offer and _awaits_file(entry.offer)
+        number
+        for number, entry in enumerate(entries)
+        if entry.works and entry.offer and _awaits_file(entry.offer)
     ]
     if outcome.needs or (options.only_asks and awaited):
         return {"changed": False, "needs": outcome.needs or awaited}
@@ -104,7 +106,7 @@ def _values(task: Task, outcome: Outcome) -> dict[str, Any]:
     entries = outcome.entries
     images = [_entry_values(task, entry) for entry in entries]
     values: dict[str, Any] = {
-        "changed": bool(task.progress.actions),
+        "changed": bool(task.progress.actions) or any(one["changed"] for one in images),
         "actions": task.progress.actions,
         "transferred": task.progress.transferred,
         "images": images,
@@ -130,6 +132,10 @@ def _values(task: Task, outcome: Outcome) -> dict[str, Any]:
             msg=f"{len(outcome.failed)} of {len(entries)} images failed ({task.place}): {said}",
             **values,
         )
+    if outcome.error:
+        task.module.fail_json(
+            msg=f"Cannot delete the unlisted images ({task.place}): {outcome.error}", **values
+        )
     return values
 
 
@@ -137,7 +143,7 @@ def _entry_values(task: Task, entry: Entry) -> dict[str, Any]:
     result = entry.result
     values: dict[str, Any] = {
         "label": entry.label,
-        "changed": bool(entry.actions),
+        "changed": bool(entry.actions or entry.progress.stored),
         "fingerprint": entry.fingerprint,
         "image": shown_image(result.image) if result and result.image else None,
         "actions": list(entry.actions),

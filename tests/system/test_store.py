@@ -1,0 +1,645 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A whole store in one task: entries of all forms, what goes wrong with one of them, and what no entry is about."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copies import offered
+from simplestreams_tree import Tree
+
+from lab import (
+    DOWN,
+    Authority,
+    Image,
+    Proxy,
+    Server,
+    SshHost,
+    WebServer,
+    build_directory,
+)
+from playbooks import Played, play
+from runner import Modules, files, until
+
+Build = Callable[..., Image]
+STORE = "lxd_image_store"
+MISSING = "b" * 64
+
+
+@pytest.fixture
+def tree(tmp_path: Path, authority: Authority) -> Iterator[tuple[Tree, WebServer]]:
+    """An image server, which serves other files as well."""
+    (tmp_path / "www").mkdir()
+    tree = Tree(tmp_path / "www")
+    tree.write()
+    with WebServer(authority, tree.root) as server:
+        yield tree, server
+
+
+@dataclass
+class Fleet:
+    """A store that is to hold images of all forms. ``entries`` describe them by label."""
+
+    lxd: Server
+    sources: tuple[Server, ...]
+    web: WebServer
+    entries: dict[str, dict[str, Any]]
+
+    @property
+    def images(self) -> list[dict[str, Any]]:
+        return list(self.entries.values())
+
+
+@pytest.fixture
+def fleet(
+    lxd: Server,
+    other: Server,
+    trusting: Server,
+    tree: tuple[Tree, WebServer],
+    authority: Authority,
+    build: Build,
+    tmp_path: Path,
+) -> Fleet:
+    """Eleven entries of all forms but that of a controller file, and the images that they are about."""
+    streams, web = tree
+    streams.publish(build("split"), "busybox")
+    served = build("tar.xz")
+    (streams.root / "served.tar.xz").write_bytes(served.metadata.read_bytes())
+    split = build("split")
+    for name, path in zip(("meta.tar.gz", "root.squashfs"), split.paths, strict=True):
+        (streams.root / name).write_bytes(path.read_bytes())
+    for server, alias in ((other, "web"), (other, "db"), (trusting, "cache")):
+        offered(server, build(), alias)
+    old, present = build(), build()
+    Modules().at(lxd).import_image(old, aliases=["old"])
+    Modules().at(lxd).import_image(present, aliases=["present"])
+    ca = {"url_ca_path": str(authority.certificate)}
+    cert = {name: str(server.certificate) for name, server in (("o", other), ("t", trusting))}
+    one = {"source_server": other.url, "source_cert": cert["o"]}
+    two = {"source_server": trusting.url, "source_cert": cert["t"]}
+    entries: list[dict[str, Any]] = [
+        {"image": "web", **one, "aliases": ["web"], "properties": {"team": "a"}},
+        {"image": "db", **one, "aliases": ["db"], "state": "latest"},
+        {"image": "cache", **two, "aliases": ["cache"]},
+        {
+            "image": "busybox",
+            "source_server": web.url,
+            "source_protocol": "simplestreams",
+            "source_cert": str(authority.certificate),
+            "aliases": ["busybox"],
+        },
+        {**files(build("tar.xz")), "aliases": ["unified"]},
+        {**files(build("split")), "aliases": ["split", "also"]},
+        {**files(build_directory(tmp_path)), "aliases": ["directory"]},
+        {
+            "url": f"{web.url}/served.tar.xz",
+            "fingerprint": served.fingerprint,
+            "aliases": ["url"],
+            **ca,
+        },
+        {
+            "metadata_url": f"{web.url}/meta.tar.gz",
+            "rootfs_url": f"{web.url}/root.squashfs",
+            "fingerprint": split.fingerprint,
+            "aliases": ["urls"],
+            **ca,
+        },
+        {"name": "present", "properties": {"edited": "here"}},
+        {"name": "old", "state": "absent"},
+    ]
+    labels = ["web", "db", "cache", "busybox", "unified", "split", "directory", "url", "urls"]
+    return Fleet(
+        lxd,
+        (other, trusting),
+        web,
+        dict(zip([*labels, "present", "old"], entries, strict=True)),
+    )
+
+
+def by_label(outcome: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["label"]: one for one in outcome["images"]}
+
+
+def actions(outcome: dict[str, Any]) -> dict[str, list[str]]:
+    """The actions of each entry that has any."""
+    return {label: one["actions"] for label, one in by_label(outcome).items() if one["actions"]}
+
+
+def on_host(folder: Path, ssh: SshHost, params: dict[str, Any], check: bool = False) -> Played:
+    """Run the task on a managed host behind SSH."""
+    variables = {
+        **ssh.variables,
+        "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(ssh.home / ".ansible/tmp"),
+    }
+    task = {"name": "it", f"imagestore.lxd.{STORE}": params}
+    return play(folder, task, check=check, host=variables, become=True)
+
+
+def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
+    fleet: Fleet, build: Build, ssh: SshHost, tmp_path: Path
+) -> None:
+    lxd = fleet.lxd
+    (tmp_path / "files").mkdir()
+    sent = build("tar.xz", name="sent")
+    sent.metadata.rename(tmp_path / "files/sent.tar.xz")
+    fleet.entries["sent"] = {"src": "sent.tar.xz", "aliases": ["sent"]}
+    params = {"images": fleet.images, "server": f"unix://{lxd.socket}"}
+
+    mark = lxd.mark()
+    predicted = on_host(tmp_path, ssh, params, check=True)
+    assert not predicted.failed, predicted.output
+    assert lxd.writes(mark) == []
+    first = on_host(tmp_path, ssh, params)
+    assert not first.failed, first.output
+    mark = lxd.mark()
+    again = on_host(tmp_path, ssh, params)
+    requests = [request.path.partition("?")[0] for request in lxd.requests(mark)]
+    assert not again.failed, again.output
+
+    done = first.results["it"]
+    assert actions(done) == actions(predicted.results["it"])
+    assert len(done["images"]) == 12
+    assert set(actions(done)) == set(fleet.entries)
+    assert actions(done)["web"] == ["pull", "set properties", "add alias web"]
+    assert actions(done)["split"] == ["upload", "add alias split", "add alias also"]
+    assert actions(done)["present"] == ["set properties"]
+    assert "sent: upload" in done["actions"]
+    deleted = by_label(done)["old"]["fingerprint"]
+    assert actions(done)["old"] == [f"delete image {deleted[:12]}"]
+    aliases = {"web", "db", "cache", "busybox", "unified", "split", "also", "directory"}
+    assert set(lxd.aliases()) == aliases | {"url", "urls", "present", "sent"}
+    after = done["diff"]["after"]
+    assert set(after["aliases"]) == set(lxd.aliases()) - {"present"}
+    assert {image["route"] for image in after["images"].values()} == {"pull", "relay", "upload"}
+    assert len(after["images"]) == 10
+    assert done["diff"]["before"]["images"][deleted[:12]]["aliases"] == ["old"]
+    assert done["transferred"] == sum(one["transferred"] for one in done["images"]) > 0
+
+    assert again.results["it"]["changed"] is False
+    assert again.results["it"]["actions"] == []
+    assert again.results["it"]["transferred"] == 0
+    assert requests.count("/1.0/images") == 1
+    assert requests.count("/1.0") <= 1
+    # Nobody can tell from a list, which may be cut off, that there is no such image.
+    assert set(requests) <= {"/1.0", "/1.0/images", "/1.0/images/aliases/old"}
+
+
+def test_an_unchanged_store_of_files_asks_for_the_list_only(
+    lxd: Server, modules: Modules, build: Build
+) -> None:
+    images = [{**files(build()), "aliases": [f"a{number}"]} for number in range(5)]
+    images.append({"name": "a0", "public": False})
+    modules.done(STORE, images=images)
+    mark = lxd.mark()
+    assert not modules.done(STORE, images=images)["changed"]
+    assert [request.path.partition("?")[0] for request in lxd.requests(mark)] == ["/1.0/images"]
+
+
+def test_entries_about_one_image_are_merged_and_transfer_it_once(
+    lxd: Server, other: Server, modules: Modules, image: Image
+) -> None:
+    offered(other, image, "web")
+    source = {"source_server": other.url, "source_cert": str(other.certificate)}
+    images = [
+        {"image": "web", **source, "aliases": ["a"]},
+        {**files(image), "aliases": ["b"], "properties": {"x": "1"}},
+        {"name": "a", "public": True},
+    ]
+    predicted = modules.done(STORE, check=True, images=images)
+    done = modules.done(STORE, images=images)
+    assert predicted["actions"] == done["actions"]
+    assert done["actions"] == [
+        "a: pull",
+        "a: set public",
+        "a: set properties",
+        "a: add alias a",
+        "a: add alias b",
+    ]
+    assert [one["fingerprint"] for one in done["images"]] == [image.fingerprint] * 3
+    assert done["transferred"] == image.size
+    assert lxd.aliases() == {"a": image.fingerprint, "b": image.fingerprint}
+    assert not modules.done(STORE, images=images)["changed"]
+
+
+def test_a_moved_alias_is_in_the_diff_and_the_replaced_image_goes_if_asked_for(
+    lxd: Server, modules: Modules, build: Build
+) -> None:
+    old, new = build(), build()
+    modules.import_image(old, aliases=["web"])
+    images = [{**files(new), "aliases": ["web"], "delete_replaced": True}]
+    predicted = modules.done(STORE, check=True, images=images)
+    done = modules.done(STORE, images=images)
+    gone = f"delete image {old.fingerprint[:12]}"
+    assert (
+        predicted.actions == done.actions == ["web: upload", "web: move alias web", f"web: {gone}"]
+    )
+    assert done["diff"]["before"]["aliases"] == {"web": old.fingerprint[:12]}
+    assert done["diff"]["after"]["aliases"] == {"web": new.fingerprint[:12]}
+    assert old.fingerprint[:12] in done["diff"]["before"]["images"]
+    assert set(lxd.images()) == {new.fingerprint}
+
+
+class TestUnlistedImages:
+    def test_are_kept_unless_they_are_to_be_deleted(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        listed, unlisted = build(), build()
+        modules.import_image(unlisted, aliases=["other"])
+        modules.done(STORE, images=[{**files(listed), "aliases": ["web"]}])
+        assert set(lxd.images()) == {listed.fingerprint, unlisted.fingerprint}
+
+    def test_are_deleted_but_for_protected_ones(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        listed, unlisted, bare, protected = (build() for _ in range(4))
+        modules.import_image(unlisted, aliases=["other"])
+        modules.import_image(bare)
+        modules.import_image(protected, aliases=["x", "site-db"])
+        params: dict[str, Any] = {
+            "images": [{**files(listed), "aliases": ["web"]}],
+            "unlisted": "delete",
+            "protect": ["site-*"],
+        }
+        mark = lxd.mark()
+        predicted = modules.done(STORE, check=True, **params)
+        assert lxd.writes(mark) == []
+        done = modules.done(STORE, **params)
+        for outcome in (predicted, done):
+            assert {one["fingerprint"]: one["aliases"] for one in outcome["deleted"]} == {
+                unlisted.fingerprint: ["other"],
+                bare.fingerprint: [],
+            }
+        assert predicted.actions == done.actions
+        assert f"delete image {bare.fingerprint[:12]}" in done.actions
+        assert set(done["diff"]["before"]["images"]) == {
+            unlisted.fingerprint[:12],
+            bare.fingerprint[:12],
+        }
+        assert set(lxd.images()) == {listed.fingerprint, protected.fingerprint}
+        mark = lxd.mark()
+        assert not modules.done(STORE, **params)["changed"]
+        assert [request.path.partition("?")[0] for request in lxd.requests(mark)] == ["/1.0/images"]
+
+    def test_that_an_entry_has_replaced_are_retained_the_newest_first(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        versions = [build() for _ in range(4)]
+        deleted = []
+        for image in versions:
+            done = modules.done(
+                STORE,
+                images=[{**files(image), "aliases": ["web"]}],
+                unlisted="delete",
+                retain=2,
+            )
+            deleted.append([one["fingerprint"] for one in done["deleted"]])
+            time.sleep(1)  # dates of uploads have seconds
+        assert deleted == [[], [], [], [versions[0].fingerprint]]
+        assert lxd.aliases() == {"web": versions[3].fingerprint}
+        assert set(lxd.images()) == {image.fingerprint for image in versions[1:]}
+
+    def test_that_are_only_cached_are_never_deleted(
+        self, lxd: Server, other: Server, modules: Modules, build: Build
+    ) -> None:
+        listed, cached = build(), build()
+        offered(other, cached, "base")
+        source = {
+            "type": "image",
+            "alias": "base",
+            "server": other.url,
+            "protocol": other.family.protocol,
+            "certificate": other.certificate.read_text(),
+        }
+        lxd.operation("POST", "/1.0/instances", {"name": "c1", "source": source})
+        assert lxd.images()[cached.fingerprint]["cached"]
+        done = modules.done(
+            STORE, images=[{**files(listed), "aliases": ["web"]}], unlisted="delete"
+        )
+        assert done["deleted"] == []
+        assert cached.fingerprint in lxd.images()
+
+    def test_survive_if_somebody_gives_them_an_alias_meanwhile(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        listed, unlisted = build(), build()
+        modules.import_image(unlisted, aliases=["other"])
+        images = [{**files(listed), "aliases": ["web"]}]
+        with Proxy(lxd.socket) as proxy:
+            proxy.latency = 0.2
+            run = modules.start(
+                STORE, images=images, unlisted="delete", server=f"unix://{proxy.socket}"
+            )
+            # The first list is the look at the start, the second that before the deletions.
+            until(lambda: sum("recursion=1" in r.path for r in proxy.requests) == 2)
+            lxd.run("image", "alias", "create", "mine", unlisted.fingerprint)
+            outcome = run.wait()
+        assert not outcome.failed, outcome["msg"]
+        assert outcome["deleted"] == []
+        assert unlisted.fingerprint in lxd.images()
+
+    def test_stay_in_a_run_with_a_failed_entry(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        old, new, unlisted, absent = (build() for _ in range(4))
+        modules.import_image(old, aliases=["web"])
+        modules.import_image(unlisted, aliases=["other"])
+        modules.import_image(absent, aliases=["absent"])
+        images: list[dict[str, Any]] = [
+            {**files(new), "aliases": ["web"], "delete_replaced": True},
+            {"name": "absent", "state": "absent"},
+            {"name": "missing", "public": True},
+        ]
+        outcome = modules.run(STORE, images=images, unlisted="delete")
+        assert outcome.failed
+        assert "1 of 3 images failed" in outcome["msg"]
+        assert "missing, images[2]: cannot manage the image missing: " in outcome["msg"]
+        assert outcome.actions == ["web: upload", "web: move alias web"]
+        assert outcome["deleted"] == []
+        assert len(lxd.images()) == 4
+        images.pop()
+        modules.done(STORE, images=images, unlisted="delete")
+        assert set(lxd.images()) == {new.fingerprint}
+
+    def test_stay_if_no_image_is_listed(self, lxd: Server, modules: Modules, image: Image) -> None:
+        modules.import_image(image)
+        msg = modules.fails(STORE, images=[], unlisted="delete")
+        assert "unlisted is delete, and images is empty" in msg
+        assert not modules.done(STORE, images=[])["changed"]
+        assert set(lxd.images()) == {image.fingerprint}
+
+
+class TestOneBrokenEntry:
+    """The others are in place, the result names it, and the next run completes it."""
+
+    @pytest.fixture
+    def good(self, build: Build) -> list[dict[str, Any]]:
+        return [{**files(build()), "aliases": [f"good{number}"]} for number in range(2)]
+
+    def check(
+        self,
+        modules: Modules,
+        lxd: Server,
+        good: list[dict[str, Any]],
+        bad: dict[str, Any],
+        said: str,
+        mend: Callable[[], None],
+        mended: dict[str, Any] | None = None,
+    ) -> None:
+        images = [good[0], {**bad, "aliases": ["bad"]}, good[1]]
+        predicted = modules.run(STORE, check=True, images=images)
+        assert predicted.failed
+        outcome = modules.run(STORE, images=images)
+        assert outcome.failed
+        assert outcome["msg"].startswith("1 of 3 images failed (")
+        assert "bad, images[1]: cannot " in outcome["msg"]
+        assert said in outcome["msg"]
+        assert [one["failed"] for one in outcome["images"]] == [False, True, False]
+        assert said in outcome["images"][1]["msg"]
+        assert set(lxd.aliases()) == {"good0", "good1"}
+        mend()
+        images[1] = {**(mended or bad), "aliases": ["bad"]}
+        done = modules.done(STORE, images=images)
+        assert {action.partition(":")[0] for action in done.actions} == {"bad"}
+        assert set(lxd.aliases()) == {"good0", "good1", "bad"}
+
+    def test_by_a_source_that_is_down(
+        self,
+        lxd: Server,
+        other: Server,
+        modules: Modules,
+        good: list[dict[str, Any]],
+        image: Image,
+    ) -> None:
+        offered(other, image, "web")
+        bad = {
+            "image": "web",
+            "source_server": other.url,
+            "source_cert": str(other.certificate),
+        }
+        other.stop()
+        self.check(modules, lxd, good, bad, f"cannot connect to {other.url}", other.start)
+
+    def test_by_a_wrong_fingerprint(
+        self, lxd: Server, modules: Modules, good: list[dict[str, Any]], image: Image
+    ) -> None:
+        bad = {**files(image), "fingerprint": MISSING}
+        said = f"has the fingerprint {image.fingerprint}, not {MISSING}"
+        self.check(modules, lxd, good, bad, said, lambda: None, files(image))
+
+    def test_by_a_file_that_is_no_image(
+        self,
+        lxd: Server,
+        modules: Modules,
+        good: list[dict[str, Any]],
+        image: Image,
+        tmp_path: Path,
+    ) -> None:
+        file = tmp_path / "bad.tar.gz"
+        file.write_text("no image")
+
+        def mend() -> None:
+            file.write_bytes(image.metadata.read_bytes())
+
+        self.check(modules, lxd, good, files(file), str(file), mend)
+
+    def test_by_a_missing_file(
+        self,
+        lxd: Server,
+        modules: Modules,
+        good: list[dict[str, Any]],
+        image: Image,
+        tmp_path: Path,
+    ) -> None:
+        file = tmp_path / "missing.tar.gz"
+
+        def mend() -> None:
+            file.write_bytes(image.metadata.read_bytes())
+
+        self.check(modules, lxd, good, files(file), str(file), mend)
+
+    def test_by_an_alias_that_may_not_move(
+        self, lxd: Server, modules: Modules, good: list[dict[str, Any]], build: Build
+    ) -> None:
+        held, image = build(), build()
+        modules.import_image(held, aliases=["bad"])
+        images = [*good, {**files(image), "aliases": ["bad"], "alias_conflict": "fail"}]
+        outcome = modules.run(STORE, images=images)
+        assert outcome.failed
+        assert "bad, images[2]: cannot import" in outcome["msg"]
+        assert "the alias bad points to another image" in outcome["msg"]
+        assert set(lxd.images()) == {
+            held.fingerprint,
+            *(one["fingerprint"] for one in outcome["images"][:2]),
+        }
+        lxd.run("image", "alias", "delete", "bad")
+        assert modules.done(STORE, images=images).actions == ["bad: upload", "bad: add alias bad"]
+
+    def test_by_a_connection_that_breaks_during_its_transfer(
+        self, lxd: Server, other: Server, modules: Modules, good: list[dict[str, Any]], image: Image
+    ) -> None:
+        offered(other, image, "web")
+        with Proxy(other.url) as proxy:
+            bad = {
+                "image": "web",
+                "source_server": proxy.url,
+                "source_cert": str(other.certificate),
+                "mode": "relay",
+                "retries": 0,
+            }
+            # It is shorter than the image and longer than all other answers.
+            proxy.cut(200_000, DOWN, times=None)
+            self.check_real(modules, lxd, good, bad, proxy)
+
+    def check_real(
+        self,
+        modules: Modules,
+        lxd: Server,
+        good: list[dict[str, Any]],
+        bad: dict[str, Any],
+        proxy: Proxy,
+    ) -> None:
+        images = [good[0], {**bad, "aliases": ["bad"]}, good[1]]
+        outcome = modules.run(STORE, images=images)
+        assert [one["failed"] for one in outcome["images"]] == [False, True, False]
+        assert "bad, images[1]: cannot copy the image web" in outcome["msg"]
+        assert set(lxd.aliases()) == {"good0", "good1"}
+        proxy.heal()
+        done = modules.done(STORE, images=images)
+        assert done.actions == ["bad: relay", "bad: add alias bad"]
+
+    def test_by_a_file_that_the_controller_lacks(
+        self,
+        lxd: Server,
+        good: list[dict[str, Any]],
+        build: Build,
+        ssh: SshHost,
+        tmp_path: Path,
+    ) -> None:
+        (tmp_path / "files").mkdir()
+        images = [good[0], {"src": "later.tar.gz", "aliases": ["bad"]}, good[1]]
+        params = {"images": images, "server": f"unix://{lxd.socket}"}
+        outcome = on_host(tmp_path, ssh, params)
+        assert outcome.failed
+        result = outcome.results["it"]
+        assert [one["failed"] for one in result["images"]] == [False, True, False]
+        assert "bad, images[1]: cannot import later.tar.gz: " in result["msg"]
+        assert set(lxd.aliases()) == {"good0", "good1"}
+        build().metadata.rename(tmp_path / "files/later.tar.gz")
+        done = on_host(tmp_path, ssh, params)
+        assert not done.failed, done.output
+        assert done.results["it"]["actions"] == ["bad: upload", "bad: add alias bad"]
+
+
+class TestContradictions:
+    """They are refused before anything moves."""
+
+    def refused(self, lxd: Server, modules: Modules, *images: dict[str, Any]) -> str:
+        mark = lxd.mark()
+        msg = modules.fails(STORE, images=list(images))
+        assert "two entries contradict each other: " in msg
+        assert "images[0]" in msg
+        assert "images[1]" in msg
+        assert lxd.writes(mark) == []
+        return msg
+
+    def test_of_two_images_for_one_alias(self, lxd: Server, modules: Modules, build: Build) -> None:
+        one, two = ({**files(build()), "aliases": ["web"]} for _ in range(2))
+        assert "want the alias web to point to different images" in self.refused(
+            lxd, modules, one, two
+        )
+
+    def test_of_two_values_for_one_image(self, lxd: Server, modules: Modules, image: Image) -> None:
+        one, two = ({**files(image), "properties": {"a": value}} for value in "12")
+        assert "different values of the property a" in self.refused(lxd, modules, one, two)
+
+    def test_of_an_image_that_is_to_be_present_and_absent(
+        self, lxd: Server, modules: Modules, image: Image
+    ) -> None:
+        modules.import_image(image)
+        absent = {"name": image.fingerprint, "state": "absent"}
+        msg = self.refused(lxd, modules, {**files(image), "aliases": ["a"]}, absent)
+        assert "present and absent" in msg
+
+    def test_of_an_alias_that_is_to_be_added_and_whose_image_is_to_be_absent(
+        self, lxd: Server, modules: Modules, image: Image
+    ) -> None:
+        absent = {"name": "web", "state": "absent"}
+        self.refused(lxd, modules, {**files(image), "aliases": ["web"]}, absent)
+
+    def test_of_an_image_that_one_deletes_and_whose_alias_the_other_moves(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        old, new = build(), build()
+        modules.import_image(old, aliases=["web"])
+        absent = {"name": old.fingerprint, "state": "absent"}
+        msg = self.refused(lxd, modules, absent, {**files(new), "aliases": ["web"]})
+        assert "move its alias web" in msg
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_one_run_converges_after_a_task_that_was_killed(
+    lxd: Server, other: Server, modules: Modules, build: Build, tmp_path: Path, seed: int
+) -> None:
+    old, copied = build(), build()
+    modules.import_image(old, aliases=["a0"])
+    modules.import_image(build(), aliases=["unlisted"])
+    offered(other, copied, "web")
+    images: list[dict[str, Any]] = [
+        {**files(build()), "aliases": [f"a{number}"], "properties": {"n": str(number)}}
+        for number in range(3)
+    ]
+    images.append(
+        {
+            "image": "web",
+            "source_server": other.url,
+            "source_cert": str(other.certificate),
+            "aliases": ["web"],
+        }
+    )
+    images.append({**files(build_directory(tmp_path)), "aliases": ["directory"]})
+    params: dict[str, Any] = {"images": images, "unlisted": "delete", "retain": 1}
+    run = modules.start(STORE, **params)
+    time.sleep(random.Random(seed).uniform(0, 1.2))
+    run.kill()
+    # The server goes on with what it has begun.
+    until(lambda: not _busy(lxd))
+    modules.done(STORE, **params)
+    assert set(lxd.aliases()) == {"a0", "a1", "a2", "web", "directory"}
+    assert len(lxd.images()) in (5, 6), "of the replaced image, whether it is retained depends"
+    assert not modules.done(STORE, **params)["changed"]
+
+
+def _busy(server: Server) -> bool:
+    listed = server.api("GET", "/1.0/operations?recursion=1") or {}
+    return any(one["class"] == "task" for one in listed.get("running", ()))
+
+
+def test_two_tasks_on_one_store_succeed_and_fetch_each_image_once(
+    lxd: Server, other: Server, modules: Modules, build: Build
+) -> None:
+    source = {"source_server": other.url, "source_cert": str(other.certificate)}
+    for number in range(4):
+        offered(other, build(), f"web{number}")
+    images = [
+        {"image": f"web{number}", **source, "aliases": [f"web{number}"]} for number in range(4)
+    ]
+    images += [{**files(build()), "aliases": [f"file{number}"]} for number in range(2)]
+    mark = other.mark()
+    runs = [modules.start(STORE, images=part) for part in (images[:5], images[1:])]
+    outcomes = [run.wait() for run in runs]
+    assert [outcome.get("msg") for outcome in outcomes if outcome.failed] == []
+    assert set(lxd.aliases()) == {*(f"web{number}" for number in range(4)), "file0", "file1"}
+    exports = [request.path for request in other.requests(mark) if "/export" in request.path]
+    assert len(exports) == len(set(exports)) == 4
+    assert not modules.done(STORE, images=images)["changed"]
