@@ -23,7 +23,8 @@ LAYERS = {
         ("transport", "archives", "simplestreams", "tokens"),
     ),
     "servers": (
-        ("client_config", "downloads", "dialect", "envelope"),
+        ("client_config", "downloads", "dialect"),
+        ("envelope",),
         ("server",),
         ("access",),
         ("store",),

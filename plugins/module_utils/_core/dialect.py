@@ -73,7 +73,9 @@ RULES: Mapping[str, Rule] = {
         lxd=(((5, 21, 2), (6,)), ((6, 1), ANY)),
     ),
     "public_in_default_only": Rule(
-        "lxd/images.go, validateImagePublicSetting", lxd=(((6, 8), ANY),)
+        "lxd/images.go, imagesGetAccessHandler: strangers see nothing of other projects; from 6.8 on,"
+        " validateImagePublicSetting refuses to make images there public",
+        lxd=(((5, 21, 4), (6,)), ((6, 3), ANY)),
     ),
     "records_origin_of_lxd": Rule(
         "cmd/incusd/images.go: Incus takes an image of a LXD by its whole fingerprint only",
@@ -270,6 +272,11 @@ class Dialect:
     def is_ambiguous_prefix(reason: str) -> bool:
         """Whether a server refused the beginning of a fingerprint because it fits several images."""
         return "more than one" in reason.lower()
+
+    @staticmethod
+    def is_disk_full(reason: str) -> bool:
+        """Whether a server's error is the operating system's ENOSPC. There is no code for it."""
+        return "no space left on device" in reason.lower()
 
     @staticmethod
     def is_already_exists(err: str) -> bool:

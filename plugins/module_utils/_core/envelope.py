@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping
 
+from .dialect import Dialect
 from .errors import ApiError, clean_text
 from .json_reader import parse_json
 
@@ -76,7 +77,7 @@ def quote_reason(address: str, reason: str) -> str:
 
 def failure_hint(reason: str) -> str:
     """What to do about a server's error, where its text is that of the operating system; else empty."""
-    if "no space left on device" in reason.lower():
+    if Dialect.is_disk_full(reason):
         return (
             "The disk of the server is full. On its host, df -h shows which; lxc image list (or incus image list)"
             " shows what could be deleted."

@@ -9,6 +9,7 @@ import importlib
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.dialect import RULES, Dialect
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
+from recorded import SERVERS, server_info
 
 LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214 = (
     ("lxd", version) for version in ("4.0.10", "5.0.2", "5.21.0", "5.21.2", "5.21.4")
@@ -40,7 +41,7 @@ DOERS = {
     "has_image_registries": set(),
     "imports_by_url": ALL - {LXD_69, LXD_610},
     "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
-    "public_in_default_only": {LXD_68, LXD_69, LXD_610},
+    "public_in_default_only": {LXD_5214, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "records_origin_of_lxd": ALL_LXD,
     "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
     "cleans_paths": ALL_LXD - {LXD_40, LXD_502},
@@ -83,6 +84,86 @@ def test_met_by_names_something_that_exists(rule):
     for name in names:
         found = getattr(found, name)
     assert callable(found)
+
+
+EVERYWHERE = {"pulls_from_projects", "pushes", "pushes_into_projects"}
+SINCE_521 = {
+    "clears_cached_mark", "cleans_paths", "lists_all_projects", "public_in_default_only", "records_origin_of_lxd",
+    "takes_profiles_of_a_copy", "takes_trust_token", "tells_entitlements", "wants_twelve_digits",
+}  # fmt: skip
+OF_INCUS = {
+    "fails_in_the_wait", "imports_by_url", "lists_all_projects", "takes_aliases_with_an_upload",
+    "takes_profiles_of_a_copy", "takes_trust_token",
+}  # fmt: skip
+
+RECORDED = {
+    "lxd-5.0.2": (Reader("lxd", "classic"), {"imports_by_url", "records_origin_of_lxd"}),
+    "lxd-5.21.7": (Reader("lxd", "classic"), {*SINCE_521, "imports_by_url"}),
+    "lxd-6.9": (
+        Reader("lxd", "short"),
+        {
+            *SINCE_521,
+            "describes_briefly",
+            "limits_project_names",
+            "takes_bearer_tokens",
+            "words_errors_anew",
+        },
+    ),
+    "incus-6.0.4": (Reader("incus", "incus"), OF_INCUS),
+    "incus-7.0.2": (Reader("incus", "incus"), {*OF_INCUS, "limits_alias_names"}),
+}
+
+
+class TestAServerAsItWasRecorded:
+    def test_is_one_of_these(self):
+        assert set(RECORDED) == set(SERVERS)
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_does_what_its_extensions_and_version_tell(self, name):
+        dialect = Dialect.parse(server_info(name))
+        assert {rule for rule in RULES if dialect.supports(rule)} == EVERYWHERE | RECORDED[name][1]
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_is_what_it_is_called(self, name):
+        family, version = name.split("-")
+        dialect = Dialect.parse(server_info(name))
+        assert dialect.family == family
+        assert ".".join(map(str, dialect.version)) == version
+        assert dialect.header("public") == f"X-{'LXD' if family == 'lxd' else 'Incus'}-public"
+        assert dialect.reader == RECORDED[name][0]
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_is_known_to_strangers_by_its_family(self, name):
+        info = {**server_info(name), "auth": "untrusted"}
+        del info["environment"]
+        if name.startswith("incus-7"):
+            info["api_extensions"] = []
+        assert Dialect.parse(info).family == name.split("-")[0]
+
+    @pytest.mark.parametrize("name", RECORDED)
+    @pytest.mark.parametrize("alias", [".", ".."])
+    def test_has_no_alias_that_it_could_not_delete(self, name, alias):
+        takes_it = name in ("lxd-5.0.2", "incus-6.0.4")
+        assert bool(Dialect.parse(server_info(name)).why_invalid_alias(alias)) is not takes_it
+
+    @pytest.mark.parametrize("name", RECORDED)
+    def test_has_projects_with_any_name_except_lxd_6(self, name):
+        dialect = Dialect.parse(server_info(name))
+        assert bool(dialect.why_invalid_project("größe")) is (name == "lxd-6.9")
+        assert dialect.why_invalid_project("site") == ""
+
+    @pytest.mark.parametrize(
+        ("target", "source"), [(target, source) for target in RECORDED for source in RECORDED]
+    )
+    def test_takes_images_of_every_other_one(self, target, source):
+        ours, theirs = (Dialect.parse(server_info(name)) for name in (target, source))
+        assert ours.why_no_pull("site") == ""
+        assert bool(ours.why_no_push(theirs, "site")) is (ours.family != theirs.family)
+
+
+def test_knows_that_the_disk_of_a_server_is_full():
+    assert Dialect.is_disk_full("write /var/lib/lxd/images/x: No space left on device")
+    assert not Dialect.is_disk_full("No space")
 
 
 def test_headers_are_named_after_the_family():
