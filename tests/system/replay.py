@@ -58,6 +58,8 @@ class Replay:
         self.entitlements: set[str] | None = None
         self.entity_entitlements: dict[str, set[str]] = {}
         """Those on single images and aliases, by path."""
+        self.is_restricted = False
+        """Whether its clients have certificates that are restricted to projects."""
         self.trusted: set[str] = set()
         self.bearer: set[str] = set()
         self.images: dict[str, dict[str, Any]] = {}
@@ -333,20 +335,26 @@ class Replay:
         return _sync({"name": "me", "groups": [], "fine_grained": self.entitlements is not None})
 
     def get_projects(self, request: _Request, trusted: bool) -> tuple[int, Any]:
-        seen = self._may("can_view")
-        return _sync(["/1.0/projects/default"] if seen else [])
+        seen = ["default"] if self._may("can_view") else []
+        if "recursion" in request.query:
+            return _sync([self._described(name) for name in seen])
+        return _sync([f"/1.0/projects/{name}" for name in seen])
+
+    def _described(self, project: str) -> dict[str, Any]:
+        return {"name": project, "description": "", "config": {"features.images": "true"}}
 
     def get_project(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
         if name != "default" or not self._may("can_view"):
             raise Refusal(404, "Not Found")
-        described = {"name": name, "description": "", "config": {"features.images": "true"}}
-        return _sync({**described, **self._told(request)})
+        return _sync({**self._described(name), **self._told(request)})
 
     def get_profiles(self, request: _Request, trusted: bool) -> tuple[int, Any]:
         seen = self._may("can_view_profiles")
         return _sync([{"name": "default"}, {"name": "web"}] if seen else [])
 
     def get_images(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+        if self.is_restricted and "all-projects" in request.query:
+            raise Refusal(403, "Certificate is restricted")
         return _sync([image for name, image in self.images.items() if self._sees(name, trusted)])
 
     def get_image(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:

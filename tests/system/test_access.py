@@ -224,6 +224,16 @@ class TestABearerToken:
         assert "source_bearer_token cannot be used with an image server" in copies.fails("web")
 
 
+def test_a_restricted_client_lists_of_all_projects_what_it_may_see(
+    lxd5_6: Replay, pair: KeyPair, image: Image
+) -> None:
+    fingerprint = lxd5_6.add(image, "web")
+    lxd5_6.trusted, lxd5_6.is_restricted = {pair.fingerprint}, True
+    given = as_client(lxd5_6, pair, validate_certs=False)
+    (listed,) = given.done("lxd_image_info", all_projects=True)["images"]
+    assert (listed["fingerprint"], listed["project"]) == (fingerprint, "default")
+
+
 class TestASecretThatASourceRefuses:
     """Where the identity may read an image and not hand it on."""
 

@@ -397,6 +397,31 @@ class TestRestrictedClient:
         lxd.trust(Path(tls.defaults["client_cert"]), projects="site")
         return tls
 
+    # Incus also shows it the images of other projects.
+    @pytest.mark.families("lxd")
+    @pytest.mark.parametrize("shares", [False, True])
+    def test_lists_of_all_projects_what_it_may_see(
+        self,
+        lxd: Server,
+        modules: Modules,
+        restricted: Modules,
+        build: Callable[..., Image],
+        shares: bool,
+    ) -> None:
+        inside, outside = build(), build()
+        modules.import_image(inside, project="site")
+        modules.import_image(outside)
+        seen = {(inside.fingerprint, "site")}
+        if shares:
+            # This project has the images of default.
+            lxd.run("project", "create", "sharing", "-c", "features.images=false")
+            client = f"/1.0/certificates/{lxd.trusted()[0]}"
+            known = lxd.api("GET", client)
+            lxd.api("PUT", client, {**known, "projects": ["site", "sharing"]})
+            seen.add((outside.fingerprint, "default"))
+        listed = restricted.done("lxd_image_info", all_projects=True)["images"]
+        assert {(image["fingerprint"], image["project"]) for image in listed} == seen
+
     def test_can_manage_its_project(
         self, lxd: Server, other: Server, restricted: Modules, image: Image, tmp_path: Path
     ) -> None:
