@@ -44,7 +44,8 @@ options:
     required: true
   defaults:
     description:
-      - Options for all entries that can have them and do not set them themselves. A dictionary such as
+      - Options for all entries that can have them and do not set them themselves; for example, O(ignore:remote_src) is
+        used for files and not for URLs, and nothing for O(ignore:state=absent). A dictionary such as
         O(ignore:properties) is replaced, not merged.
       - It cannot contain options that choose an image or its aliases. O(ignore:state) can only be V(latest), which is
         used for copies.

@@ -205,11 +205,11 @@ def _entry(
     form = chosen[0]
     specification = form.specification()
     options = form.own_options
-    copies = form is _FORMS[0]
+    excluded = _excluded_defaults(form, own)
     inherited = {
         name: value
         for name, value in defaults.items()
-        if name in options and not _names_itself(own, name, options) and (name != "state" or copies)
+        if name in options and name not in excluded and not _names_itself(own, name, options)
     }
     spellings = {name for one in options.values() for name in one.get("aliases", ())}
     unknown = sorted(set(own) - set(options) - spellings)
@@ -234,6 +234,27 @@ def _entry(
     except OptionError as error:
         raise OptionError(f"{title}: {error.message}", error.hint) from error
     return StoreEntry(label, position, parsed)
+
+
+def _excluded_defaults(form: _Form, own: Mapping[str, Any]) -> set[str]:
+    """The defaults that an entry cannot have, although others of its form can."""
+    excluded: set[str] = set()
+    if form.selectors == ("name",):
+        if own.get("state") == "absent":
+            return set(form.own_options)
+        excluded.add("state")
+    elif any(name in own for name in ("url", "metadata_url", "rootfs_url")):
+        excluded |= {"remote_src", "compression"} | ({"mode"} if "url" not in own else set())
+    elif form.selectors != ("image",):
+        excluded |= {"mode", *(name for name in form.own_options if name.startswith("url_"))}
+        if "src" not in own:
+            excluded.add("compression")
+    aliases = own.get("aliases", own.get("alias"))
+    if aliases is None:
+        excluded.add("purge_aliases")
+    if not aliases:
+        excluded.add("delete_replaced")
+    return excluded
 
 
 def _names_itself(own: Mapping[str, Any], name: str, options: Mapping[str, Any]) -> bool:

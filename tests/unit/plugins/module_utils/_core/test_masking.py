@@ -18,6 +18,9 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_import import (
     image_import,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_store import (
+    image_store,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
 
 
@@ -134,3 +137,23 @@ def test_an_inherited_source_names_the_group_that_it_belongs_to(failure):
 def test_copying_with_state_absent_names_the_module_that_deletes(failure):
     msg = failure(image_copy(), image="web", state="absent")
     assert "use imagestore.lxd.lxd_image with state: absent" in msg
+
+
+@pytest.mark.parametrize("option", ["images", "defaults"])
+def test_secrets_of_entries_and_of_their_defaults_are_masked(said, option):
+    secrets = {
+        "url": "https://token-of-mine@a/b",
+        "url_username": "me",
+        "url_password": "opensesame",
+        "url_headers": {"X-Key": "s3cr3t-key", "DNT": "1"},
+    }
+    given = {"images": [secrets]} if option == "images" else {"images": [], "defaults": secrets}
+    result, log = said(image_store(), "opensesame, s3cr3t-key, 1 time, token-of-mine", **given)
+    assert result["msg"] == "********, ********, ******** time, ********"
+    shown = result["invocation"]["module_args"][option]
+    shown = shown[0] if option == "images" else shown
+    assert shown["url_username"] == "me"
+    assert set(shown["url_headers"]) == {"X-Key", "DNT"}
+    for secret in ("token-of-mine", "opensesame", "s3cr3t"):
+        assert secret not in str(result)
+        assert secret not in log
