@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import Copies, offered
+from copies import Copies, add_to_source
 from pages import ROOT
 from replay import Replay
 
@@ -357,7 +357,7 @@ class TestEntitlements:
                 params |= {**source, "source_cert": str(lxd6.certificate)}
                 given = Modules().at(lxd)
             elif module == "lxd_image_copy":
-                offered(lxd, theirs, "theirs")
+                add_to_source(lxd, theirs, "theirs")
                 params |= {"source_server": f"unix://{lxd.socket}"}
             lxd6.trusted = {pair.fingerprint}
             lxd6.entitlements = {"can_view", *entitlements}
