@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copies import offered
+from copies import add_to_source
 from simplestreams_tree import Tree
 
 from lab import (
@@ -79,7 +82,7 @@ def fleet(
     for name, path in zip(("meta.tar.gz", "root.squashfs"), split.paths, strict=True):
         (streams.root / name).write_bytes(path.read_bytes())
     for server, alias in ((other, "web"), (other, "db"), (trusting, "cache")):
-        offered(server, build(), alias)
+        add_to_source(server, build(), alias)
     old, present = build(), build()
     Modules().at(lxd).import_image(old, aliases=["old"])
     Modules().at(lxd).import_image(present, aliases=["present"])
@@ -209,7 +212,7 @@ def test_an_unchanged_store_of_files_asks_for_the_list_only(
 def test_entries_about_one_image_are_merged_and_transfer_it_once(
     lxd: Server, other: Server, modules: Modules, image: Image
 ) -> None:
-    offered(other, image, "web")
+    add_to_source(other, image, "web")
     source = {"source_server": other.url, "source_cert": str(other.certificate)}
     images = [
         {"image": "web", **source, "aliases": ["a"]},
@@ -313,7 +316,7 @@ class TestUnlistedImages:
         self, lxd: Server, other: Server, modules: Modules, build: Build
     ) -> None:
         listed, cached = build(), build()
-        offered(other, cached, "base")
+        add_to_source(other, cached, "base")
         source = {
             "type": "image",
             "alias": "base",
@@ -421,7 +424,7 @@ class TestOneBrokenEntry:
         good: list[dict[str, Any]],
         image: Image,
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         bad = {
             "image": "web",
             "source_server": other.url,
@@ -488,7 +491,7 @@ class TestOneBrokenEntry:
     def test_by_a_connection_that_breaks_during_its_transfer(
         self, lxd: Server, other: Server, modules: Modules, good: list[dict[str, Any]], image: Image
     ) -> None:
-        offered(other, image, "web")
+        add_to_source(other, image, "web")
         with Proxy(other.url) as proxy:
             bad = {
                 "image": "web",
@@ -594,7 +597,7 @@ def test_one_run_converges_after_a_task_that_was_killed(
     old, copied = build(), build()
     modules.import_image(old, aliases=["a0"])
     modules.import_image(build(), aliases=["unlisted"])
-    offered(other, copied, "web")
+    add_to_source(other, copied, "web")
     images: list[dict[str, Any]] = [
         {**files(build()), "aliases": [f"a{number}"], "properties": {"n": str(number)}}
         for number in range(3)
@@ -630,7 +633,7 @@ def test_two_tasks_on_one_store_succeed_and_fetch_each_image_once(
 ) -> None:
     source = {"source_server": other.url, "source_cert": str(other.certificate)}
     for number in range(4):
-        offered(other, build(), f"web{number}")
+        add_to_source(other, build(), f"web{number}")
     images = [
         {"image": f"web{number}", **source, "aliases": [f"web{number}"]} for number in range(4)
     ]
@@ -643,3 +646,47 @@ def test_two_tasks_on_one_store_succeed_and_fetch_each_image_once(
     exports = [request.path for request in other.requests(mark) if "/export" in request.path]
     assert len(exports) == len(set(exports)) == 4
     assert not modules.done(STORE, images=images)["changed"]
+
+
+@pytest.mark.families("lxd")
+def test_what_a_list_that_was_cut_off_lacks_is_neither_sent_again_nor_called_absent(
+    build: Build,
+) -> None:
+    with Server("large") as lxd:
+        modules = Modules().at(lxd)
+        # A list has the lowest fingerprints first, and is cut off after ten seconds.
+        there, absent = last_in_lists(build, 2)
+        for image in (there, absent):
+            modules.import_image(image)
+        fill(lxd, 19_000)
+        images = [{**files(there)}, {"name": absent.fingerprint, "state": "absent"}]
+        mark = lxd.mark()
+        run = modules.start(STORE, images=images)
+        cut = lxd.images()
+        outcome = run.wait()
+        assert len(cut) < 19_000
+        assert not {there.fingerprint, absent.fingerprint} & set(cut)
+        assert not outcome.failed, outcome["msg"]
+        assert actions(outcome) == {absent.fingerprint: [f"delete image {absent.fingerprint[:12]}"]}
+        assert [request.method for request in lxd.writes(mark)] == ["DELETE"]
+        assert not modules.import_image(there)["changed"]
+
+
+def last_in_lists(build: Build, count: int) -> list[Image]:
+    """Images whose fingerprints are greater than most others."""
+    candidates = (build() for _ in range(200))
+    return list(itertools.islice((one for one in candidates if one.fingerprint[0] == "f"), count))
+
+
+def fill(lxd: Server, count: int) -> None:
+    """Add images to a server's database, without files, which nothing but an export or an instance needs."""
+    statement = f"""
+        WITH RECURSIVE numbers(number) AS
+            (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})
+        INSERT INTO images (fingerprint, filename, size, architecture, upload_date, project_id)
+        SELECT lower(hex(randomblob(32))), 'tiny.tar', 1, 2, '2030-01-01 00:00:00+00:00', 1
+        FROM numbers"""
+    command = [lxd.family.daemon[0], "sql", "global", statement]
+    subprocess.run(
+        command, env={**os.environ, **lxd.environment}, check=True, stdout=subprocess.DEVNULL
+    )
