@@ -448,6 +448,20 @@ class TestEntitlements:
         assert "lacks can_view_images" in given.fails("lxd_image", name="web", state=state)
         assert "lacks can_view_images" in str(given.done("lxd_image_info")["warnings"])
 
+    def test_to_delete_unlisted_images_are_checked_before_any_is_deleted(
+        self, lxd6: Replay, pair: KeyPair, build: Build
+    ) -> None:
+        for alias in ("web", "old", "older"):
+            lxd6.add(build(), alias)
+        lxd6.trusted = {pair.fingerprint}
+        lxd6.entitlements = {"can_view", "can_edit_images", "can_view_image_aliases"}
+        given = as_client(lxd6, pair, validate_certs=False)
+        wanted = {"images": [{"name": "web", "aliases": ["web"]}], "unlisted": "delete"}
+        assert "lacks can_delete_images on project default" in given.fails(
+            "lxd_image_store", **wanted
+        )
+        assert not [path for path in lxd6.writes if path.startswith("DELETE")]
+
     def test_are_not_asked_of_a_client_that_may_do_everything(
         self, lxd6: Replay, pair: KeyPair, image: Image
     ) -> None:

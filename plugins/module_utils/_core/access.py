@@ -137,7 +137,10 @@ def require_entitlements(
     if not missing or not _is_fine_grained(server):
         return
     name = str(project.get("name"))
-    names = [one.name for one in missing if not _has_on_entity(server, name, one)]
+    names: list[str] = []
+    for one in missing:
+        if one.name not in names and not _has_on_entity(server, name, one):
+            names.append(one.name)
     if names:
         grants = "; ".join(
             f"lxc auth group permission add GROUP project {name} {one}" for one in names

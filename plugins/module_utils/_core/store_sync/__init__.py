@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
+from ..access import VIEW_ALIASES, VIEW_IMAGES, delete_image
 from ..convergence import converge, predict, require_possible, transfer
 from ..errors import ConflictError, ImageNotFound, ImageStoreError
 from ..images import Contents, Image, short_fingerprint
@@ -116,7 +117,7 @@ def _plan(entry: Entry, store: Store, view: StoreView) -> None:
         entry.plan = entry.plan_for(view)
     except ImageNotFound:
         # A client without rights sees public images only, which is then what is wrong.
-        store.require_write_access()
+        store.require_write_access((VIEW_IMAGES, VIEW_ALIASES))
         raise
     offer = entry.offer
     # Whether two entries are about one image is to be known, and what a list lacks is asked for before it is sent.
@@ -211,6 +212,8 @@ def _delete_unlisted(
         if entry.fingerprint and entry.desired
     }
     foreseen = unlisted.choose(_afterwards(view.list_all(), outcome.entries), listed)
+    if foreseen:
+        store.require_write_access([delete_image(image.fingerprint) for image in foreseen])
     if check_mode:
         outcome.deleted += foreseen
         return
