@@ -21,6 +21,9 @@ SECRET_OPTIONS = ("url_headers", "url_password", "source_password", "source_bear
 MIN_QUERY_VALUE = 6
 """Characters from which on a single value of an address's query is masked, too; the whole query always is."""
 
+MIN_TOKEN_PART = 16
+"""Characters from which on what stands between the dots of a secret is masked by itself, too."""
+
 
 class ImageModule(AnsibleModule):
     """Masks ``no_log`` options, values of ``url_headers``, and user parts and queries of all addresses.
@@ -64,6 +67,10 @@ class ImageModule(AnsibleModule):
         found |= set(_texts([value for _name, value in _secret_options(self.params)]))
         # White space around an option is not used.
         found |= {value.strip() for value in found}
+        # A server may quote a part of a bearer token.
+        found |= {
+            part for value in found for part in value.split(".") if len(part) >= MIN_TOKEN_PART
+        }
         for text in _texts(self.params):
             found.update(_secrets_of(text))
         return sorted(filter(None, found), key=len, reverse=True)

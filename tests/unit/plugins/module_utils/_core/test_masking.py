@@ -104,6 +104,17 @@ def test_a_short_secret_is_masked_as_a_word_and_not_inside_a_fingerprint(said):
     assert result["msg"] == f"******** of {fingerprint}, (********)"
 
 
+@pytest.mark.parametrize("option", ["bearer_token", "source_bearer_token"])
+def test_a_bearer_token_is_masked_in_parts_too(said, option):
+    parts = ("eyJhbGciOiJIUzUxMiJ9", "eyJzdWIiOiJtZSIsImV4cCI6MX0", "c2lnbmF0dXJlLW9mLW1pbmU")
+    token = ".".join(parts)
+    result, log = said(
+        image_copy(), f"token {token} is bad: {parts[1]}", image="web", **{option: f" {token}\n"}
+    )
+    assert result["msg"] == "token ******** is bad: ********"
+    assert not any(part in f"{result}{log}" for part in parts)
+
+
 @pytest.mark.parametrize("option", ["server", "source_server"])
 def test_a_password_in_any_url_is_masked(said, option):
     result, log = said(
