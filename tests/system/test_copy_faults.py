@@ -169,7 +169,9 @@ def test_concurrent_changes_of_attributes_are_not_lost(
     path = f"/1.0/images/{image_of_other_projects}?project=prod"
     run = into_prod(slow_target)
     # The task has read the attributes that it is about to write.
-    until(lambda: any(request.path == path for request in slow_target.requests))
+    until(lambda: any("/wait" in request.path for request in slow_target.requests))
+    pulled = len(slow_target.requests)
+    until(lambda: any(request.path == path for request in slow_target.requests[pulled:]))
     lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
     assert run.wait().actions == ["pull", "add alias mine"]
     expected = expected_attributes(lxd, image_of_other_projects, "build")

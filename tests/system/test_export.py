@@ -287,8 +287,10 @@ def lying_server(authority: Authority) -> Iterator[Hostile]:
     with Hostile(authority.issue("liar", "127.0.0.1")) as server:
         image = {"fingerprint": SPLIT, "size": len(METADATA + ROOTFS)}
         image["aliases"] = [{"name": "web"}]
-        listed = json.dumps({"type": "sync", "metadata": [image]}).encode()
-        server.answers["/1.0/images"] = Answer(body=listed)
+        alias = {"name": "web", "target": SPLIT, "type": "container"}
+        for path, metadata in (("aliases/web", alias), (SPLIT, image)):
+            body = json.dumps({"type": "sync", "metadata": metadata}).encode()
+            server.answers[f"/1.0/images/{path}"] = Answer(body=body)
         yield server
 
 
