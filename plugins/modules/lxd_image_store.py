@@ -28,7 +28,8 @@ attributes:
 options:
   images:
     description:
-      - The images. An empty list changes nothing.
+      - The images. An empty list changes nothing; the task then only checks that the server answers and accepts the
+        client.
       - An entry with O(ignore:image) is a copy, with the options of M(imagestore.lxd.lxd_image_copy). One with
         O(ignore:src), O(ignore:metadata), O(ignore:rootfs), O(ignore:url), O(ignore:metadata_url) or
         O(ignore:rootfs_url) is an import, with those of M(imagestore.lxd.lxd_image_import). One with O(ignore:name) is

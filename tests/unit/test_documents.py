@@ -157,14 +157,31 @@ def test_the_role_has_the_same_image_options_as_the_module():
     assert without_descriptions(ours) == without_descriptions(theirs)
 
 
-def test_the_role_has_its_documented_defaults():
-    text = (ROOT / "roles/image_server/defaults/main.yml").read_text()
-    documented = {
-        name: own["default"] for name, own in variables("image_server").items() if "default" in own
-    }
+@pytest.mark.parametrize("role", ["image_server", "image_store"])
+def test_the_role_has_its_documented_defaults(role):
+    text = (ROOT / f"roles/{role}/defaults/main.yml").read_text()
+    documented = {name: own["default"] for name, own in variables(role).items() if "default" in own}
     defaults = yaml.safe_load(text)
-    assert defaults.pop("image_server_name")  # from facts, which the documentation describes
+    if role == "image_server":
+        assert defaults.pop("image_server_name")  # from facts, which the documentation describes
     assert defaults == documented
+
+
+def test_the_role_has_all_options_of_the_module_that_manages_a_store():
+    keys = ("type", "elements", "choices", "no_log")
+    role = {
+        name[len("image_store_") :]: {key: own[key] for key in keys if key in own}
+        for name, own in variables("image_store").items()
+    }
+    module = {
+        name: {key: own[key] for key in keys if key in own}
+        for name, own in arguments("lxd_image_store")["argument_spec"].items()
+        if not name.startswith("_")
+    }
+    assert role.pop("wait") == {"type": "int"}
+    assert role.pop("images") == {"type": "raw"}
+    del module["images"]
+    assert role == module
 
 
 @pytest.mark.parametrize("where", COMMANDS)

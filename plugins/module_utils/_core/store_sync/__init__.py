@@ -58,6 +58,10 @@ def sync(
     if entries contradict each other, and whatever keeps the store from being looked at.
     """
     entries = outcome.entries
+    if not entries:
+        # Nothing is to be done; but a server that does not answer, or rejects this client, is no success.
+        store.require_write_access()
+        return
     view = StoreView(store)
     view.list_all()
     _plan_all(store, entries, view)
