@@ -622,7 +622,7 @@ class TestHostileResponses:
         if times == 5:
             assert load(private, f"{web.url}/it").actions == ["relay"]
         else:
-            assert "leads to more than 5 redirects" in self.refused(lxd, private, web)
+            assert "has more than 5 redirects" in self.refused(lxd, private, web)
 
     @pytest.mark.parametrize("by", ["header", "redirect", "redirect of the file"])
     def test_that_lead_to_a_host_which_only_this_network_reaches(

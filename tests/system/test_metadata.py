@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from lab import LabError, Server
 from lab.packing import Member, tar
@@ -24,14 +25,19 @@ PROPERTIES = {
     "e": "0x1F",
     "f": "1_000",
     "g": "2024-02-30",
-    "h": "2024-02-03",
     "i": "=",
     "j": "1e400",
     "3": "x",
     "on": "y",
 }
+DATE = "2024-02-03"
 NOTHING = {"k": "", "l": "~", "m": "null"}
 WRITTEN = ", ".join(f"{name}: {text}" for name, text in {**PROPERTIES, **NOTHING}.items())
+
+
+def lenient(*values: object) -> ParameterSet:
+    """A case for servers that read YAML leniently: Incus 7 takes no date for text and no fraction for a number."""
+    return pytest.param(*values, marks=pytest.mark.families("lxd", "incus6"))
 
 
 def unified(folder: Path, metadata: Member) -> Path:
@@ -48,7 +54,8 @@ def image_with(folder: Path, metadata: str) -> Path:
     ("metadata", "properties"),
     [
         (f"{BASE}properties: {{{WRITTEN}}}\n", {**PROPERTIES, **dict.fromkeys(NOTHING, "")}),
-        ("architecture: x86_64\ncreation_date: 1700000000.25\n", {}),
+        lenient(f"{BASE}properties: {{h: {DATE}}}\n", {"h": DATE}),
+        lenient("architecture: x86_64\ncreation_date: 1700000000.25\n", {}),
         ("architecture: x86_64\ncreation_date: 17e8\n---\nsecond: [\n", {}),
         (f"{BASE}foo: !own x\nseparator: =\nbuild: !!timestamp x\nproperties: {{a: !own b}}\n", {"a": "b"}),
         (f"base: &base {{a: b}}\n{BASE}properties: {{<<: *base, c: d}}\n---\n", {"a": "b", "c": "d"}),
