@@ -26,5 +26,5 @@ def test_a_module_that_exceeds_its_limits_fails_the_test(
 
 
 def test_the_address_space_of_a_module_is_limited(modules: Modules) -> None:
-    with pytest.raises(AssertionError, match="MemoryError|can't start new thread"):
+    with pytest.raises(AssertionError, match=r"MemoryError|can't start new thread"):
         modules.limited(address_space=1 << 20).run("lxd_image_info")
