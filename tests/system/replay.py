@@ -15,7 +15,7 @@ import json
 import re
 import ssl
 import threading
-from base64 import b64encode, urlsafe_b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from recorded import server_info
+from replay_http import Refusal, Request, base64url, is_for, read_chunks, sync
 
 from lab import Image, KeyPair
 
@@ -32,10 +33,6 @@ UUID = "01a20f8c-6baa-7e79-af3f-7c9d44bf725e"
 NEVER = "0001-01-01T00:00:00Z"
 
 FORBIDDEN = (403, "Forbidden")
-
-
-class Refusal(Exception):
-    """An error of the API: the status, and the server's words."""
 
 
 class Replay:
@@ -168,9 +165,9 @@ class Replay:
         }
         content = {k: v for k, v in {**known, **claims}.items() if v is not None}
         parts = ({"alg": "HS512", "typ": "JWT"}, content)
-        encoded = [_base64url(json.dumps(part).encode()) for part in parts]
+        encoded = [base64url(json.dumps(part).encode()) for part in parts]
         signed = hashlib.sha256(f"{encoded}{len(self.bearer)}".encode()).digest()
-        token = ".".join((*encoded, _base64url(signed)))
+        token = ".".join((*encoded, base64url(signed)))
         if valid:
             self.bearer.add(token)
         return token
@@ -204,12 +201,12 @@ class Replay:
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         length = int(handler.headers.get("Content-Length") or 0)
-        body = handler.rfile.read(length) if length else _chunks(handler)
+        body = handler.rfile.read(length) if length else read_chunks(handler)
         self.requests.append((handler.command, handler.path, dict(handler.headers)))
         parts = urlsplit(handler.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         try:
-            request = _Request(handler, parts.path, query, body)
+            request = Request(handler, parts.path, query, body)
             answer = self._answer(request)
         except Refusal as refusal:
             status, reason = refusal.args
@@ -230,7 +227,7 @@ class Replay:
         handler.end_headers()
         handler.wfile.write(sent)
 
-    def _answer(self, request: _Request) -> tuple[int, Any]:
+    def _answer(self, request: Request) -> tuple[int, Any]:
         trusted = self._is_trusted(request)
         for method, pattern, answer in _ROUTES:
             found = re.fullmatch(pattern, request.path)
@@ -240,13 +237,13 @@ class Replay:
                 return answer(self, request, trusted, *map(unquote, found.groups()))
         raise Refusal(404, "Not Found")
 
-    def _is_trusted(self, request: _Request) -> bool:
+    def _is_trusted(self, request: Request) -> bool:
         authorization = request.headers.get("Authorization", "")
         token = authorization.partition("Bearer ")[2]
         if token and "auth_bearer" in self.info["api_extensions"]:
             if token in self.bearer:
                 return True
-            if _is_for(token, f"lxd:{UUID}"):
+            if is_for(token, f"lxd:{UUID}"):
                 raise Refusal(
                     403,
                     "Failed verifying bearer token: Failed authenticating bearer token: Token is not valid:"
@@ -269,7 +266,7 @@ class Replay:
             return False
         return True
 
-    def _told(self, request: _Request, path: str = "") -> dict[str, Any]:
+    def _told(self, request: Request, path: str = "") -> dict[str, Any]:
         """The entitlements that a request asks for, and this client has; none are told to who may do everything."""
         asked = request.query.get("with-access-entitlements", "").split(",")
         if self.entitlements is None:
@@ -301,24 +298,24 @@ class Replay:
         for image in self.images.values():
             image["aliases"] = [own for own in image["aliases"] if own["name"] != alias]
 
-    def get_server(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def get_server(self, request: Request, trusted: bool) -> tuple[int, Any]:
         if trusted:
             told: dict[str, Any] = {
                 "auth": "trusted",
                 "config": None if self.entitlements is not None else {},
             }
-            return _sync({**self.info, **told})
+            return sync({**self.info, **told})
         known = ("api_extensions", "api_status", "api_version", "auth_methods", "public")
-        return _sync({**{name: self.info[name] for name in known}, "auth": "untrusted"})
+        return sync({**{name: self.info[name] for name in known}, "auth": "untrusted"})
 
-    def post_identity(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def post_identity(self, request: Request, trusted: bool) -> tuple[int, Any]:
         kind = self._secrets.pop(str(request.json.get("trust_token")), None)
         if not kind or not request.certificate:
             raise Refusal(*FORBIDDEN)
         self.trusted.add(request.certificate)
-        return _sync(None, 201)
+        return sync(None, 201)
 
-    def post_certificate(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def post_certificate(self, request: Request, trusted: bool) -> tuple[int, Any]:
         token = str(request.json.get("trust_token"))
         if self._secrets.get(token):
             raise Refusal(
@@ -329,48 +326,48 @@ class Replay:
         if self._secrets.pop(token, None) is None or not request.certificate:
             raise Refusal(403, "not authorized")
         self.trusted.add(request.certificate)
-        return _sync(None, 201)
+        return sync(None, 201)
 
-    def get_identity(self, request: _Request, trusted: bool) -> tuple[int, Any]:
-        return _sync({"name": "me", "groups": [], "fine_grained": self.entitlements is not None})
+    def get_identity(self, request: Request, trusted: bool) -> tuple[int, Any]:
+        return sync({"name": "me", "groups": [], "fine_grained": self.entitlements is not None})
 
-    def get_projects(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def get_projects(self, request: Request, trusted: bool) -> tuple[int, Any]:
         seen = ["default"] if self._may("can_view") else []
         if "recursion" in request.query:
-            return _sync([self._described(name) for name in seen])
-        return _sync([f"/1.0/projects/{name}" for name in seen])
+            return sync([self._described(name) for name in seen])
+        return sync([f"/1.0/projects/{name}" for name in seen])
 
     def _described(self, project: str) -> dict[str, Any]:
         return {"name": project, "description": "", "config": {"features.images": "true"}}
 
-    def get_project(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def get_project(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         if name != "default" or not self._may("can_view"):
             raise Refusal(404, "Not Found")
-        return _sync({**self._described(name), **self._told(request)})
+        return sync({**self._described(name), **self._told(request)})
 
-    def get_profiles(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def get_profiles(self, request: Request, trusted: bool) -> tuple[int, Any]:
         seen = self._may("can_view_profiles")
-        return _sync([{"name": "default"}, {"name": "web"}] if seen else [])
+        return sync([{"name": "default"}, {"name": "web"}] if seen else [])
 
-    def get_images(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def get_images(self, request: Request, trusted: bool) -> tuple[int, Any]:
         if self.is_restricted and "all-projects" in request.query:
             raise Refusal(403, "Certificate is restricted")
-        return _sync([image for name, image in self.images.items() if self._sees(name, trusted)])
+        return sync([image for name, image in self.images.items() if self._sees(name, trusted)])
 
-    def get_image(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
-        return _sync({**self._image(name, trusted), **self._told(request, request.path)})
+    def get_image(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
+        return sync({**self._image(name, trusted), **self._told(request, request.path)})
 
-    def put_image(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def put_image(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_edit_images", request.path)
         self.images[name].update(request.json)
-        return _sync(None)
+        return sync(None)
 
-    def delete_image(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def delete_image(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_delete_images", request.path)
         del self.images[name]
         return self._operation({})
 
-    def post_image(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def post_image(self, request: Request, trusted: bool) -> tuple[int, Any]:
         invited = request.headers.get("X-LXD-secret") == "once"
         if not invited:
             self._require("can_create_images")
@@ -382,44 +379,44 @@ class Replay:
         content = self.elsewhere[source["fingerprint"]]
         return self._operation({"fingerprint": self._add(content)})
 
-    def post_secret(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def post_secret(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_edit_images", f"/1.0/images/{name}")
         return self._operation({"secret": "once"})
 
-    def get_export(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def get_export(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._image(name, trusted)
         return 200, self.files[name]
 
-    def get_alias(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def get_alias(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         holder = self._holder(name)
         kinds = ("can_view_image_aliases", "can_edit_image_aliases", "can_delete_image_aliases")
         if not holder["public"] and not any(self._may(kind, request.path) for kind in kinds):
             raise Refusal(404, "Not Found")
         described = {"name": name, "description": "", "target": holder["fingerprint"]}
-        return _sync({**described, "type": "container", **self._told(request, request.path)})
+        return sync({**described, "type": "container", **self._told(request, request.path)})
 
-    def post_alias(self, request: _Request, trusted: bool) -> tuple[int, Any]:
+    def post_alias(self, request: Request, trusted: bool) -> tuple[int, Any]:
         self._require("can_create_image_aliases")
         alias = {"name": request.json["name"], "description": ""}
         self.images[request.json["target"]]["aliases"].append(alias)
-        return _sync(None, 201)
+        return sync(None, 201)
 
-    def put_alias(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def put_alias(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_edit_image_aliases", request.path)
         self._drop(name)
         self.images[request.json["target"]]["aliases"].append({"name": name, "description": ""})
-        return _sync(None)
+        return sync(None)
 
-    def delete_alias(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
+    def delete_alias(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_delete_image_aliases", request.path)
         self._drop(name)
-        return _sync(None)
+        return sync(None)
 
-    def get_operation(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
-        return _sync(self._ended[name])
+    def get_operation(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
+        return sync(self._ended[name])
 
-    def delete_operation(self, request: _Request, trusted: bool, name: str) -> tuple[int, Any]:
-        return _sync(None)
+    def delete_operation(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
+        return sync(None)
 
     def _operation(self, metadata: dict[str, Any]) -> tuple[int, Any]:
         name = f"{len(self._ended):08x}-0000-0000-0000-000000000000"
@@ -432,24 +429,6 @@ class Replay:
         }
         self._ended[name] = ended
         return 202, {"type": "async", "status_code": 100, "metadata": ended}
-
-
-class _Request:
-    def __init__(
-        self, handler: BaseHTTPRequestHandler, path: str, query: dict[str, str], body: bytes
-    ) -> None:
-        self.method = handler.command
-        self.path = path.replace("%2E", ".")
-        self.query = query
-        self.headers = handler.headers
-        self.body = body
-        shown = handler.connection.getpeercert(True)
-        self.certificate = hashlib.sha256(shown).hexdigest() if shown else ""
-
-    @property
-    def json(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self.body)
-        return content
 
 
 Route = Callable[..., tuple[int, Any]]
@@ -488,36 +467,3 @@ _FOR_STRANGERS = (
     Replay.get_alias,
     Replay.get_export,
 )
-
-
-def _sync(metadata: Any, status: int = 200) -> tuple[int, Any]:
-    return status, {"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata}
-
-
-def _base64url(content: bytes) -> str:
-    return urlsafe_b64encode(content).decode().rstrip("=")
-
-
-def _is_for(token: str, audience: str) -> bool:
-    """Whether a token claims to be for this server, as the server itself finds out before it verifies it."""
-    from base64 import urlsafe_b64decode
-
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return audience in claims["aud"]
-    except (IndexError, KeyError, ValueError, TypeError):
-        return False
-
-
-def _chunks(handler: BaseHTTPRequestHandler) -> bytes:
-    """The body of a request without a length."""
-    if handler.headers.get("Transfer-Encoding") != "chunked":
-        return b""
-    content = b""
-    while True:
-        size = int(handler.rfile.readline(), 16)
-        content += handler.rfile.read(size)
-        handler.rfile.readline()
-        if not size:
-            return content

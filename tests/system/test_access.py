@@ -21,6 +21,10 @@ from runner import Modules, Outcome, files
 
 Build = Callable[..., Image]
 
+# Incus has no such identities.
+pytestmark = pytest.mark.families("lxd")
+EVERY_FAMILY = pytest.mark.families("lxd", "incus6", "incus7")
+
 
 @pytest.fixture
 def own(tmp_path: Path) -> KeyPair:
@@ -180,6 +184,7 @@ class TestABearerToken:
         assert "takes no bearer tokens" in msg
         assert "auth_bearer" in msg
 
+    @EVERY_FAMILY
     def test_is_unknown_to_this_server(self, lxd: Server, image: Image) -> None:
         pin = {"server_cert": str(lxd.certificate)}
         if lxd.has("auth_bearer"):
@@ -199,9 +204,11 @@ class TestABearerToken:
         msg = Modules(server=lxd6.url, bearer_token=token, **given).fails("lxd_image_info")
         assert f"{other} cannot be used with bearer_token" in msg
 
+    @EVERY_FAMILY
     def test_is_ignored_by_a_unix_socket(self, modules: Modules) -> None:
         modules.done("lxd_image_info", bearer_token="not\na token", trust_token="t")
 
+    @EVERY_FAMILY
     def test_of_a_source_reads_its_private_images(
         self, lxd: Server, lxd6: Replay, modules: Modules, image: Image
     ) -> None:
