@@ -39,7 +39,7 @@ LOGS = ROOT / ".cache/logs"
 KEYS = ROOT / ".cache/environments"
 WORKERS = 2 * (os.cpu_count() or 1)  # steps with servers wait for them about half of their time
 FAMILIES = tuple(pythons.CORE_OF_FAMILY)  # of servers, as the lab calls them
-LIMIT = 1800  # seconds for one step
+LIMIT = 2700  # seconds for one step
 SHOWN = 400  # lines of a failed step; all of them are in its log
 
 # Lines that help nobody to understand a failure: pip on places that its settings name in vain, and set-up.
