@@ -150,6 +150,14 @@ class Site:
         server.run("image", "import", str(image.metadata), "--alias", name, *options)
         return image.fingerprint
 
+    def _add_instances(self) -> None:
+        """Create the instances that are published: one is stopped, one runs and has a snapshot."""
+        if self.lxd1.api("GET", "/1.0/instances"):
+            return
+        self.lxd1.run("init", "busybox", "template")
+        self.lxd1.run("launch", "busybox", "build1")
+        self.lxd1.run("snapshot", "build1", "release")
+
     @property
     def environment(self) -> dict[str, str]:
         return {
@@ -174,6 +182,8 @@ class Site:
         text = "\n".join(block.text for block in found)
         given = {"lxd_trust_token": self.lxd1.token("site")} if "trust_token" in text else {}
         variables = {**local, **self.variables, **given}
+        if "lxd_image_publish" in text:
+            self._add_instances()
         # It runs on this machine, with an address of its own.
         image_server = {"image_server_name": IMAGES1, "image_server_listen": [self.images1]}
         hosts = {

@@ -19,7 +19,7 @@ CORE = Path(__file__).parents[2] / "plugins/module_utils/_core"
 LAYERS = {
     "errors": (("errors",),),
     "ground": (
-        ("images", "deadline", "regular_files", "json_reader", "yaml_reader"),
+        ("images", "deadline", "regular_files", "json_reader", "yaml_reader", "watchdog"),
         ("transport", "archives", "simplestreams", "tokens"),
     ),
     "servers": (
@@ -28,7 +28,7 @@ LAYERS = {
         ("server",),
         ("access",),
         ("store",),
-        ("store_view",),
+        ("store_view", "instances"),
     ),
     "sources": (("sources",),),
     "decisions": (("planning",),),

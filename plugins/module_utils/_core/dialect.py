@@ -61,6 +61,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "tells_entitlements": Rule("doc/api-extensions.md", extension="entities_with_entitlements"),
     "takes_bearer_tokens": Rule("doc/api-extensions.md", extension="auth_bearer"),
+    "publishes_formats": Rule("doc/api-extensions.md", extension="instance_publish_split"),
     "has_image_registries": Rule(
         "shared/api/image.go: such a server fetches from its registries only, and takes part in no push",
         extension="image_registries",

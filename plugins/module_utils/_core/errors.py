@@ -11,6 +11,7 @@ a fingerprint) are attributes: catch the class and read them; never look into th
 from __future__ import annotations
 
 import traceback
+from typing import Any, Mapping
 
 MAX_QUOTED_CHARACTERS = 300
 """Characters of somebody else's text (a server's, a library's, a file's) that a message quotes."""
@@ -96,11 +97,17 @@ class ApiError(ImageStoreError):
 
 
 class OperationFailed(ImageStoreError):
-    """A background operation ended without success; ``err`` is the server's own word on it."""
+    """A background operation ended without success.
 
-    def __init__(self, message: str, err: str, hint: str = "") -> None:
+    ``err`` is the server's own word on it, and ``metadata`` what the operation has told besides.
+    """
+
+    def __init__(
+        self, message: str, err: str, hint: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.err = err
+        self.metadata = metadata or {}
 
 
 class ConflictError(ImageStoreError):

@@ -100,6 +100,13 @@ def format_time(moment: datetime) -> str:
 ARCHIVE = "imagestore.archive"
 """The property in which an image that was made of a directory has the SHA-256 of that, packed but not compressed."""
 
+INSTANCE = "imagestore.instance"
+"""The property in which an image that was published has the instances or snapshots that it was made of.
+
+Each is as in ``site c1/snap0 CREATED SINCE``: project, name, when the instance was created, and when the snapshot was
+taken or the instance last started. They are separated by a comma and a space, which no name can contain.
+"""
+
 
 @dataclass(frozen=True)
 class Alias:
@@ -219,6 +226,11 @@ class Image:
         """The names of its aliases."""
         return frozenset(alias.name for alias in self.aliases)
 
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """What it was made of, if it was published; see ``INSTANCE``."""
+        return tuple(filter(None, self.properties.get(INSTANCE, "").split(", ")))
+
     def require_not_cached(self) -> None:
         """Raises OptionError if its server will remove it by itself, and its aliases with it."""
         if self.cached:
@@ -317,6 +329,11 @@ class Contents:
         """The image that was made of the directory with this digest; rather one to keep than a cached one."""
         found = [image for image in self.images if image.properties.get(ARCHIVE) == digest]
         return min(found, key=lambda image: image.cached, default=None)
+
+    def by_instance(self, identity: str) -> Image | None:
+        """The image to keep that was made of this instance or snapshot; see ``INSTANCE``. The newest of several."""
+        found = [one for one in self.images if identity in one.instances and not one.cached]
+        return max(found, key=lambda image: image.uploaded_at, default=None)
 
     def has_size(self, size: int) -> bool:
         """Whether any image has just this many bytes. If none has, a file of that size is certainly not there."""

@@ -40,6 +40,9 @@ CANCEL_SECONDS = 1.5
 MAX_LIST_ITEMS = 20_000
 """Images, aliases or projects of a list."""
 
+FINDS_IMAGE = "the next run will find the image"
+"""What to expect once an operation that stores an image has ended although its task has timed out, as a clause."""
+
 _SUCCESS = 200
 _ENDED = {_SUCCESS, 400, 401}
 
@@ -297,15 +300,16 @@ class Server:
         json: Any = None,
         body: Body | Stream | None = None,
         headers: Mapping[str, str] | None = None,
+        once_ended: str = FINDS_IMAGE,
     ) -> Mapping[str, Any]:
         """A call that starts an operation: waits for its end and returns the operation (``shared/api/operation.go``).
 
         Its ``metadata`` is a mapping, if an empty one. Raises OperationFailed with the server's ``err``, TimedOut (the
         operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
-        servers forget an operation some seconds after its end.
+        servers forget an operation some seconds after its end. ``once_ended`` is what TimedOut says of its outcome.
         """
         operation = self.call(method, path, query, json, body, headers).metadata
-        return self.wait(self.operation_id(operation), query)
+        return self.wait(self.operation_id(operation), query, once_ended)
 
     def operation_id(self, operation: Any) -> str:
         """The id in the description of an operation. Raises ConnectionFailed if there is none."""
@@ -314,17 +318,23 @@ class Server:
             raise self._not_lxd("no description of the operation that it has started")
         return found
 
-    def wait(self, operation_id: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    def wait(
+        self,
+        operation_id: str,
+        query: Mapping[str, str] | None = None,
+        once_ended: str = FINDS_IMAGE,
+    ) -> Mapping[str, Any]:
         """Wait for the end of a running operation; see ``run``."""
         path = f"/1.0/operations/{operation_id}"
         try:
             state = self._wait_until_ended(path, query)
         except TimedOut as error:
-            raise self._after_timeout(path, query, error) from error
+            raise self._after_timeout(path, query, error, once_ended) from error
+        metadata = _mapping(state.get("metadata"))
         if state["status_code"] != _SUCCESS:
             err = clean_reason(state.get("err") or state.get("status"))
-            raise OperationFailed(quote_reason(self.address, err), err, failure_hint(err))
-        return {**state, "metadata": _mapping(state.get("metadata"))}
+            raise OperationFailed(quote_reason(self.address, err), err, failure_hint(err), metadata)
+        return {**state, "metadata": metadata}
 
     def stored_fingerprint(self, operation: Mapping[str, Any]) -> str:
         """The fingerprint of the image that an operation (see ``run``) has stored. Raises ConnectionFailed."""
@@ -361,16 +371,18 @@ class Server:
                 return state
 
     def _after_timeout(
-        self, path: str, query: Mapping[str, str] | None, error: TimedOut
+        self, path: str, query: Mapping[str, str] | None, error: TimedOut, once_ended: str
     ) -> TimedOut:
         """Cancel the operation if the server allows it. Returns the error to raise, which says what became of it."""
         name = f"operation {path.rsplit('/', 1)[1]} of {self.address}"
         try:
             self.cancel(path, query)
         except ApiError:
-            left = f"{name} cannot be cancelled and goes on: once it has ended, the next run will find the image"
+            left = f"{name} cannot be cancelled and goes on: once it has ended, {once_ended}"
         except ImageStoreError as problem:
-            left = f"{name} could not be cancelled ({problem.message}): if it ends well, the next run finds the image"
+            left = (
+                f"{name} could not be cancelled ({problem.message}): if it ends well, {once_ended}"
+            )
         else:
             left = f"{name} was cancelled"
         return TimedOut(f"{error.message}; {left}", error.hint)

@@ -95,6 +95,11 @@ class StoreView:
         self.see(self.likely_aliases)
         return self.contents().by_archive(digest) or self._list().by_archive(digest)
 
+    def by_instance(self, identity: str) -> Image | None:
+        """The image to keep that was made of this instance or snapshot."""
+        self.see(self.likely_aliases)
+        return self.contents().by_instance(identity) or self._list().by_instance(identity)
+
     @property
     def has_archives(self) -> bool:
         """Whether any image was made of a directory."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..options.image_export import ExportOptions
     from ..options.image_import import ImportOptions
     from ..options.image_info import InfoOptions
+    from ..options.image_publish import PublishOptions
     from ..options.image_state import ImageStateOptions
     from ..planning import Plan
     from ..store_view import StoreView
@@ -58,6 +59,19 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
             return {**task.changes_made, "needs": ["file"]}
     values = task.changes_made if only_asks else image_values(task, result)
     return {**values, "needs": ["file"]} if controller_file and result.arrives else values
+
+
+def publish_image(task: Task, options: PublishOptions) -> dict[str, Any]:
+    """Make the store hold an image of an instance. The server makes it, so no image data is transferred."""
+    from ..convergence import converge, planned_image
+    from ..sources.instance import InstanceSource
+
+    task.prefetch(next(iter(options.desired.aliases or ()), None))
+    source = InstanceSource(task.store, options.request)
+    plan_for = planned_image(source, options.desired, task.progress)
+    result = converge(task.store, plan_for, task.progress, task.check_mode, options.desired)
+    values = image_values(task, result)
+    return {**values, "would_transfer": 0} if task.check_mode else values
 
 
 def manage_image(task: Task, options: ImageStateOptions) -> dict[str, Any]:

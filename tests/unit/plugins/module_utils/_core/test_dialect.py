@@ -38,6 +38,7 @@ DOERS = {
     "takes_trust_token": ALL_INCUS,
     "tells_entitlements": set(),
     "takes_bearer_tokens": set(),
+    "publishes_formats": set(),
     "has_image_registries": set(),
     "imports_by_url": ALL - {LXD_69, LXD_610},
     "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},

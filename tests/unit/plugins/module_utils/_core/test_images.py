@@ -42,6 +42,22 @@ def image(fingerprint=A, aliases=(), **more):
     return Image.parse(raw)
 
 
+class TestInstances:
+    def test_of_an_image_are_those_that_its_property_lists(self):
+        web = image(properties={"imagestore.instance": "site c1 A B, site c2/s1 A B"})
+        assert web.instances == ("site c1 A B", "site c2/s1 A B")
+        assert image().instances == ()
+
+    def test_are_found_in_the_newest_image_that_is_no_cache(self):
+        made = {"properties": {"imagestore.instance": "site c1 A B"}}
+        old = image(A, uploaded_at="2026-01-01T00:00:00Z", **made)
+        new = image(B, uploaded_at="2026-01-02T00:00:00Z", **made)
+        cached = image("c" * 64, uploaded_at="2026-01-03T00:00:00Z", cached=True, **made)
+        contents = Contents((old, new, cached))
+        assert contents.by_instance("site c1 A B") is new
+        assert contents.by_instance("site c1 A") is None
+
+
 class TestTimes:
     @pytest.mark.parametrize(
         "text",
