@@ -135,7 +135,7 @@ image:
       description: The aliases that point to the image, each with C(name) and C(description).
       type: list
       elements: dict
-      sample: [{name: web, description: ""}]
+      sample: [{name: busybox, description: ""}]
     properties:
       description: The properties of the image. All values are strings.
       type: dict
@@ -158,11 +158,11 @@ image:
       elements: str
       sample: [default]
     filename:
-      description: The file name that the server has recorded. It is empty for a published image.
+      description: The file name that the server has recorded. It can be empty.
       type: str
-      sample: ""
+      sample: busybox.tar.xz
     created_at:
-      description: When the image was made, in ISO 8601 as all dates here.
+      description: When the image was built, in ISO 8601 as all dates here.
       type: str
       sample: "2026-11-24T07:30:00Z"
     uploaded_at:
