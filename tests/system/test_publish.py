@@ -108,8 +108,10 @@ class TestStoppedInstance:
         }
         done = c1.publish(**options)
         name = done["fingerprint"][:12]
-        assert done["diff"]["after"]["images"][name]["route"] == "publish"
-        assert done["diff"]["after"]["images"][name]["size"].endswith("B")
+        after = done["diff"]["after"]
+        assert after["aliases"] == {"web": name}
+        assert after["images"][name]["route"] == "publish"
+        assert after["images"][name]["size"].endswith("B")
         assert c1.publish(**options)["diff"]["before"] == {"aliases": {"web": name}}
 
     def test_of_the_same_name_is_published_again_after_it_was_replaced(

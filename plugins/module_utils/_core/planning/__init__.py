@@ -88,6 +88,12 @@ def diff(plans: Sequence[Plan], fingerprint: str | None) -> tuple[dict[str, Any]
     ]
     if offers:
         name = short_fingerprint(fingerprint) if fingerprint else NEW_IMAGE
+        if "aliases" in after:
+            # A fingerprint that only the transfer told is not in the plan.
+            targets = after["aliases"].items()
+            after["aliases"] = {
+                alias: name if target == NEW_IMAGE else target for alias, target in targets
+            }
         size = {} if offers[-1].size is None else {"size": offers[-1].size}
         after["images"] = {name: {**size, "route": offers[-1].route}}
     return before, after

@@ -288,6 +288,12 @@ class TestDiff:
         assert after["aliases"] == {"web": "new image"}
         assert list(after["images"]) == ["new image"]
 
+    def test_shows_a_fingerprint_that_became_known_with_the_transfer(self):
+        plan = plan_present(Contents(), Upload(None), desired_state(aliases=["web"]))
+        _before, after = diff([plan], A)
+        assert after["aliases"] == {"web": A[:12]}
+        assert list(after["images"]) == [A[:12]]
+
     def test_shows_deleted_images_with_their_aliases_and_sizes(self):
         old = image(B, ["web", "www"])
         desired = desired_state(aliases=["web", "www"], delete_replaced=True)
