@@ -111,7 +111,10 @@ RECORDED = {
         },
     ),
     "incus-6.0.4": (Reader("incus", "incus"), OF_INCUS),
-    "incus-7.0.2": (Reader("incus", "incus"), {*OF_INCUS, "limits_alias_names"}),
+    "incus-7.0.2": (
+        Reader("incus", "incus"),
+        {*OF_INCUS, "limits_alias_names", "publishes_formats"},
+    ),
 }
 
 
