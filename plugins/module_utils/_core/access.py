@@ -121,9 +121,9 @@ def entitlement_query(server: Server, needed: Collection[Entitlement]) -> dict[s
 
 
 def require_entitlements(
-    server: Server, project: Mapping[str, Any], needed: Collection[Entitlement]
+    server: Server, name: str, project: Mapping[str, Any], needed: Collection[Entitlement]
 ) -> None:
-    """Raises AuthenticationError naming the entitlements that this client lacks on a project.
+    """Raises AuthenticationError naming the entitlements that this client lacks on the project ``name``.
 
     ``project`` is how the server describes it, asked with ``entitlement_query``. Of clients that are not fine-grained
     the server tells no entitlements; they may do everything in the projects that they see.
@@ -131,12 +131,12 @@ def require_entitlements(
     held = set(_held(project))
     missing = [one for one in needed if held.isdisjoint((one.name, *one.implied_by))]
     config = project.get("config")
-    if isinstance(config, dict) and config.get("features.images") != "true":
+    has_images = isinstance(config, dict) and config.get("features.images") == "true"
+    if name != "default" and not has_images:
         # Its images are those of the project default, and so are the entitlements on them.
         missing = [one for one in missing if one.entity or one.name.startswith("can_create")]
     if not missing or not _is_fine_grained(server):
         return
-    name = str(project.get("name"))
     names: list[str] = []
     for one in missing:
         if one.name not in names and not _has_on_entity(server, name, one):

@@ -499,7 +499,7 @@ class Store:
                 "Its certificate may be restricted to other projects.",
             ) from error
         if query:
-            require_entitlements(self.server, project, needed)
+            require_entitlements(self.server, self.project, project, needed)
 
     def _no_project(self) -> OptionError:
         fault = self.server.dialect.why_invalid_project(self.project)
