@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import copy_images, import_directory, import_files, publish
+from . import copy_images, import_directory, import_files, publish, store
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -31,6 +31,10 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "copy-pull": copy_images.pull,
     "copy-relay": copy_images.relay,
     "copy-unchanged": copy_images.unchanged,
+    "store-unchanged": store.unchanged,
+    "store-imports": store.imports,
+    "store-copies": store.copies,
+    "store-large": store.large,
     "publish-unchanged": publish.unchanged,
     "publish-endpoint": publish.endpoint,
 }

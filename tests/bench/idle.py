@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import io
+import os
 import platform
+import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +29,7 @@ SLOWER = 200
 def filled(setting: Setting, name: str) -> tuple[Server, list[Path]]:
     """Another server with many small images, and their files."""
     server = setting.start(name)
-    paths = [_tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
+    paths = [tiny(setting.folder / f"tiny-{number}.tar", number) for number in range(STORE)]
     for path in paths:
         client(server, "image", "import", str(path))
     return server, paths
@@ -56,7 +58,22 @@ def rows(
     )
 
 
-def _tiny(path: Path, number: int) -> Path:
+def fill(server: Server, count: int) -> None:
+    """Add images to the database of a LXD server. They have no files, which no task here needs."""
+    statement = f"""
+        WITH RECURSIVE numbers(number) AS
+            (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})
+        INSERT INTO images (fingerprint, filename, size, architecture, upload_date, project_id)
+        SELECT lower(hex(randomblob(32))), 'tiny.tar', 1, 2, '2030-01-01 00:00:00+00:00', 1
+        FROM numbers"""
+    command = [server.family.daemon[0], "sql", "global", statement]
+    if count:
+        subprocess.run(
+            command, env={**os.environ, **server.environment}, check=True, capture_output=True
+        )
+
+
+def tiny(path: Path, number: int) -> Path:
     """Write one of many minimal images."""
     with tarfile.TarFile(path, "w") as archive:
         text = f"architecture: {platform.machine()}\ncreation_date: {1_700_000_000 + number}\n"
