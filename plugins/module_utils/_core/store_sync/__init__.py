@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
@@ -161,6 +160,9 @@ def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None
 
     to_bring = [entry for entry in entries if entry.offer]
     if to_bring:
+        # Imported late: an unchanged task does not need it.
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(min(parallel, len(to_bring))) as pool:
             list(pool.map(bring, to_bring))
 
