@@ -138,14 +138,16 @@ def actions(outcome: dict[str, Any]) -> dict[str, list[str]]:
     return {label: one["actions"] for label, one in by_label(outcome).items() if one["actions"]}
 
 
-def on_host(folder: Path, ssh: SshHost, params: dict[str, Any], check: bool = False) -> Played:
+def on_host(
+    folder: Path, ssh: SshHost, params: dict[str, Any], check: bool = False, **keys: Any
+) -> Played:
     """Run the task on a managed host behind SSH."""
     variables = {
         **ssh.variables,
         "ansible_python_interpreter": sys.executable,
         "ansible_remote_tmp": str(ssh.home / ".ansible/tmp"),
     }
-    task = {"name": "it", f"imagestore.lxd.{STORE}": params}
+    task = {"name": "it", f"imagestore.lxd.{STORE}": params, **keys}
     return play(folder, task, check=check, host=variables, become=True)
 
 
@@ -196,6 +198,34 @@ def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
     assert requests.count("/1.0") <= 1
     # Nobody can tell from a list, which may be cut off, that there is no such image.
     assert set(requests) <= {"/1.0", "/1.0/images", "/1.0/images/aliases/old"}
+
+
+def test_a_task_in_the_background_gets_the_files_that_the_store_lacks_before(
+    lxd: Server, build: Build, ssh: SshHost, tmp_path: Path
+) -> None:
+    (tmp_path / "files").mkdir()
+    there, sent = build(name="there"), build(name="sent")
+    Modules().at(lxd).import_image(there)
+    for image in (there, sent):
+        image.metadata.rename(tmp_path / f"files/{image.metadata.name}")
+    images = [
+        {"src": image.metadata.name, "aliases": [name]}
+        for name, image in (("there", there), ("sent", sent), ("again", sent))
+    ]
+    params = {"images": images, "server": f"unix://{lxd.socket}"}
+    done = on_host(tmp_path, ssh, params, **{"async": 60, "poll": 1})
+    assert not done.failed, done.output
+    assert done.results["it"]["actions"] == [
+        "there: add alias there",
+        "sent: upload",
+        "sent: add alias sent",
+        "sent: add alias again",
+    ]
+    assert lxd.aliases() == {
+        "there": there.fingerprint,
+        "sent": sent.fingerprint,
+        "again": sent.fingerprint,
+    }
 
 
 def test_an_unchanged_store_of_files_asks_for_the_list_only(
@@ -311,6 +341,20 @@ class TestUnlistedImages:
         assert deleted == [[], [], [], [versions[0].fingerprint]]
         assert lxd.aliases() == {"web": versions[3].fingerprint}
         assert set(lxd.images()) == {image.fingerprint for image in versions[1:]}
+
+    def test_that_were_placed_in_a_run_with_a_failed_entry_are_retained_later(
+        self, lxd: Server, modules: Modules, build: Build
+    ) -> None:
+        old, new = build(), build()
+        broken: list[dict[str, Any]] = [
+            {**files(old), "aliases": ["web"]},
+            {"name": "missing", "public": True},
+        ]
+        assert modules.run(STORE, images=broken, unlisted="delete", retain=1).failed
+        images = [{**files(new), "aliases": ["web"]}]
+        done = modules.done(STORE, images=images, unlisted="delete", retain=1)
+        assert done["deleted"] == []
+        assert set(lxd.images()) == {old.fingerprint, new.fingerprint}
 
     def test_that_are_only_cached_are_never_deleted(
         self, lxd: Server, other: Server, modules: Modules, build: Build

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from ..access import VIEW_ALIASES, VIEW_IMAGES, delete_image
 from ..convergence import converge, predict, require_possible, transfer
@@ -84,9 +84,12 @@ def sync(
             if entry.deletes:
                 _attempt(entry, _predict_deletions if check_mode else _delete, store, view)
         _follow(entries)
-    if unlisted and not outcome.failed:
+    if unlisted:
         try:
-            _delete_unlisted(store, outcome, unlisted, view, check_mode)
+            if not check_mode:
+                _note_entries(store, entries)
+            if not outcome.failed:
+                _delete_unlisted(store, outcome, unlisted, view, check_mode)
         except ImageStoreError as error:
             outcome.error = error
 
@@ -212,18 +215,13 @@ def _delete_unlisted(
 
     There is no other look if the first one, ``view``, and the plans tell that there is nothing to delete.
     """
-    listed = {
-        entry.fingerprint: entry.label
-        for entry in reversed(outcome.entries)
-        if entry.fingerprint and entry.desired
-    }
+    listed = _labels(outcome.entries)
     foreseen = unlisted.choose(_afterwards(view.list_all(), outcome.entries), listed)
     if foreseen:
         store.require_write_access([delete_image(image.fingerprint) for image in foreseen])
     if check_mode:
         outcome.deleted += foreseen
         return
-    _note_entries(store, listed, outcome.entries)
     if not foreseen:
         return
     for image in unlisted.choose(store.contents(), listed):
@@ -256,14 +254,24 @@ def _afterwards(contents: Contents, entries: Iterable[Entry]) -> Contents:
     )
 
 
-def _note_entries(store: Store, listed: Mapping[str, str], entries: Iterable[Entry]) -> None:
+def _labels(entries: Sequence[Entry]) -> dict[str, str]:
+    """The label of each image that is to be present, which is that of the first entry about it."""
+    return {
+        entry.fingerprint: entry.label
+        for entry in reversed(entries)
+        if entry.fingerprint and entry.desired
+    }
+
+
+def _note_entries(store: Store, entries: Sequence[Entry]) -> None:
     """Note on each image which entry it belongs to, so that it is known when another has replaced it."""
+    labels = _labels([entry for entry in entries if not entry.error])
     noted = {
         entry.fingerprint: (entry.result.image.get("properties") or {}).get(ENTRY_PROPERTY)
         for entry in entries
         if entry.result and entry.result.image and entry.desired
     }
-    for fingerprint, label in listed.items():
+    for fingerprint, label in labels.items():
         if noted.get(fingerprint) != label:
             _note_entry(store, fingerprint, label)
 

@@ -47,9 +47,9 @@ def manage_store(task: Task, options: StoreOptions) -> dict[str, Any]:
         if entry.works and entry.offer and _awaits_file(entry.offer)
     ]
     if outcome.needs or (options.only_asks and awaited):
-        return {"changed": False, "needs": outcome.needs or awaited}
+        return {**task.changes_made, "needs": outcome.needs or awaited}
     if options.only_asks:
-        return {"changed": False}
+        return task.changes_made
     return _values(task, outcome)
 
 
