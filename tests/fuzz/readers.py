@@ -43,6 +43,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.sourc
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.instances import Instances
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.server import Server
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
@@ -185,6 +186,7 @@ def _answers(data: bytes) -> None:
     answering.answers = data
     server = Server(transport)
     store = Store(server, "default")
+    instances = Instances(store)
     calls: tuple[Callable[[], Any], ...] = (
         lambda: server.dialect,
         lambda: server.identification_headers,
@@ -195,6 +197,8 @@ def _answers(data: bytes) -> None:
         lambda: store.get_alias("web"),
         lambda: store.get_image("1" * 12),
         lambda: store.require_profiles_and_visibility(("web",), public=True),
+        lambda: instances.get("c1"),
+        lambda: instances.snapshot_time("c1", "s1"),
         lambda: server.run("POST", "/1.0/images", json={}),
     )
     for call in calls:
