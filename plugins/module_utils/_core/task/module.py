@@ -125,7 +125,7 @@ class ImageModule(AnsibleModule):
                 )
         choices = self.argument_spec.get("state", {}).get("choices", ())
         if self.params.get("state") == "absent" and choices and "absent" not in choices:
-            msg += " To delete an image, use imagestore.lxd.lxd_image with state: absent."
+            msg = f"{msg.rstrip('.')}. To delete an image, use imagestore.lxd.lxd_image with state: absent."
         return msg
 
 
