@@ -27,6 +27,10 @@ class Source:
     aliases = ()
 
 
+def _plans_nothing(_desired):
+    return lambda _view: Plan(None, (), {}, {})
+
+
 def entry(label, fingerprint=None, name="", absent=False, **desired):
     plan = Plan(Image(fingerprint, "container", "x86_64", 1), (), {}, {}) if fingerprint else None
     return Entry(
@@ -34,7 +38,7 @@ def entry(label, fingerprint=None, name="", absent=False, **desired):
         title=label,
         attempt=f"import {label}",
         desired=None if absent else DesiredState(**desired),
-        make_plan=lambda desired: lambda _view: desired,
+        make_plan=_plans_nothing,
         progress=Progress(),
         source=None if name else Source(),
         name=name,
