@@ -27,8 +27,9 @@ class Source:
     aliases = ()
 
 
-def _plans_nothing(_desired):
-    return lambda _view: Plan(None, (), {}, {})
+def plan_that_tells(desired):
+    """A plan that does nothing but tell for which desired state it was made."""
+    return lambda _view: Plan(None, (), {"desired": desired}, {})
 
 
 def entry(label, fingerprint=None, name="", absent=False, **desired):
@@ -38,7 +39,7 @@ def entry(label, fingerprint=None, name="", absent=False, **desired):
         title=label,
         attempt=f"import {label}",
         desired=None if absent else DesiredState(**desired),
-        make_plan=_plans_nothing,
+        make_plan=plan_that_tells,
         progress=Progress(),
         source=None if name else Source(),
         name=name,
@@ -96,8 +97,9 @@ def test_a_name_stands_for_itself_if_the_entry_that_brings_it_fails():
 
 def test_replaced_images_stay_until_the_end():
     one = entry("one", delete_replaced=True)
-    assert one.plan_for(None) == DesiredState()
-    assert one.plan_with_deletions(None) == DesiredState(delete_replaced=True)
+    assert one.plan_for(None).before["desired"] == DesiredState()
+    deleting = DesiredState(delete_replaced=True)
+    assert one.plan_with_deletions(None).before["desired"] == deleting
     assert one.deletes
     assert entry("gone", name="x", absent=True).deletes
     assert not entry("other").deletes
