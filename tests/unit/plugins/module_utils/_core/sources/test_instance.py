@@ -23,9 +23,9 @@ RAW = {
 }
 
 
-def identity(raw=RAW, snapshot=None, project="site"):
+def identity(raw=None, snapshot=None, project="site"):
     source = InstanceSource(Store(None, project), PublishRequest("c1", snapshot))
-    instance = Instance.parse(raw)
+    instance = Instance.parse(raw or RAW)
     return source.identity(instance, instance.started_at)
 
 
