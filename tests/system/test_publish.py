@@ -125,7 +125,7 @@ class TestStoppedInstance:
         assert second.actions == ["publish"]
         assert second["fingerprint"] != first["fingerprint"]
 
-    @pytest.mark.families("lxd", "incus6")  # Incus 7 writes the time into each image.
+    @pytest.mark.families("lxd")  # Incus writes the time into each image.
     def test_with_the_content_of_an_image_of_the_store_is_that_image(
         self, c1: Container, lxd: Server, image: Image
     ) -> None:

@@ -100,7 +100,7 @@ class Instances:
         """Have the server make an image of a stopped instance, or of a snapshot (``c1/snap0``).
 
         Attributes are not sent: the server would write them into the image, so that the same content would be another
-        image each time (``lxd/images.go``, imgPostInstanceInfo). (With Incus 7 it is, since the image has the time.)
+        image each time (``lxd/images.go``, imgPostInstanceInfo). (With Incus it is, since the image has the time.)
         """
         source = {"type": "snapshot" if is_snapshot else "instance", "name": name}
         asked: dict[str, Any] = {"source": source}
