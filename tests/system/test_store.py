@@ -25,6 +25,7 @@ from lab import (
     DOWN,
     Authority,
     Image,
+    KeyPair,
     Proxy,
     Server,
     SshHost,
@@ -281,6 +282,18 @@ def test_a_moved_alias_is_in_the_diff_and_the_replaced_image_goes_if_asked_for(
     assert done["diff"]["after"]["aliases"] == {"web": new.fingerprint[:12]}
     assert old.fingerprint[:12] in done["diff"]["before"]["images"]
     assert set(lxd.images()) == {new.fingerprint}
+
+
+def test_an_image_that_the_client_may_not_see_is_not_called_absent(
+    lxd: Server, modules: Modules, image: Image, pair: KeyPair
+) -> None:
+    modules.import_image(image, aliases=["hidden"])
+    stranger = Modules().over_tls(lxd, pair)
+    images = [{"name": "hidden", "state": "absent"}]
+    for check in (True, False):
+        assert "does not trust" in stranger.fails(STORE, check=check, images=images)
+    assert "does not trust" in stranger.fails(STORE, images=[{"name": "hidden", "public": True}])
+    assert image.fingerprint in lxd.images()
 
 
 class TestUnlistedImages:
