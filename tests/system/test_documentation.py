@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import reset_server
+from module_forkserver import module_forkserver
 from pages import MODULES, PAGES, ROOT, Block, blocks, constant, examples
 from published_site import PublishedSite
 from replay import Replay
@@ -339,6 +340,8 @@ def private_mounts() -> Iterator[Any]:
     def mount(folder: Path, path: str) -> None:
         subprocess.run(["mount", "--bind", str(folder), path], check=True)
 
+    # The process that runs modules for all tests must not be a child of this one's private view.
+    module_forkserver()
     place = os.getcwd()
     before = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     do("unshare", new_mounts)
