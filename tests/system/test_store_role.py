@@ -55,7 +55,10 @@ def test_it_waits_for_a_server_that_starts(lxd: Server, image: Image, tmp_path: 
 
 
 def test_it_does_not_wait_for_a_server_that_rejects_the_client(lxd: Server, tmp_path: Path) -> None:
-    given = {"image_store_server": lxd.url, "image_store_server_cert": str(lxd.certificate)}
+    given: dict[str, Any] = {
+        "image_store_server": lxd.url,
+        "image_store_server_cert": str(lxd.certificate),
+    }
     played = apply(tmp_path, lxd, image_store_images=[], **given)
     assert played.failed
     assert "FAILED - RETRYING" not in played.output
