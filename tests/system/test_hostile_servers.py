@@ -120,7 +120,7 @@ WHATEVER_IS_SENT: dict[str, tuple[Callable[[], Answer], str]] = {
     ),
     "characters that take four bytes each": (
         lambda: Answer(body=envelope_around('["\U0001f600' + "x" * (15 * MIB) + '"]')),
-        "more than 8 MiB of something",
+        "has more than 8 MiB, and is not all ASCII",
     ),
     "some of them": (
         lambda: Answer(body=envelope_around('["\U0001f600' + "x" * (7 * MIB) + '"]')),

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 20
 """Of an answer. LXD can list some 4,600 images, which are 6 MiB."""
 
-MAX_BYTES_BEYOND_ASCII = 8 << 20
-"""The same, if it is not all ASCII: a single rare character makes every one of them take four bytes of memory."""
-
 MAX_VALUES = 250_000
 """Values of an answer; an image has some 35."""
 
@@ -43,8 +40,6 @@ def read_envelope(transport: Transport, response: requests.Response) -> Mapping[
         response.close()
         raise ValueError(f"compressed {kind}, which was not asked for")
     content = transport.read(response, MAX_BYTES)
-    if len(content) > MAX_BYTES_BEYOND_ASCII and not content.isascii():
-        raise ValueError(f"more than {MAX_BYTES_BEYOND_ASCII >> 20} MiB of {kind}")
     try:
         envelope = parse_json(content, MAX_VALUES)
     except ValueError as error:

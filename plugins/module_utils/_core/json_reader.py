@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
+MAX_BYTES_BEYOND_ASCII = 8 << 20
+"""Bytes of a document that is not all ASCII: one rare character makes all of its text take four times the memory."""
+
 MAX_DIGITS = 18
 """Digits of a whole number; longer ones become infinite. Parsing takes quadratic time on some versions of Python."""
 
@@ -21,6 +24,8 @@ def parse_json(content: bytes | bytearray, max_values: int) -> Any:
     """
     if count_values(content) > max_values:
         raise ValueError(f"has more than {max_values} values")
+    if len(content) > MAX_BYTES_BEYOND_ASCII and not content.isascii():
+        raise ValueError(f"has more than {MAX_BYTES_BEYOND_ASCII >> 20} MiB, and is not all ASCII")
     try:
         return json.loads(
             content.decode("utf-8"), parse_int=_parse_int, parse_constant=_reject_constant

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 from ..errors import OptionError
-from ..json_reader import count_values
+from ..json_reader import MAX_BYTES_BEYOND_ASCII, count_values
 from ..simplestreams import INDEX, File
 from ..simplestreams import writing as streams
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
@@ -43,6 +43,12 @@ def require_readable(texts: Mapping[str, str]) -> None:
                 f" {count_values(content)} values, but clients read up to {MAX_DOCUMENT_BYTES >> 20} MiB and"
                 f" {MAX_VALUES} values",
                 "Withdraw images, lower keep, or use several catalogues.",
+            )
+        if len(content) > MAX_BYTES_BEYOND_ASCII and not content.isascii():
+            raise OptionError(
+                f"the catalogue would be too large: {path} would have {len(content) >> 20} MiB, but clients read up to"
+                f" {MAX_BYTES_BEYOND_ASCII >> 20} MiB of a document that is not all ASCII",
+                "Use ASCII in names, descriptions and properties, or several catalogues.",
             )
 
 
