@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from publications import find_faults, published_versions
 
-from lab import Image, SshHost
+from lab import Image, SshHost, build_image
 from playbooks import Played, play
 from runner import until
 
@@ -138,7 +138,7 @@ def test_an_absent_image_needs_no_file(site: Site, build: Build) -> None:
 def test_the_timeout_bounds_reading_on_the_controller(site: Site) -> None:
     endless = site.folder / "files/endless.tar.xz"
     endless.parent.mkdir()
-    endless.touch()
+    build_image("tar.xz", site.folder).metadata.rename(endless)
     os.truncate(endless, 1 << 40)
     played = site.publish({"name": "endless", "src": "endless.tar.xz"}, timeout=2)
     assert "2 seconds" in played.results["it"]["msg"]
