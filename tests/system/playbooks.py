@@ -61,6 +61,7 @@ def play(
         [*command, *(["--check"] if check else [])],
         cwd=folder,
         env=environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=300,

@@ -472,6 +472,7 @@ def test_the_demo_works_without_warnings(tmp_path: Path) -> None:
                 "ANSIBLE_LOCALHOST_WARNING": "0",
                 "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
             },
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=240,

@@ -281,11 +281,17 @@ class TestRunningInstance:
     def test_is_started_again_when_the_task_fails(
         self, slow: Container, lxd: Server, moment: str, fault: str
     ) -> None:
-        begins = {
-            "stop": lambda: slow.status == "Stopped",
-            "publication": lambda: slow.status == "Stopped" and not operations(lxd, "Stopping"),
-        }
         with Proxy(lxd.socket) as line:
+            begins = {
+                "stop": lambda: slow.status == "Stopped",
+                # The task waits for the operation by then, so that it is a request that is interrupted.
+                "publication": lambda: (
+                    slow.status == "Stopped"
+                    and operations(lxd)
+                    and not operations(lxd, "Stopping")
+                    and "/wait" in line.requests[-1].path
+                ),
+            }
             slow.modules = Modules(server=f"unix://{line.socket}")
             run = slow.begin(force=True, compression="xz", timeout=2 if fault == "too slow" else 60)
             until(begins[moment])
