@@ -69,9 +69,9 @@ def planned_image(source: Source, desired: DesiredState, progress: Progress) -> 
         view.likely_aliases = desired.aliases or ()
         # Once transferred, the image stays the subject, whatever the source offers by now.
         subject = view.by_fingerprint(progress.stored) or source.find(view)
-        wanted = desired.add_aliases(source.aliases)
-        contents = _relevant_contents(view, wanted, progress)
-        return plan_present(contents, subject, wanted, progress.steps, progress.stored)
+        complete = desired.add_aliases(source.aliases)
+        contents = _relevant_contents(view, complete, progress)
+        return plan_present(contents, subject, complete, progress.steps, progress.stored)
 
     return plan
 

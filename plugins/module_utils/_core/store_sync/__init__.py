@@ -147,27 +147,27 @@ def _require_possible(entry: Entry, store: Store, view: StoreView) -> None:
 
 
 def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None:
-    """Bring what is missing, some images at a time, each over a connection of its own to the server."""
+    """Transfer what is missing, several images at a time, each over its own connection to the server."""
 
-    def bring(entry: Entry) -> None:
+    def transfer_one(entry: Entry) -> None:
         transport = store.server.transport
         own = Store(Server(transport.with_deadline(transport.deadline)), store.project)
         try:
             if entry.offer:
                 transfer(own, entry.offer, entry.progress)
         except ConflictError:
-            # Somebody else has brought it meanwhile, as the next look will tell.
+            # Another client transferred it meanwhile: the next look finds it.
             return
         except ImageStoreError as error:
             entry.error = error
 
-    to_bring = [entry for entry in entries if entry.offer]
-    if to_bring:
+    missing = [entry for entry in entries if entry.offer]
+    if missing:
         # Imported late: an unchanged task does not need it.
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(min(parallel, len(to_bring))) as pool:
-            list(pool.map(bring, to_bring))
+        with ThreadPoolExecutor(min(parallel, len(missing))) as pool:
+            list(pool.map(transfer_one, missing))
 
 
 def _converge(entry: Entry, store: Store, _view: StoreView) -> None:
