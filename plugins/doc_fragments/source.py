@@ -64,4 +64,13 @@ options:
     description:
       - Like O(bearer_token), for the source, instead of O(source_client_cert).
     type: str
+  source_username:
+    description:
+      - The user name for a source that asks for a password. Requires O(source_password).
+      - A LXD or Incus server never does. Use O(source_client_cert) or O(source_bearer_token) for those.
+    type: str
+  source_password:
+    description:
+      - The password of O(source_username).
+    type: str
 """

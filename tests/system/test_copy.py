@@ -703,6 +703,14 @@ class TestConflictingOptions:
                 {"source_remote": "images", "source_project": "x"},
                 "source_project cannot be used with an image server",
             ),
+            (
+                {
+                    "source_server": "unix:///x",
+                    "source_username": "u",
+                    "source_password": "p",
+                },
+                "source_username cannot be used with a source of the protocol lxd",
+            ),
         ],
     )
     def test_are_errors(self, modules: Modules, params: dict[str, Any], said: str) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from ..errors import OptionError
@@ -52,12 +52,17 @@ def source() -> dict[str, Any]:
             "source_client_cert": {"type": "path"},
             "source_client_key": {"type": "path"},
             "source_bearer_token": {"type": "str", "no_log": True},
+            "source_username": {"type": "str"},
+            "source_password": {"type": "str", "no_log": True},
         },
         "mutually_exclusive": [
             ("source_remote", "source_server", "source_registry"),
             ("source_cert", "source_cert_fingerprint"),
         ],
-        "required_together": [("source_client_cert", "source_client_key")],
+        "required_together": [
+            ("source_client_cert", "source_client_key"),
+            ("source_username", "source_password"),
+        ],
     }
 
 
@@ -155,6 +160,7 @@ class SourceOptions:
     """Another server, or another project of the managed server.
 
     At most one of ``remote``, ``server`` and ``registry`` is set. ``protocol`` None is that of the remote, or ``lxd``.
+    ``credentials`` are a user name and a password.
     """
 
     remote: str | None
@@ -163,13 +169,20 @@ class SourceOptions:
     protocol: str | None
     project: str | None
     tls: TlsOptions
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> SourceOptions:
         """From the options of the documentation fragment ``source``. Raises OptionError."""
-        names = ("source_remote", "source_server", "source_registry", "source_project")
+        names = (
+            "source_remote",
+            "source_server",
+            "source_registry",
+            "source_project",
+            "source_username",
+        )
         require_not_blank(params, dict.fromkeys(names, "Remove it."))
-        details = ("source_protocol", "source_project", *_SOURCE_TLS)
+        details = ("source_protocol", "source_project", "source_username", *_SOURCE_TLS)
         if params["source_registry"]:
             reject(params, "source_registry", *details)
         over_network = not str(params["source_server"] or "").startswith("unix:")
@@ -182,6 +195,7 @@ class SourceOptions:
             protocol=params["source_protocol"],
             project=params["source_project"],
             tls=TlsOptions.from_params(params, "source_cert", "source_"),
+            credentials=_credentials(params["source_username"], params["source_password"]),
         )
 
     @property
@@ -207,6 +221,7 @@ class SourceOptions:
             ("source_cert_fingerprint", self.tls.fingerprint),
             ("source_client_cert", self.tls.client),
             ("source_bearer_token", self.tls.bearer_token),
+            ("source_username", self.credentials),
         ):
             if value:
                 raise OptionError(f"{name} cannot be used with {context}", "Remove it.")
@@ -218,6 +233,15 @@ _SOURCE_TLS = (
     "source_client_cert",
     "source_bearer_token",
 )
+
+
+def _credentials(username: str | None, password: str | None) -> tuple[str, str] | None:
+    """The user name and password of a source. Raises OptionError if they cannot be sent so."""
+    if username is None:
+        return None
+    if ":" in username:
+        raise OptionError("source_username contains a colon", "The password is source_password.")
+    return username, password or ""
 
 
 def _certificate_fingerprint(params: Mapping[str, Any], option: str) -> str | None:

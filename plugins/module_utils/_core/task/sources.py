@@ -100,6 +100,11 @@ def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> S
     from ..store import Store
 
     if remote:
+        if origin.credentials:
+            raise OptionError(
+                f"source_username cannot be used with a source of the protocol {remote.protocol}",
+                "Use source_client_cert and source_client_key, or source_bearer_token.",
+            )
         project = origin.project or remote.project or "default"
         hint = "" if origin.remote or origin.protocol else _IMAGE_SERVER_HINT
         return Store(Server(task.connections.to_source(remote, origin), hint), project)
@@ -122,6 +127,7 @@ def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageSer
         ("source_project", origin.project),
         ("source_client_cert", origin.tls.client),
         ("source_bearer_token", origin.tls.bearer_token),
+        ("source_username", origin.credentials),
     ):
         if value:
             raise OptionError(

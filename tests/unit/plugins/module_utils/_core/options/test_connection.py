@@ -64,3 +64,26 @@ def test_a_source_has_one_way_to_authenticate(name):
         SourceOptions.from_params(parameters(source(), **{name: "https://a"}, **both))
     by_socket = parameters(source(), source_server="unix:///x", **both)
     assert SourceOptions.from_params(by_socket).is_given
+
+
+class TestCredentialsOfASource:
+    def test_are_a_user_name_and_a_password(self):
+        given = {"source_server": "https://a", "source_username": "u", "source_password": "s3cret"}
+        origin = SourceOptions.from_params(parameters(source(), **given))
+        assert origin.credentials == ("u", "s3cret")
+        assert "s3cret" not in repr(origin)
+
+    @pytest.mark.parametrize("option", ["source_username", "source_password"])
+    def test_belong_together(self, option):
+        with pytest.raises(ValueError, match="source_username, source_password"):
+            parameters(source(), **{option: "x"})
+
+    def test_cannot_have_the_separator_in_the_name(self):
+        given = {"source_server": "https://a", "source_username": "u:p", "source_password": "p"}
+        with pytest.raises(OptionError, match="source_username contains a colon"):
+            SourceOptions.from_params(parameters(source(), **given))
+
+    def test_are_not_for_a_registry_of_the_target(self):
+        given = {"source_registry": "r", "source_username": "u", "source_password": "p"}
+        with pytest.raises(OptionError, match="source_username cannot be used with source_reg"):
+            SourceOptions.from_params(parameters(source(), **given))
