@@ -321,6 +321,35 @@ def changelog(session: nox.Session) -> None:
     session.run("antsibull-changelog", "lint")
 
 
+#: The schema of each kind of GitHub's files.
+_SCHEMAS = {
+    ".github/dependabot.yml": "dependabot",
+    ".github/ISSUE_TEMPLATE/config.yml": "github-issue-config",
+    ".github/ISSUE_TEMPLATE/[!c]*.yml": "github-issue-forms",
+    ".github/workflows/*.yml": "github-workflows",
+}
+
+
+@nox.session(python=_PYTHON)
+def repository(session: nox.Session) -> None:
+    """Check the workflows and forms for GitHub, and what an execution environment gets."""
+    session.install(*requirements(session))
+    for pattern, schema in _SCHEMAS.items():
+        files = [str(path) for path in sorted(ROOT.glob(pattern))]
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *files)
+    found = session.run("ansible-builder", "introspect", tree(), silent=True)
+    if found is None:  # only installing
+        return
+    needed = [
+        line.split()[0]
+        for name in ("bindep.txt", "meta/ee-requirements.txt")
+        for line in (ROOT / name).read_text().splitlines()
+        if line and not line.startswith("#") and line != "PyYAML"  # every environment has it
+    ]
+    if missing := [name for name in needed if f"'{name}" not in found]:
+        session.error(f"ansible-builder does not see {', '.join(missing)}:\n{found}")
+
+
 @nox.session(python=_PYTHON, default=False)
 def demo(session: nox.Session) -> None:
     """Show the collection at work on scratch servers (root)."""

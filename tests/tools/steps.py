@@ -6,6 +6,7 @@
 
     steps.py                  all of them, as ``make test``
     steps.py NAME...          some of them; the name of a session stands for all of its steps
+    steps.py --list           their names as JSON, in two lists: what a workflow makes its jobs from
     steps.py --show NAME [ARGUMENT...]
                               one session in the foreground, with nothing of nox around it (``make demo``)
 
@@ -16,6 +17,7 @@ has changed: requirements, antsibull-nox.toml, the Pythons, the tools in .venv, 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import resource
@@ -95,7 +97,7 @@ def steps() -> list[Step]:
         found.append(Step(f"units-{version}", needs="tests/unit", why_not=missing))
     names = (
         "codeqa formatters yamllint page docs-check extra-checks license-check changelog"
-        " antsibull-nox-config"
+        " repository antsibull-nox-config"
     )
     return found + [Step(name) for name in names.split()]
 
@@ -348,7 +350,16 @@ def test(names: list[str]) -> int:
     print(f"{minutes} min {seconds} s, {processor:.1f} min of processor time")
     counts = f"{len(run.passed)} passed, {len(run.failed)} failed"
     print(f"steps: {counts}, {len(run.skipped)} skipped" if run.skipped else f"steps: {counts}")
-    return 1 if run.failed else 0
+    # A step that somebody asked for by its name has to run.
+    return 1 if run.failed or set(names) & set(run.skipped) else 0
+
+
+def list_steps() -> int:
+    """Print the names of all steps: those without servers, and those with servers."""
+    for name, with_servers in (("checks", False), ("servers", True)):
+        chosen = [step.name for step in steps() if bool(step.family) == with_servers]
+        print(f"{name}={json.dumps(chosen)}")
+    return 0
 
 
 def main() -> int:
@@ -358,7 +369,10 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--show", action="store_true")
+    parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
+    if arguments.list:
+        return list_steps()
     LOGS.mkdir(parents=True, exist_ok=True)
     KEYS.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

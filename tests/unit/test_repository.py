@@ -1,0 +1,55 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documents of the repository have the same addresses, and links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from pages import ROOT
+
+GALAXY = yaml.safe_load((ROOT / "galaxy.yml").read_text())
+
+#: What is not searched for addresses: generated directories.
+_PATTERNS = ("*.md", "*.yml", "*.cfg", "*.html", "*.svg", "*.rst", "*.py")
+_PLACES = (".", ".github", ".github/*", "docs/**", "meta", "plugins/**", "roles/**")
+FILES = sorted(
+    {
+        path
+        for place in _PLACES
+        for pattern in _PATTERNS
+        for path in ROOT.glob(f"{place}/{pattern}")
+        if path.is_file()
+    }
+)
+MARKDOWN = [path for path in FILES if path.suffix == ".md"]
+
+
+def test_all_addresses_of_the_repository_are_the_one_of_the_collection():
+    texts = {path: path.read_text() for path in FILES}
+    found = {
+        f"https://{host}/{name}"
+        for text in texts.values()
+        for host, name in re.findall(
+            r"(github\.com|raw\.githubusercontent\.com|imagestore\.github\.io)/"
+            r"((?<=io/)[\w.-]+\w|imagestore/[\w.-]+\w)",
+            text,
+        )
+    }
+    own = GALAXY["repository"]
+    assert own in found
+    assert found <= {
+        own,
+        own.replace("//github.com", "//raw.githubusercontent.com"),
+        GALAXY["documentation"].rstrip("/"),
+    }
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_files_lead_to_files(page):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [name for name in targets if not (page.parent / name).exists()] == []
