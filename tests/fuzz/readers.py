@@ -40,6 +40,13 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.sourc
     cache_text,
     parse_cache,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.checksums.listing import (
+    find_digest,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.checksums.signatures import (
+    CleartextMessage,
+    Keyring,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
@@ -150,6 +157,17 @@ def _cache(data: bytes) -> None:
         assert parse_cache(cache_text(known).encode()) == known
 
 
+def _checksum_file(data: bytes) -> None:
+    """A checksum file, with or without a signature inside it, and a keyring."""
+    message = CleartextMessage.find(data)
+    text = (message.unverified_text if message else data).decode(errors="replace")
+    for algorithm in ("sha256", "sha512"):
+        with suppress(ImageStoreError):
+            find_digest(text, algorithm, "/amd64/disk.qcow2", ADDRESS)
+    (folder() / "keyring").write_bytes(data)
+    Keyring(str(folder() / "keyring"), Deadline(5))
+
+
 def _form(data: bytes) -> None:
     form = ExportForm('multipart/form-data; boundary="b0b"', iter([data[:7], data[7:]]))
     while True:
@@ -221,6 +239,7 @@ TARGETS = {
     "catalog-cache": Target(_cache, _either(other_json, damaged)),
     "catalog-record": Target(_record, _either(other_json, damaged)),
     "certificate": Target(_certificate, damaged),
+    "checksum-file": Target(_checksum_file, damaged),
     "client-config": Target(_client_config, _either(other_json, damaged)),
     "export-form": Target(_form, damaged),
     "image-headers": Target(_headers, damaged),

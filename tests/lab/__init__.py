@@ -35,6 +35,7 @@ from .machine import whole_machine
 from .proxy import DOWN, UP, Proxy
 from .requestlog import Request
 from .server import Server
+from .signing import SigningKey
 from .ssh import SshHost
 from .web import WebServer
 
@@ -57,6 +58,7 @@ __all__ = [
     "Proxy",
     "Request",
     "Server",
+    "SigningKey",
     "SshHost",
     "WebServer",
     "attach",

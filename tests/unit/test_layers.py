@@ -24,7 +24,7 @@ LAYERS = {
     ),
     "servers": (
         ("client_config", "downloads", "dialect"),
-        ("envelope",),
+        ("envelope", "checksums"),
         ("server",),
         ("access",),
         ("store",),

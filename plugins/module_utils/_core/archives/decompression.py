@@ -208,15 +208,22 @@ class Output:
 
 
 def run_program(
-    command: Sequence[str], file: IO[bytes], deadline: Deadline, seconds: float, limit: int
+    command: Sequence[str],
+    files: Sequence[IO[bytes]],
+    deadline: Deadline,
+    seconds: float,
+    limit: int,
 ) -> Output:
-    """Run a program that reads ``/proc/self/fd/N``, within limits of time, memory and output. Raises TimedOut."""
+    """Run a program that reads these files by their descriptors, as in ``/dev/fd/N``. Raises TimedOut.
+
+    It has limits of time (``seconds``), memory and output (``limit`` bytes).
+    """
     end = time.monotonic() + seconds
     written = {"output": b"", "errors": b""}
     # pylint: disable-next=ansible-bad-function
     with subprocess.Popen(
         command,
-        pass_fds=[file.fileno()],
+        pass_fds=[file.fileno() for file in files],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

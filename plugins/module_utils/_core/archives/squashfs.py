@@ -55,7 +55,7 @@ class SquashfsFile:
         program = find_program("unsquashfs", "squashfs-tools")
         command = [program, *_LOW_MEMORY, *arguments, f"/proc/self/fd/{self.file.fileno()}"]
         done = run_program(
-            [*command, name] if name else command, self.file, self.deadline, MAX_SECONDS, limit
+            [*command, name] if name else command, [self.file], self.deadline, MAX_SECONDS, limit
         )
         if done.status == 0 or len(done.output) > limit:
             return done
