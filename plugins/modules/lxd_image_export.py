@@ -6,26 +6,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lxd_image_export
-short_description: Export an image of LXD or Incus to files
+short_description: Export an image of LXD, Incus or an image server to files
 version_added: 0.1.0
 description:
   - Writes the file of a unified image, or the two files of a split image, to a directory of the managed host. The
     file names are those of C(lxc image export). M(imagestore.lxd.lxd_image_import) creates the same image from them.
+  - With a O(source_remote), O(source_server) or O(source_project), the image comes from that source instead of the
+    target server. An image server (simplestreams) is used directly; no LXD is needed for that. The files can then be
+    carried to a site without a network.
+  - The files of an image server are those for LXD, or those for Incus if there are no others. LXD and Incus both import
+    either of them.
   - Files that already have the right content are not written again. Other files are written under temporary names, and
-    renamed when all data has been received and verified.
+    renamed when all data has been received and verified, from an image server by the size and SHA-256 of each file. An
+    interrupted transfer is resumed if the server supports that, and started again otherwise.
   - A task that was killed can leave hidden files whose names begin with C(.lxd_image_export-). The next task that
     exports to the directory removes them.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes
+  - imagestore.lxd.attributes.action_group_source # the first one decides
   - imagestore.lxd.attributes.action_group
   - imagestore.lxd.connection
+  - imagestore.lxd.source
   - ansible.builtin.files
 options:
   name:
     description:
       - An alias of the image, or its fingerprint. The first twelve digits of the fingerprint are enough.
+      - V(REMOTE:IMAGE) names the remote as well, as with C(lxc), if neither O(source_remote) nor O(source_server) is
+        set. Otherwise a colon belongs to the name.
     type: str
     aliases: [image]
     required: true
@@ -34,6 +44,23 @@ options:
       - The directory to write to. It must exist.
     type: path
     required: true
+  image_type:
+    description:
+      - The image type to choose if an alias of an image server stands for both a container and a virtual machine image.
+        If omitted, the container image is exported.
+      - The task fails if the image has another type.
+    type: str
+    choices: [container, virtual-machine]
+  architecture:
+    description:
+      - The architecture of the image, if the source is an image server (simplestreams). Any name known to LXD is
+        accepted; V(amd64) is the same as V(x86_64).
+      - Defaults to the architecture of the host that the task runs on.
+    type: str
+  source_registry:
+    description:
+      - Cannot be used to export an image, since only a server can read its image registries.
+    type: str
 seealso:
   - module: imagestore.lxd.lxd_image_import
 """
@@ -51,6 +78,12 @@ EXAMPLES = r"""
     src: "{{ exported.files.src }}"
     remote_src: true
     remote: other
+
+- name: Download an image of the public image server, to carry it to a site without a network
+  imagestore.lxd.lxd_image_export:
+    name: images:alpine/3.23
+    architecture: amd64
+    dest: /srv/carry
 """
 
 RETURN = r"""
@@ -80,7 +113,7 @@ fingerprint:
   sample: 3514a500ba85d17e5a1ad2a5a23c3e4a6fb4a3ae5e2f8c7d9b0a1c2d3e4f5061
 image:
   description:
-    - The image as the server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
+    - The image as its server describes it, see U(https://documentation.ubuntu.com/lxd/latest/api/#/images/image_get).
   returned: success
   type: dict
   contains:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from copies import Copies
+from simplestreams_tree import Tree
 
 from lab import (
     FAMILY,
@@ -21,6 +22,7 @@ from lab import (
     KeyPair,
     Server,
     SshHost,
+    WebServer,
     build_image,
     client_certificate,
 )
@@ -147,6 +149,20 @@ def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """A certificate authority."""
     return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    (tmp_path / "www").mkdir()
+    tmp_path.chmod(0o755)
+    return Tree(tmp_path / "www")
+
+
+@pytest.fixture
+def site(tree: Tree, authority: Authority) -> Iterator[WebServer]:
+    tree.write()
+    with WebServer(authority, tree.root) as server:
+        yield server
 
 
 @pytest.fixture

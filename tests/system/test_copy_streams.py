@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,6 @@ from runner import Modules
 
 Build = Callable[..., Image]
 MIB = 1 << 20
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    (tmp_path / "www").mkdir()
-    tmp_path.chmod(0o755)
-    return Tree(tmp_path / "www")
-
-
-@pytest.fixture
-def site(tree: Tree, authority: Authority) -> Iterator[WebServer]:
-    tree.write()
-    with WebServer(authority, tree.root) as server:
-        yield server
 
 
 @pytest.fixture

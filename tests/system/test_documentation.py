@@ -275,7 +275,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         # Not "return", which nginx executes before it requires a password.
         f"location = /private/busybox {{ {protected} {headers} try_files /busybox.tar.xz =404; }}",
     )
-    for name in ("images", "build", "backup", "lxc-config", "nginx"):
+    for name in ("images", "build", "backup", "carry", "lxc-config", "nginx"):
         (folder / "srv" / name).mkdir(parents=True)
     for name in ("etc", "home", "published"):
         (folder / name).mkdir(parents=True)

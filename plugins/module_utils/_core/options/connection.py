@@ -213,6 +213,22 @@ class SourceOptions:
         """What the source is, as its user named it; an empty text if none is named."""
         return self.remote or self.server or self.registry or self.project or ""
 
+    def with_image(self, option: str, value: str) -> tuple[SourceOptions, str]:
+        """The source and the name of an image there: ``REMOTE:IMAGE`` names both, as with ``lxc``, if no server is set.
+
+        ``option`` is the option with the ``value``. Raises OptionError if one of the two names is missing.
+        """
+        image_name = value.strip()
+        remote, colon, name = image_name.partition(":")
+        if self.names_server or not colon:
+            return self, image_name
+        if not remote or not name:
+            raise OptionError(
+                f"{option} is {image_name!r}, which lacks the {'image' if remote else 'remote'}",
+                "Use REMOTE:IMAGE, as in images:alpine/3.23.",
+            )
+        return replace(self, remote=remote), name
+
     def reject_without_server(self, context: str) -> None:
         """Raises OptionError if options are set that only another server can use."""
         for name, value in (

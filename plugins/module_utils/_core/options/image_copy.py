@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Mapping
 
 from ..errors import OptionError
@@ -57,7 +57,7 @@ class CopyOptions:
     def from_params(cls, params: Mapping[str, Any]) -> CopyOptions:
         """From the options of the task. Raises OptionError."""
         require_not_blank(params, {"image": "Name an alias or a fingerprint of the source."})
-        origin, name = _source_and_name(SourceOptions.from_params(params), params["image"].strip())
+        origin, name = SourceOptions.from_params(params).with_image("image", params["image"])
         managed = ConnectionOptions.from_params(params)
         desired = desired_state(params)
         request = CopyRequest(
@@ -95,16 +95,3 @@ class CopyOptions:
 def no_auto_update(context: str) -> OptionError:
     """What to raise where a server could not keep the image up to date."""
     return OptionError(f"auto_update does not work with {context}", "Use state: latest instead.")
-
-
-def _source_and_name(given: SourceOptions, image_name: str) -> tuple[SourceOptions, str]:
-    """The source and the image's name there: ``REMOTE:IMAGE`` names both, as with ``lxc``, if no server is set."""
-    remote, colon, name = image_name.partition(":")
-    if given.names_server or not colon:
-        return given, image_name
-    if not remote or not name:
-        raise OptionError(
-            f"image is {image_name!r}, which lacks the {'image' if remote else 'remote'}",
-            "Use REMOTE:IMAGE, as in images:alpine/3.23.",
-        )
-    return replace(given, remote=remote), name

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from .connection import ConnectionOptions, connection
-from .specification import merged, require_not_blank
+from .connection import ConnectionOptions, SourceOptions, connection, source
+from .specification import IMAGE_TYPE, architecture_of, merged, reject, require_not_blank
 
 
 def image_export() -> dict[str, Any]:
@@ -19,27 +19,49 @@ def image_export() -> dict[str, Any]:
         "argument_spec": {
             "name": {"type": "str", "required": True, "aliases": ["image"]},
             "dest": {"type": "path", "required": True},
+            "image_type": IMAGE_TYPE,
+            "architecture": {"type": "str"},
         },
         "add_file_common_args": True,
         "supports_check_mode": True,
     }
-    return merged(connection(), own)
+    return merged(connection(), source(), own)
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Which image to write into which directory. (Owner and mode of the files are Ansible's own options.)"""
+    """Which image to write into which directory. (Owner and mode of the files are Ansible's own options.)
+
+    It is an image of the ``source`` if one is named, else of the managed store. ``architecture`` is LXD's name for one,
+    or None for that of this host.
+    """
 
     connection: ConnectionOptions
+    source: SourceOptions
     name: str
     dest: str
+    image_type: str | None
+    architecture: str | None
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> ExportOptions:
         """From the options of the task. Raises OptionError."""
         hints = {"name": "Name an alias or a fingerprint.", "dest": "Name an existing directory."}
         require_not_blank(params, hints)
-        return cls(ConnectionOptions.from_params(params), params["name"].strip(), params["dest"])
+        origin, name = SourceOptions.from_params(params).with_image("name", params["name"])
+        reject(params, "an export", "source_registry")
+        if not origin.is_given:
+            context = "an image of the managed server itself"
+            origin.reject_without_server(context)
+            reject(params, context, "architecture")
+        return cls(
+            connection=ConnectionOptions.from_params(params),
+            source=origin,
+            name=name,
+            dest=params["dest"],
+            image_type=params["image_type"],
+            architecture=architecture_of(params["architecture"]),
+        )
 
     @property
     def attempt(self) -> str:

@@ -32,11 +32,22 @@ class Reader:
     """The kind of server on whose behalf documents are read.
 
     ``family`` is ``lxd`` or ``incus``: each has item types of its own. ``description`` is how that server words the
-    description of an image: ``classic``, ``short`` or ``incus``.
+    description of an image: ``classic``, ``short`` or ``incus``. ``fallback`` reads what this one has no item for.
     """
 
     family: str = "lxd"
     description: str = "classic"
+    fallback: Reader | None = None
+
+    @property
+    def chain(self) -> tuple[Reader, ...]:
+        """This reader and its fallbacks, the preferred first."""
+        return (self, *(self.fallback.chain if self.fallback else ()))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that are read, the preferred first."""
+        return tuple(reader.family for reader in self.chain)
 
     @property
     def metadata(self) -> str:
@@ -47,6 +58,15 @@ class Reader:
     def combined(self) -> str:
         """The type of unified image items."""
         return f"{self.family}_combined.tar.gz"
+
+    @property
+    def reads_combined_type(self) -> bool:
+        """Whether the field ``combined_type`` of unified image items counts, as for Incus 7.1 and later."""
+        return self.family == "incus"
+
+
+EVERY_FAMILY = Reader(fallback=Reader("incus", "incus"))
+"""Reads all images: as those of LXD, or those of Incus where a version has no such image for LXD."""
 
 
 @dataclass(frozen=True)

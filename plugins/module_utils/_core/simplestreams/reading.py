@@ -81,21 +81,22 @@ class Product:
 class PublishedImage:
     """One image on offer: a version of a product in one form, by ``ftype`` that of its rootfs or ``tar.gz``.
 
-    ``files`` are the one file of a unified image, or metadata and rootfs.
+    ``type`` is container or virtual machine. ``files`` are the one file of a unified image, or metadata and rootfs.
     """
 
     product: Product
     serial: str
     label: str
+    description_style: str
     ftype: str
+    type: str
     fingerprint: str
     files: tuple[File, ...]
-    description_style: str
 
     @property
-    def type(self) -> str:
-        """Container or virtual machine."""
-        return VIRTUAL_MACHINE if self.ftype in DISKS else CONTAINER
+    def is_unified(self) -> bool:
+        """Whether it is one file."""
+        return len(self.files) == 1
 
     @cached_property
     def image(self) -> Image:
@@ -216,12 +217,16 @@ class ProductReader:
         self.families.update(
             one.family for one in _READERS if one.metadata in types or one.combined in types
         )
-        style = self._reader.description
-        for ftype, fingerprint, files in self._pairs(items):
-            self._require(len(self.images) < MAX_IMAGES, f"{MAX_IMAGES} images", url)
-            self.images.append(
-                PublishedImage(product, serial, label, ftype, fingerprint, files, style)
-            )
+        forms: set[tuple[str, str]] = set()
+        for reader in self._reader.chain:
+            # As a list: one family can have several images of one form.
+            found = [form for form in _forms(items, reader) if form[:2] not in forms]
+            for form in found:
+                self._require(len(self.images) < MAX_IMAGES, f"{MAX_IMAGES} images", url)
+                self.images.append(
+                    PublishedImage(product, serial, label, reader.description, *form)
+                )
+            forms.update(form[:2] for form in found)
 
     def _product(self, raw: Mapping[str, Any]) -> Product:
         arch = _text(raw, "arch")
@@ -243,22 +248,6 @@ class ProductReader:
             **{name: _text(raw, name) for name in texts},
         )
 
-    def _pairs(
-        self, items: Sequence[Mapping[str, Any]]
-    ) -> Iterator[tuple[str, str, tuple[File, ...]]]:
-        """Type, fingerprint and files of each image that one version's items make."""
-        usable = [(item, file) for item, file in zip(items, map(_file, items)) if file]
-        roots = [pair for pair in usable if _ftype(pair[0]) in ROOTS]
-        for item, file in usable:
-            if _ftype(item) == self._reader.combined and is_fingerprint(file.sha256):
-                yield "tar.gz", file.sha256, (file,)
-            elif _ftype(item) == self._reader.metadata:
-                for root, root_file in roots:
-                    ftype = _ftype(root)
-                    given = next((item[name] for name in ROOTS[ftype] if item.get(name)), None)
-                    if isinstance(given, str) and is_fingerprint(given):
-                        yield ftype, given, (file, root_file)
-
     @staticmethod
     def _require(within: bool, limit: str, url: str) -> None:
         if not within:
@@ -275,6 +264,25 @@ def _parse(content: bytes | bytearray, url: str) -> Any:
         raise FileError(
             f"{url} {error}", "Check that this is the URL of an image server."
         ) from error
+
+
+def _forms(
+    items: Sequence[Mapping[str, Any]], reader: Reader
+) -> Iterator[tuple[str, str, str, tuple[File, ...]]]:
+    """Form, type, fingerprint and files of each image that one version's items make for a reader."""
+    usable = [(item, file) for item, file in zip(items, map(_file, items)) if file]
+    roots = [pair for pair in usable if _ftype(pair[0]) in ROOTS]
+    for item, file in usable:
+        if _ftype(item) == reader.combined and is_fingerprint(file.sha256):
+            is_machine = reader.reads_combined_type and item.get("combined_type") == VIRTUAL_MACHINE
+            yield "tar.gz", VIRTUAL_MACHINE if is_machine else CONTAINER, file.sha256, (file,)
+        elif _ftype(item) == reader.metadata:
+            for root, root_file in roots:
+                ftype = _ftype(root)
+                given = next((item[name] for name in ROOTS[ftype] if item.get(name)), None)
+                if isinstance(given, str) and is_fingerprint(given):
+                    image_type = VIRTUAL_MACHINE if ftype in DISKS else CONTAINER
+                    yield ftype, image_type, given, (file, root_file)
 
 
 def _ftype(item: Mapping[str, Any]) -> str:

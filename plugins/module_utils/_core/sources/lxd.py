@@ -91,11 +91,7 @@ class LxdSource:
         if not found:
             raise self._source.image_not_found(name)
         fingerprint, image_type = found
-        if not self._fits(image_type):
-            raise ImageNotFound(
-                f"{name} in {self._source} is a {image_type} image, not a {self._request.type}",
-                "Correct or remove image_type.",
-            )
+        require_type(self._request.type, image_type, name, self._source)
         return fingerprint, image
 
     @property
@@ -227,6 +223,15 @@ class LxdSource:
 
         form = UploadForm(image.type, metadata_name, image.filename)
         return form.stream([export.content(), rootfs()], image.size)
+
+
+def require_type(wanted: str | None, image_type: str, name: str, store: Store) -> None:
+    """Raises ImageNotFound unless an image of this type is what was asked for; None is any."""
+    if wanted not in (None, image_type):
+        raise ImageNotFound(
+            f"{name} in {store} is a {image_type} image, not a {wanted}",
+            "Correct or remove image_type.",
+        )
 
 
 class Push(Offer):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from ..downloads import Download, OpenResponse, Retries, WebClient
 from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
@@ -21,7 +21,7 @@ from ..images import (
     is_prefix,
     short_fingerprint,
 )
-from ..simplestreams import INDEX, File, Reader
+from ..simplestreams import EVERY_FAMILY, INDEX, File, Reader
 from ..simplestreams.listing import Listing
 from ..simplestreams.reading import (
     MAX_DOCUMENT_BYTES,
@@ -63,19 +63,20 @@ class ImageServer:
         for path in parse_index(self._document(INDEX), self.url(INDEX)):
             products.read(self._document(path), self.url(path))
         if not products.images and products.families:
-            raise self._no_images(reader.family, products.families)
+            raise self._no_images(reader.families, products.families)
         return Listing(self.address, products.images, native)
 
-    def _no_images(self, family: str, offered: set[str]) -> ImageNotFound:
-        """Why there is no image for a family, although the server has entries for the families ``offered``."""
-        if family in offered:
+    def _no_images(self, families: Sequence[str], offered: set[str]) -> ImageNotFound:
+        """Why there is no image for these families, although the server has entries for the families ``offered``."""
+        listed = [family for family in families if family in offered]
+        if listed:
             return ImageNotFound(
-                f"{self.address} lists images for {family}, but none that can be used:"
+                f"{self.address} lists images for {' and '.join(listed)}, but none that can be used:"
                 " in each a file or the fingerprint is missing or invalid",
                 "Fix this on the image server.",
             )
         return ImageNotFound(
-            f"{self.address} has images for {' and '.join(sorted(offered))} only, none for {family}",
+            f"{self.address} has images for {' and '.join(sorted(offered))} only, none for {families[0]}",
             "An image server for LXD is https://images.lxd.canonical.com (the built-in remote images).",
         )
 
@@ -269,14 +270,8 @@ class SimplestreamsSource:
 
 
 def all_images(server: ImageServer, native: str) -> list[Image]:
-    """All images of a server that LXD can use, or, if there are none, those that Incus can use."""
-    try:
-        return server.listing(Reader(), native).images()
-    except ImageNotFound as error:
-        try:
-            return server.listing(Reader("incus", "incus"), native).images()
-        except ImageNotFound:
-            raise error from None
+    """All images of a server: as LXD reads them, and those that are for Incus only."""
+    return server.listing(EVERY_FAMILY, native).images()
 
 
 def _why_no_push() -> str:

@@ -15,9 +15,11 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from ..client_config import Remote
     from ..deadline import Deadline
+    from ..exporting import ExportSource
     from ..images import Image
     from ..options.connection import SourceOptions
     from ..options.image_copy import CopyOptions
+    from ..options.image_export import ExportOptions
     from ..options.image_import import ImportOptions, LocalFiles, WebImage
     from ..options.image_info import InfoOptions
     from ..sources import Source
@@ -65,10 +67,7 @@ def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None =
     from ..options.image_copy import no_auto_update
     from ..sources.lxd import LxdSource
 
-    if options.architecture:
-        raise OptionError(
-            "architecture cannot be used with a source of the protocol lxd", "Remove it."
-        )
+    _require_no_architecture(options.architecture)
     source_project = origin.project or (remote.project if remote else None) or "default"
     if request.auto_update and source_project != "default":
         raise no_auto_update(
@@ -84,14 +83,48 @@ def offered_images(task: Task, options: InfoOptions) -> Iterable[Image]:
         return task.store.images_of_registry(origin.registry)
     remote = task.connections.source(origin)
     if remote and remote.protocol == "simplestreams":
-        import platform
-
-        from ..images import architecture_name
         from ..sources.simplestreams import all_images
 
-        native = architecture_name(platform.machine()) or "x86_64"
-        return all_images(_image_server(task, remote, origin), native)
+        return all_images(_image_server(task, remote, origin), _own_architecture())
     return _source_store(task, remote, origin).contents().images
+
+
+def export_source(task: Task, options: ExportOptions) -> ExportSource:
+    """The image to export: of an image server, of another LXD or Incus, or of the managed store."""
+    origin = options.source
+    if not origin.is_given:
+        from ..exporting.from_store import StoreExport
+
+        return StoreExport(task.store, options.name, options.image_type)
+    task.place = origin.place
+    remote = task.connections.source(origin)
+    if remote and remote.protocol == "simplestreams":
+        from ..exporting.from_image_server import ImageServerExport
+
+        server = _image_server(task, remote, origin)
+        architecture = options.architecture or _own_architecture()
+        return ImageServerExport(server, architecture, options.name, options.image_type)
+    from ..exporting.from_store import StoreExport
+
+    _require_no_architecture(options.architecture)
+    return StoreExport(_source_store(task, remote, origin), options.name, options.image_type)
+
+
+def _own_architecture() -> str:
+    """LXD's name of this host's architecture."""
+    import platform
+
+    from ..images import architecture_name
+
+    return architecture_name(platform.machine()) or "x86_64"
+
+
+def _require_no_architecture(architecture: str | None) -> None:
+    """Raises OptionError if an architecture is asked of a source whose aliases stand for one image each."""
+    if architecture:
+        raise OptionError(
+            "architecture cannot be used with a source of the protocol lxd", "Remove it."
+        )
 
 
 def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> Store:

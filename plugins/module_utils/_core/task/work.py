@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageNotFound, NeedsFile
 from ..images import is_prefix
 from .results import alias_values, image_values, shown_image
-from .sources import copy_source, import_source, offered_images
+from .sources import copy_source, export_source, import_source, offered_images
 
 if TYPE_CHECKING:
     from ..options.image_alias import AliasOptions
@@ -125,7 +125,8 @@ def export_image(task: Task, options: ExportOptions) -> dict[str, Any]:
 
     require_directory(options.dest)
     _require_file_attributes(task, options.dest)
-    result = export(task.store, options.name, options.dest, task.progress, task.check_mode)
+    source = export_source(task, options)
+    result = export(source, options.dest, task.deadline, task.progress, task.check_mode)
     values = {
         **task.changes_made,
         "fingerprint": result.image.fingerprint,

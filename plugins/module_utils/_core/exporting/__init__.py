@@ -9,22 +9,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, Any, Iterable, Iterator, Mapping, NamedTuple
+from typing import IO, Any, Generator, Iterator, NamedTuple, Protocol
 
-from .archives.files import ImageFiles
-from .convergence import Progress
-from .deadline import Deadline
-from .downloads import Download, OpenResponse, Retries
-from .errors import ConnectionFailed, FileError, OptionError
-from .images import Image
-from .sources.export_form import MAX_HEAD_BYTES, ExportForm, file_name, is_form
-from .store import Store
-from .store_view import StoreView
+from ..archives.files import ImageFiles
+from ..convergence import Progress
+from ..deadline import Deadline
+from ..downloads import Retries
+from ..errors import ConnectionFailed, FileError, OptionError
+from ..images import Image
 
 RETRIES = 3
 """How often an interrupted transfer is resumed."""
@@ -39,6 +35,15 @@ class ExportPart(NamedTuple):
     key: str
     name: str
     blocks: Iterator[bytes]
+
+
+class ExportSource(Protocol):
+    """An image whose files a server sends."""
+
+    image: Image
+
+    def parts(self, retries: Retries) -> Generator[ExportPart, None, None]:
+        """Its files, each to be read before the next. Raises FileError if they cannot be those of the image."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +67,27 @@ def require_directory(dest: str) -> None:
 
 
 def export(
-    store: Store, name: str, dest: str, progress: Progress, check_mode: bool = False
+    source: ExportSource,
+    dest: str,
+    deadline: Deadline,
+    progress: Progress,
+    check_mode: bool = False,
 ) -> Export:
     """Export an image to the existing directory ``dest``, unless its files are there already.
 
-    Raises ImageNotFound, and FileError if the received data is not the image or cannot be written. A file with its
-    final name is always complete.
+    Raises FileError if the received data is not the image or cannot be written. A file with its final name is always
+    complete.
     """
-    view = StoreView(store)
-    image = view.resolve(name)
-    if image is None:
-        raise store.with_visibility_hint(view.not_found(name))
-    present = _matching_files(dest, image, store.server.transport.deadline)
+    image = source.image
+    present = _matching_files(dest, image, deadline)
     if present:
         return Export(image, present, present)
     if not os.access(dest, os.W_OK | os.X_OK):
         raise FileError(f"no permission to write to {dest}")
-    retries = Retries(RETRIES, store.server.transport.deadline)
+    retries = Retries(RETRIES, deadline)
     while True:
         try:
-            files = _fetch(store, image, dest, retries, check_mode)
+            files = _fetch(source, dest, retries, check_mode)
             break
         except ConnectionFailed as error:
             retries.use(error)
@@ -97,8 +103,10 @@ def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, st
         names = sorted(os.listdir(dest))
     except OSError as error:
         raise FileError(f"cannot read {dest}: {error.strerror}") from error
-    roots = [name for name in names if name.startswith(f"{fingerprint}.")] + [fingerprint]
-    heads = [name for name in names if name.startswith(f"meta-{fingerprint}.")]
+    roots, heads = (
+        [name for name in names if name == stem or name.startswith(f"{stem}.")]
+        for stem in (fingerprint, f"meta-{fingerprint}")
+    )
     candidates = [{"src": root} for root in roots]
     candidates += [{"metadata": head, "rootfs": root} for head in heads for root in roots]
     for candidate in candidates:
@@ -113,23 +121,12 @@ def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, st
     return {}
 
 
-def _fetch(
-    store: Store, image: Image, dest: str, retries: Retries, check_mode: bool
-) -> dict[str, str]:
+def _fetch(source: ExportSource, dest: str, retries: Retries, check_mode: bool) -> dict[str, str]:
     """Download the files; their paths. In check mode, only as much as needed to know their names."""
-
-    def open_at(headers: Mapping[str, str]) -> OpenResponse:
-        plain = {"Accept-Encoding": "identity", **headers}
-        return OpenResponse(store.server.transport, store.export(image.fingerprint, plain))
-
-    download = Download(open_at, retries)
-    response = download.opened.response
-    try:
+    with closing(source.parts(retries)) as parts:
         if check_mode:
-            return {key: _path(dest, name) for key, name, _blocks in _parts(download, image)}
-        return _write(_parts(download, image), image, dest)
-    finally:
-        response.close()
+            return {key: _path(dest, name) for key, name, _blocks in parts}
+        return _write(parts, source.image, dest)
 
 
 def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, str]:
@@ -208,49 +205,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _parts(download: Download, image: Image) -> Iterator[ExportPart]:
-    """The files in an export, each to be read before the next. Raises FileError as soon as they exceed the image.
-
-    A unified image is the body itself, a split one a form with two parts (``client/lxd_images.go``, GetImageFile).
-    """
-    headers = download.opened.response.headers
-    content_type = headers.get("Content-Type", "")
-    disposition = headers.get("Content-Disposition", "")
-    # A form adds two headers and three boundaries to the files.
-    blocks = _bounded(download, image.size + (3 * MAX_HEAD_BYTES if is_form(content_type) else 0))
-    if not is_form(content_type):
-        yield ExportPart("src", _checked_name(disposition, "", image), blocks)
-        return
-    form = ExportForm(content_type, blocks)
-    for key, prefix in (("metadata", "meta-"), ("rootfs", "")):
-        yield ExportPart(key, _checked_name(form.next_part(), prefix, image), form.content())
-
-
-def _bounded(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:
-    """The blocks, as long as they are no more than ``limit`` bytes in all. Raises FileError."""
-    seen = 0
-    for block in blocks:
-        seen += len(block)
-        if seen > limit:
-            raise FileError(
-                "the server sends more data than the size of the image",
-                "Nothing was written.",
-            )
-        yield block
-
-
-def _checked_name(disposition: str, prefix: str, image: Image) -> str:
-    """The name that a server gives a file. Raises FileError if it is not the one that the image's file always has.
-
-    Anything else could replace whatever else is in the directory (``lxd/images.go``, imageExport, has the pattern).
-    """
-    name = file_name(disposition)
-    stem = f"{prefix}{image.fingerprint}"
-    if not re.match(re.escape(stem) + r"(\.[A-Za-z0-9]{1,16}){0,3}\Z", name):
-        raise FileError(
-            f"the server names a file {name[:120]!r}; expected {stem} with the extension of its format",
-            "Nothing was written.",
-        )
-    return name
