@@ -4,7 +4,7 @@
 
 # Each target sets up all that it needs: Debian packages, .venv, and the environments of nox below .nox.
 
-.PHONY: help check test fuzz demo bench docs format dev setup clean
+.PHONY: help check test fuzz demo bench docs format dev release setup clean
 
 help:
 	@echo 'make demo    import an image into a scratch LXD server and start a container from it (root)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make bench   speed and memory, measured against the lxc client (root)'
 	@echo 'make docs    the documentation as a site: .cache/docs/build/html'
 	@echo 'make format  format the code'
+	@echo 'make release VERSION=1.2.3   changelog, version, commit, tag and tarball, without publishing them'
 	@echo 'make dev     an environment for an editor or for pytest by hand: .nox/dev'
 	@echo 'make clean   remove all that these made'
 	@echo 'One session by its name, with arguments: .venv/bin/nox -Rs units-3.13 -- -k planning'
@@ -26,6 +27,9 @@ check demo bench docs dev: setup
 
 fuzz: setup
 	@.venv/bin/python tests/tools/steps.py --show $@ $(SECONDS)
+
+release: setup
+	@.venv/bin/python tests/tools/steps.py --show $@ '$(VERSION)'
 
 format: setup
 	@.venv/bin/python tests/tools/steps.py --show page

@@ -321,6 +321,13 @@ def changelog(session: nox.Session) -> None:
     session.run("antsibull-changelog", "lint")
 
 
+@nox.session(python=_PYTHON, default=False)
+def release(session: nox.Session) -> None:
+    """Make a release of this version: changelog, commit, tag and tarball."""
+    session.install(core(_CORE), *requirements(session))
+    session.run("python", "tests/tools/release.py", *session.posargs)
+
+
 #: The schema of each kind of GitHub's files.
 _SCHEMAS = {
     ".github/dependabot.yml": "dependabot",

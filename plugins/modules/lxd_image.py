@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image
 short_description: Manage or delete an image of LXD or Incus
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Sets aliases and attributes of an image that is already in the image store, or deletes the image.
   - Options that are omitted leave existing values unchanged.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_alias
 short_description: Manage an image alias of LXD or Incus
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Creates, moves, describes, renames or deletes one alias.
   - An alias is moved in a single request, so that it exists at any time.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_catalog
 short_description: Publish images of LXD and Incus on a web server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Publishes image files in a directory that any web server can serve as static files. Clients find the images by
     simplestreams (C(lxc remote add), M(imagestore.lxd.lxd_image_copy)), and people on a web page. With O(header_map),

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_copy
 short_description: Copy an image to LXD or Incus from another server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Copies an image into an image store, and sets its aliases and attributes.
   - The source is another LXD or Incus server, an image server (simplestreams), or another project of the target

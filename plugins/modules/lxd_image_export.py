@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_export
 short_description: Export an image of LXD, Incus or an image server to files
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes the file of a unified image, or the two files of a split image, to a directory of the managed host. The
     file names are those of C(lxc image export). M(imagestore.lxd.lxd_image_import) creates the same image from them.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_import
 short_description: Import an image into LXD or Incus from files or a web server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Imports an image into an image store, and sets its aliases and attributes. The image comes from one file or
     directory (a unified image), from two files (a split image, metadata and root file system), or from a web server.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_info
 short_description: List images of LXD or Incus
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists the images of an image store, all of them or those that match.
   - With a O(source_remote), O(source_server), O(source_registry) or O(source_project), the images of that source are

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_publish
 short_description: Publish an instance of LXD or Incus as an image
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes an image of a stopped instance, of a snapshot, or with O(force=true) of a running instance, as
     C(lxc publish) does. The server makes it from the file system of the container or the disk of the virtual machine.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_server_check
 short_description: Check an image server as its clients use it
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Uses an image server with the files of M(imagestore.lxd.lxd_image_catalog) as LXD, Incus and people do, and reports
     everything that does not work.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lxd_image_store
 short_description: Manage the images of a whole LXD or Incus image store
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes an image store hold all images of a list. Each entry of the list has the options of
     M(imagestore.lxd.lxd_image_copy), M(imagestore.lxd.lxd_image_import) or M(imagestore.lxd.lxd_image), and does what a

@@ -27,6 +27,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "fuzz": ("unit/requirements",),
     "integration": ("integration/requirements",),
     "page": ("requirements/page",),
+    "release": ("requirements/release",),
     "repository": ("requirements/repository",),
     "sanity": (),
     "system": ("requirements/system",),

@@ -53,3 +53,14 @@ def test_all_addresses_of_the_repository_are_the_one_of_the_collection():
 def test_links_to_files_lead_to_files(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [name for name in targets if not (page.parent / name).exists()] == []
+
+
+def test_everything_was_added_with_the_first_release_or_a_later_one():
+    places = [*ROOT.glob("plugins/*/*.py"), *ROOT.glob("roles/*/meta/argument_specs.yml")]
+    found = {
+        version
+        for path in places
+        for version in re.findall(r"version_added: ['\"]?([\d.]+)", path.read_text())
+    }
+    assert found
+    assert all(int(version.split(".")[0]) >= 1 for version in found)
