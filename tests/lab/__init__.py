@@ -21,6 +21,7 @@ On the command line: ``python3 tests/lab --help``.
 from __future__ import annotations
 
 from .bad import BAD, build_bad
+from .bare import build_disk, build_rootfs, debian_rootfs
 from .certificates import Authority, KeyPair, client_certificate
 from .clients import ClientConfig, client_config
 from .clusters import cluster, up_cluster
@@ -64,11 +65,14 @@ __all__ = [
     "attach",
     "build_bad",
     "build_directory",
+    "build_disk",
     "build_image",
     "build_large",
+    "build_rootfs",
     "client_certificate",
     "client_config",
     "cluster",
+    "debian_rootfs",
     "down",
     "servers",
     "sweep",

@@ -48,7 +48,7 @@ def folder() -> Path:
 def _builder() -> str:
     """A digest of all that has a say in the bytes of an image."""
     digest = hashlib.sha256()
-    for name in ("content.py", "images.py", "packing.py"):
+    for name in ("bare.py", "content.py", "images.py", "packing.py"):
         digest.update((Path(__file__).parent / name).read_bytes())
     for program in ("/bin/busybox", "/usr/bin/sqfstar", "/usr/bin/qemu-img", "/usr/bin/zstd"):
         try:

@@ -75,7 +75,7 @@ def squashfs(archive: bytes, *options: str) -> bytes:
         path = Path(folder) / "root.squashfs"
         command = ["sqfstar", "-quiet", "-no-progress", "-processors", "1"]
         times = ["-mkfs-time", str(TIME), "-all-time", str(TIME)]
-        _tool([*command, *times, *options, str(path)], archive)
+        tool([*command, *times, *options, str(path)], archive)
         return path.read_bytes()
 
 
@@ -84,11 +84,11 @@ def qcow2(disk: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="lab-qcow2-") as folder:
         raw, path = Path(folder) / "disk", Path(folder) / "disk.qcow2"
         raw.write_bytes(disk)
-        _tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)])
+        tool(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)])
         return path.read_bytes()
 
 
-def _tool(command: list[str], given: bytes = b"") -> bytes:
+def tool(command: list[str], given: bytes = b"") -> bytes:
     """Run a program on these bytes and return its standard output."""
     # squashfs-tools refuse their own options for times beside this variable.
     environment = {key: value for key, value in os.environ.items() if key != "SOURCE_DATE_EPOCH"}
@@ -109,6 +109,6 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "tar.gz": lambda archive: gzip.compress(archive, compresslevel=6, mtime=0),
     "tar.xz": lambda archive: lzma.compress(archive, preset=1),
     "tar.bz2": bz2.compress,
-    "tar.zst": lambda archive: _tool(["zstd", "-q", "-c", "-"], archive),
+    "tar.zst": lambda archive: tool(["zstd", "-q", "-c", "-"], archive),
     "squashfs": squashfs,
 }
