@@ -21,6 +21,7 @@ LAYERS = {
     "ground": (
         ("images", "deadline", "regular_files", "json_reader", "yaml_reader", "watchdog"),
         ("transport", "archives", "simplestreams", "tokens"),
+        ("disks",),
     ),
     "servers": (
         ("client_config", "downloads", "dialect"),

@@ -34,13 +34,15 @@ class Findings:
     """What was found in an archive.
 
     ``metadata`` is the content of its ``metadata.yaml``, ``type`` the image type that its members show, ``root_names``
-    are the names at its top that root file systems have. If ``complete``, what is None or empty here is missing in the
-    archive. ``obstacle`` is why this host cannot read the archive, if it cannot.
+    are the names at its top that root file systems have, ``first_names`` those of its first members. If ``complete``,
+    what is None or empty here is missing in the archive. ``obstacle`` is why this host cannot read the archive, if it
+    cannot.
     """
 
     metadata: bytes | None = None
     type: str | None = None
     root_names: frozenset[str] = frozenset()
+    first_names: tuple[str, ...] = ()
     complete: bool = False
     obstacle: CannotUnpack | None = None
 
@@ -70,7 +72,7 @@ def _inspect_unified(image: ImageFiles, limit: int | None) -> Findings:
     if kind not in ARCHIVES:
         hint = "Give it as rootfs, together with its metadata." if kind == "qcow2" else _UNIFIED
         raise FileError(f"{path} is {WORDS[kind]}, not a unified image", hint)
-    found = _scan(path, file, kind, image.deadline, limit)
+    found = scan_archive(path, file, kind, image.deadline, limit)
     if found.metadata is not None:
         check_metadata(path, found.metadata)
         if found.complete and not found.type:
@@ -96,7 +98,7 @@ def _inspect_split(image: ImageFiles, limit: int | None) -> Findings:
             f"{metadata}, given as metadata, is {WORDS[kind]}",
             "Use an archive that contains metadata.yaml.",
         )
-    found = _scan(metadata, metadata_file, kind, image.deadline, limit)
+    found = scan_archive(metadata, metadata_file, kind, image.deadline, limit)
     if found.metadata is not None:
         check_metadata(metadata, found.metadata)
     elif found.complete or found.like_a_root:
@@ -127,7 +129,9 @@ def _head(file: IO[bytes]) -> bytes:
     return os.pread(file.fileno(), 512, 0)
 
 
-def _scan(path: str, file: IO[bytes], kind: str, deadline: Deadline, limit: int | None) -> Findings:
+def scan_archive(
+    path: str, file: IO[bytes], kind: str, deadline: Deadline, limit: int | None
+) -> Findings:
     """Find the metadata and the root file system in an archive of this kind. Raises FileError if it is damaged."""
     try:
         if kind == "squashfs":
@@ -144,11 +148,14 @@ def _scan_tar(path: str, stream: Readable) -> Findings:
     metadata: bytes | None = None
     image_type: str | None = None
     root_names: set[str] = set()
+    first_names: list[str] = []
     complete = False
     reader = TarReader(stream)
     try:
         for member in reader:
             name = os.path.normpath(member.name)
+            if len(first_names) < _FIRST_NAMES:
+                first_names.append(name)
             root_names |= _ROOT_NAMES & {name.split("/", 1)[0]}
             image_type = image_type or _type_by(name)
             if name == _METADATA and metadata is None:
@@ -160,7 +167,7 @@ def _scan_tar(path: str, stream: Readable) -> Findings:
     except _LimitReached:
         # What comes later is checked by the server.
         complete = False
-    return Findings(metadata, image_type, frozenset(root_names), complete)
+    return Findings(metadata, image_type, frozenset(root_names), tuple(first_names), complete)
 
 
 def _scan_squashfs(path: str, squashfs: SquashfsFile) -> Findings:
@@ -170,7 +177,8 @@ def _scan_squashfs(path: str, squashfs: SquashfsFile) -> Findings:
         _require_regular(path, entries[_METADATA])
         metadata = squashfs.content(_METADATA, _METADATA_LIMIT)
     image_type = next((shown for shown in map(_type_by, sorted(entries)) if shown), None)
-    return Findings(metadata, image_type, _ROOT_NAMES & set(entries), complete=True)
+    first_names = tuple(sorted(entries)[:_FIRST_NAMES])
+    return Findings(metadata, image_type, _ROOT_NAMES & set(entries), first_names, complete=True)
 
 
 class _LimitReached(Exception):
@@ -195,6 +203,8 @@ class _Limited:
 _METADATA = "metadata.yaml"
 _METADATA_LIMIT = MAX_BYTES + 1
 """One byte more than the YAML reader accepts, so that it reports what is too long."""
+
+_FIRST_NAMES = 32
 
 _ROOT_NAMES = frozenset({"bin", "dev", "etc", "lib", "proc", "sbin", "usr", "var"})
 

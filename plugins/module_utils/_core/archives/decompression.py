@@ -11,13 +11,16 @@ import resource
 import select
 import selectors
 import shutil
+import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Iterator, Sequence
 
 from ..errors import ImageStoreError
+from ..watchdog import watchdog
 from .tar_reader import ArchiveError, Readable
 
 if TYPE_CHECKING:
@@ -213,10 +216,13 @@ def run_program(
     deadline: Deadline,
     seconds: float,
     limit: int,
+    memory: int = MAX_PROGRAM_BYTES,
+    guarded: bool = False,
 ) -> Output:
-    """Run a program that reads these files by their descriptors, as in ``/dev/fd/N``. Raises TimedOut.
+    """Run a program that uses these files by their descriptors, as in ``/dev/fd/N``. Raises TimedOut.
 
-    It has limits of time (``seconds``), memory and output (``limit`` bytes).
+    It has limits of time (``seconds``), ``memory`` and output (``limit`` bytes). If it is ``guarded``, it ends also if
+    this process is killed.
     """
     end = time.monotonic() + seconds
     written = {"output": b"", "errors": b""}
@@ -227,8 +233,10 @@ def run_program(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as process, selectors.DefaultSelector() as selector:
-        _limit_memory(process.pid)
+    ) as process, selectors.DefaultSelector() as selector, (
+        watchdog(partial(os.kill, process.pid, signal.SIGKILL)) if guarded else nullcontext()
+    ):
+        _limit_memory(process.pid, memory)
         selector.register(process.stdout, selectors.EVENT_READ, "output")  # type: ignore[arg-type]
         selector.register(process.stderr, selectors.EVENT_READ, "errors")  # type: ignore[arg-type]
         try:
@@ -258,9 +266,9 @@ def _exit_status(process: subprocess.Popen[bytes], seconds: float) -> int | None
         return None
 
 
-def _limit_memory(pid: int) -> None:
+def _limit_memory(pid: int, memory: int) -> None:
     try:
-        resource.prlimit(pid, resource.RLIMIT_DATA, (MAX_PROGRAM_BYTES, MAX_PROGRAM_BYTES))
+        resource.prlimit(pid, resource.RLIMIT_DATA, (memory, memory))
     except (AttributeError, OSError, ValueError):
         # It has ended or has a lower limit already, or this is a controller without Linux.
         return

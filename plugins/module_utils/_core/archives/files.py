@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Sequence
 
 from ..errors import FileError
 
@@ -37,6 +37,17 @@ class ImageFiles:
             self.close()
             raise
         self.sizes = tuple(os.fstat(file.fileno()).st_size for file in self.files)
+
+    @classmethod
+    def of_open(
+        cls, names: tuple[str, ...], files: Sequence[IO[bytes]], deadline: Deadline
+    ) -> ImageFiles:
+        """Of files that are open already, with their names in messages and in what is sent."""
+        opened = cls(deadline=deadline)
+        opened.paths = names
+        opened.files = list(files)
+        opened.sizes = tuple(os.fstat(file.fileno()).st_size for file in files)
+        return opened
 
     def _open(self) -> None:
         for path in self.paths:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Mapping
+from dataclasses import dataclass
+from typing import Mapping, Protocol
 
 SECTOR = 512
 END = bytes(2 * SECTOR)
@@ -29,6 +30,41 @@ _TYPES = {
 _LONGEST_NAME = 100
 
 
+class FileStatus(Protocol):
+    """What a header takes from the status of a file, as in ``os.stat_result``."""
+
+    @property
+    def st_mode(self) -> int:
+        """Type and permissions."""
+
+    @property
+    def st_uid(self) -> int:
+        """The owner."""
+
+    @property
+    def st_gid(self) -> int:
+        """The group."""
+
+    @property
+    def st_mtime_ns(self) -> int:
+        """The modification time in nanoseconds since 1970."""
+
+    @property
+    def st_rdev(self) -> int:
+        """The number of a device."""
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """The status of a member that is no file: by default it belongs to root and was modified in 1970."""
+
+    st_mode: int
+    st_uid: int = 0
+    st_gid: int = 0
+    st_mtime_ns: int = 0
+    st_rdev: int = 0
+
+
 def type_of(state: os.stat_result) -> bytes | None:
     """The type of the member for a file with this status; None for a socket, which archives cannot contain."""
     return _TYPES.get(stat.S_IFMT(state.st_mode))
@@ -37,7 +73,7 @@ def type_of(state: os.stat_result) -> bytes | None:
 def header(
     name: bytes,
     kind: bytes,
-    state: os.stat_result,
+    state: FileStatus,
     size: int = 0,
     target: bytes = b"",
     attributes: Mapping[bytes, bytes] | None = None,

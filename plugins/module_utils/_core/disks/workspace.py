@@ -1,0 +1,111 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Temporary files without a name, of which nothing is left when the process ends, however it does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Iterator
+
+from ..archives.tar_reader import Readable
+from ..errors import FileError, ImageStoreError
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
+
+KEPT_FREE = 64 << 20
+"""Bytes of the file system that are left to others."""
+
+_BLOCK = 1 << 20
+_SPARSE_BLOCK = 1 << 16
+_CHECK_EVERY = 64 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A directory for temporary files."""
+
+    directory: str
+
+    @contextmanager
+    def file(self) -> Iterator[IO[bytes]]:
+        """A new file, which is deleted at the end of the context or of the process. Raises FileError."""
+        try:
+            with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
+                yield file
+        except OSError as error:
+            raise FileError(
+                f"cannot use the directory {self.directory} for temporary files: {error.strerror}"
+            ) from error
+
+    def require(self, size: int, purpose: str) -> None:
+        """Raises FileError if there is not enough room for this number of bytes."""
+        status = os.statvfs(self.directory)
+        free = status.f_bavail * status.f_frsize
+        if free < size + KEPT_FREE:
+            raise self.too_small(f"{purpose} takes {_mib(size)} MiB", free)
+
+    def too_small(self, what: str, free: int | None = None) -> FileError:
+        """The error for a directory without enough room."""
+        has = "is full" if free is None else f"has {_mib(max(0, free - KEPT_FREE))} MiB to spare"
+        return FileError(
+            f"{what}, and the directory {self.directory} {has}",
+            "Free some space there, or set Ansible's remote_tmp to a directory with more.",
+        )
+
+    def write(self, source: Readable, target: IO[bytes], purpose: str, deadline: Deadline) -> int:
+        """Write a stream to a file, without taking room for its zeros; the number of bytes.
+
+        Ends with FileError while others still have room on the file system. Raises whatever the stream raises, and
+        TimedOut.
+        """
+        size, unchecked = 0, 0
+        try:
+            while True:
+                deadline.left()
+                if not unchecked:
+                    self.require(0, purpose)
+                    unchecked = _CHECK_EVERY
+                block = source.read(_BLOCK)
+                if not block:
+                    os.truncate(target.fileno(), size)
+                    return size
+                unchecked = max(0, unchecked - _write_sparsely(target, block, size))
+                size += len(block)
+        except OSError as error:
+            raise self.error(error, purpose) from error
+
+    def error(self, error: OSError, purpose: str) -> ImageStoreError:
+        """What to raise for an error of the file system."""
+        if error.errno in _FULL:
+            return self.too_small(f"{purpose} takes more room than there is")
+        return FileError(f"cannot write to {self.directory}: {error.strerror}")
+
+
+def _write_sparsely(target: IO[bytes], block: bytes, offset: int) -> int:
+    """Write a block, but for its pieces that are all zeros; the number of bytes written."""
+    written = 0
+    view = memoryview(block)
+    for start in range(0, len(block), _SPARSE_BLOCK):
+        piece = view[start : start + _SPARSE_BLOCK]
+        if piece == _ZEROS[: len(piece)]:
+            continue
+        done = 0
+        while done < len(piece):
+            done += os.pwrite(target.fileno(), piece[done:], offset + start + done)
+        written += done
+    return written
+
+
+_ZEROS = bytes(_SPARSE_BLOCK)
+
+
+def _mib(size: int) -> int:
+    return -(-size // (1 << 20))
