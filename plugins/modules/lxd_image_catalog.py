@@ -13,6 +13,10 @@ description:
     simplestreams (C(lxc remote add), M(imagestore.lxd.lxd_image_copy)), and people on a web page. With O(header_map),
     LXD and Incus can also import unified images by URL (C(lxc image import https://…),
     M(imagestore.lxd.lxd_image_import)).
+  - The index has a unified virtual machine image for Incus 7.0.1, 7.1 and later only. LXD does not see it there, and
+    earlier versions of Incus list it as a container image. If there is a container image of the same name and
+    architecture, the index does not have it. It can always be imported by URL, unless a unified container image has
+    that URL.
   - Publishing is atomic. A client sees either the old index with its files or the new index with its files. If the
     task is killed, the directory remains valid, and the next run completes the rest.
   - The role P(imagestore.lxd.image_server#role) uses this module and sets up nginx.

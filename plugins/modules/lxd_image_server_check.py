@@ -121,6 +121,15 @@ findings:
       description: A possible solution, or an empty string.
       type: str
   sample: []
+notes:
+  description:
+    - What is right, but not the same for all clients, at most 200 sentences. A unified virtual machine image is in the
+      index for Incus 7.0.1, 7.1 and later only. LXD does not see it there, and earlier versions of Incus list it as a
+      container image.
+  returned: always
+  type: list
+  elements: str
+  sample: []
 images:
   description: The number of image versions on the server.
   returned: always

@@ -117,13 +117,56 @@ class TestClients:
         assert headers["State"] == "split"
         assert "LXD-Image-Hash" not in headers
 
+    def test_see_a_unified_virtual_machine_as_their_version_reads_it(
+        self, trusting: Server, by_system: Modules, site: CatalogSite, build: Build
+    ) -> None:
+        """LXD does not see it, and Incus before 7.0.1 takes it for a container image."""
+        image = build("vm-unified")
+        site.publish({"name": "box", **files_of(image)})
+        own = client_config(site.folder / "client", [trusting])
+        own.run("remote", "add", "site", site.server.url, "--protocol=simplestreams")
+        listed = own.run("image", "list", "site:", "--format=csv", "--columns=Ft").split()
+        name = trusting.family.name
+        seen_as = {"lxd": [], "incus6": ["CONTAINER"], "incus7": ["VIRTUAL-MACHINE"]}[name]
+        assert listed == [f"{image.fingerprint},{one}" for one in seen_as]
+        source = {"source_server": site.server.url, "source_protocol": "simplestreams"}
+        desired = {"image": "box", "image_type": "virtual-machine", **source}
+        if name == "lxd":
+            msg = by_system.fails("lxd_image_copy", **desired)
+            assert "has images for incus only, none for lxd" in msg
+        else:
+            copied = by_system.done("lxd_image_copy", **desired)
+            assert copied.actions == ["relay" if name == "incus6" else "pull"]
+            assert copied["fingerprint"] == image.fingerprint
+            assert copied["image"]["type"] == "virtual-machine"
+        if name == "incus6":
+            trusting.run("image", "delete", image.fingerprint)
+            assert "Use mode: relay" in by_system.fails("lxd_image_copy", mode="pull", **desired)
+        (found,) = by_system.done("lxd_image_info", **source)["images"]
+        assert (found["fingerprint"], found["type"]) == (image.fingerprint, "virtual-machine")
+
     @once
-    def test_do_not_find_a_unified_virtual_machine_in_the_index(
+    def test_never_get_a_unified_virtual_machine_in_place_of_a_container(
         self, tree: CatalogSite, build: Build
     ) -> None:
-        """Servers would read it as a container image."""
-        tree.publish({"name": "box", **files_of(build("vm-unified"))})
-        assert published_versions(tree.root) == {}
+        machine, container = build("vm-unified"), build("split")
+        tree.publish({"name": "box", **files_of(machine)})
+        (listed,) = json.loads((tree.root / "streams/v1/images.json").read_text())[
+            "products"
+        ].values()
+        (version,) = listed["versions"].values()
+        assert version["items"] == {
+            "incus_combined.tar.gz": {
+                "ftype": "incus_combined.tar.gz",
+                "combined_type": "virtual-machine",
+                "path": f"files/{machine.fingerprint}.tar.gz",
+                "sha256": machine.fingerprint,
+                "size": machine.size,
+            }
+        }
+        tree.publish({"name": "box", **files_of(container)})
+        text = (tree.root / "streams/v1/images.json").read_text()
+        assert list(json.loads(text)["products"]) == ["box:container:x86_64"]
 
     @once
     def test_download_without_errors_while_fifty_versions_are_published(

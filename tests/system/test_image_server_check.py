@@ -45,6 +45,9 @@ def test_the_web_server_of_the_guide_has_no_findings(site: PublishedSite) -> Non
     assert not done.failed, done["msg"]
     assert (done["images"], done["files"], done["findings"]) == (5, 6, [])
     assert done["requests"] == len(site.server.requests)
+    (note,) = done["notes"]
+    assert note.startswith("one/file (virtual-machine, x86_64) is in one file")
+    assert note.endswith("earlier versions of Incus take it for a container image")
 
 
 def test_files_are_read_only_with_full(site: PublishedSite) -> None:

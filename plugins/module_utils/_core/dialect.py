@@ -94,6 +94,10 @@ RULES: Mapping[str, Rule] = {
         "shared/simplestreams/products.go: no architecture and no date in a description",
         lxd=(((6, 9), ANY),),
     ),
+    "reads_combined_type": Rule(
+        "shared/simplestreams/products.go, CombinedType: until then a unified image in an index is a container's",
+        incus=(((7, 0, 1), ANY),),
+    ),
     "takes_profiles_of_a_copy": Rule(
         "lxd/images.go, imgPostRemoteInfo, from 5.21 on: a copy sets profiles, default where it names none, and so a"
         " second copy resets all attributes that it leaves out",
@@ -214,6 +218,12 @@ class Dialect:
         if project != "default" and not self.supports("pulls_from_projects"):
             return "knows no projects of other servers"
         return ""
+
+    def why_no_pull_from_index(self, is_unified_machine: bool) -> str:
+        """What keeps this server from fetching an image from an image server; empty if nothing."""
+        if is_unified_machine and not self.supports("reads_combined_type"):
+            return "takes virtual machine images in one file for those of containers"
+        return self.why_no_pull()
 
     def why_no_push(self, source: Dialect, project: str) -> str:
         """What keeps this server from taking an image that that one sends into a project; empty if nothing.

@@ -4,9 +4,10 @@
 
 """Commands and tasks with which people get images of a catalog, ready to be pasted.
 
-The server is added as a simplestreams remote, which offers all images but those of virtual machines in one file:
-clients would import these as containers. By URL it serves images in one file; where a container and a virtual machine
-image share name and architecture, the container's. What is available in neither way is downloaded as a file.
+The server is added as a simplestreams remote, which offers virtual machine images in one file to Incus 7.0.1 and later
+only: other clients would import these as containers. By URL it serves images in one file; where a container and a
+virtual machine image share name and architecture, the container's. What is available in neither way is downloaded as a
+file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 from ..errors import MissingLibrary
 from ..images import CONTAINER, VIRTUAL_MACHINE
-from .record import Product
+from .record import Product, streamed_versions
 
 LXD, INCUS, ANSIBLE = "LXD", "Incus", "Ansible"
 
@@ -69,17 +70,22 @@ class ClientCommands:
     def get_image(self, products: Sequence[Product], same_name: Iterable[Product]) -> list[Command]:
         """Get an image of products that share name and type; ``same_name`` are all products of that name."""
         is_container = products[0].type == CONTAINER
-        hidden_by = {
-            other.architecture
-            for other in same_name
-            if other.type == CONTAINER and not other.newest.is_split and not is_container
-        }
+        containers = [other for other in same_name if other.type == CONTAINER and not is_container]
+        hidden_by = {other.architecture for other in containers if not other.newest.is_split}
+        streamed = streamed_versions([*products, *containers])
         from_remote = [one for one in products if is_container or one.newest.is_split]
         unified = [one for one in products if not one.newest.is_split]
         by_url = [one for one in unified if one.architecture not in hidden_by]
         found = []
         if from_remote:
             found += self._from_remote(from_remote[0], _architecture_note(from_remote, products))
+        for_incus = [
+            one
+            for one in products
+            if one.is_for_incus_only(one.newest) and one.newest in streamed.get(one.key, ())
+        ]
+        if for_incus:
+            found += self._for_incus(for_incus[0], _architecture_note(for_incus, products))
         if by_url:
             found += self._by_url(by_url[0], _architecture_note(by_url, products))
         for product in unified:
@@ -100,6 +106,13 @@ class ClientCommands:
         }
         task = _task(f"Copy {name}", "lxd_image_copy", options)
         return [*_client_commands(caption, *words), Command(ANSIBLE, caption, task)]
+
+    def _for_incus(self, product: Product, note: str) -> list[Command]:
+        versions = "with Incus 7.0.1, 7.1 or later (earlier versions take it for a container image)"
+        caption = f"From the remote{note}, {versions}"
+        remote = f"{self.remote}:{product.name}"
+        words = ["image", "copy", remote, "local:", "--alias", product.name, "--vm"]
+        return [one for one in _client_commands(caption, *words) if one.tool == INCUS]
 
     def _by_url(self, product: Product, note: str) -> list[Command]:
         name, url, caption = product.name, f"{self.base_url}/images/{product.name}", f"By URL{note}"

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from typing import Any, Mapping, Sequence
 
 from ..errors import OptionError
 from ..json_reader import MAX_BYTES_BEYOND_ASCII, count_values
@@ -15,7 +15,7 @@ from ..simplestreams import writing as streams
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
 from .header_map import header_map
 from .page import page
-from .record import Catalog, Product
+from .record import Catalog, Product, streamed_versions
 from .web_root import PAGE, RECORD
 
 
@@ -52,8 +52,9 @@ def require_readable(texts: Mapping[str, str]) -> None:
             )
 
 
-def _products(products: Iterable[Product]) -> dict[str, Any]:
+def _products(products: Sequence[Product]) -> dict[str, Any]:
     """The products that simplestreams can offer, in its form."""
+    versions = streamed_versions(products)
     return {
         f"{product.name}:{product.type}:{product.architecture}": streams.product(
             product.architecture,
@@ -64,13 +65,13 @@ def _products(products: Iterable[Product]) -> dict[str, Any]:
                 version.name: streams.items(
                     version.fingerprint,
                     [File(part.path, part.sha256, part.size) for part in version.parts],
+                    product.type,
                 )
-                for version in product.versions
-                if product.is_streamed(version)
+                for version in versions[product.key]
             },
         )
         for product in products
-        if any(map(product.is_streamed, product.versions))
+        if product.key in versions
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Tuple
+from typing import Any, Iterable, Mapping, Sequence, Tuple
 
 from ..images import CONTAINER
 from .names import is_version
@@ -93,9 +93,9 @@ class Product:
         """The version that a client gets."""
         return self.versions[0]
 
-    def is_streamed(self, version: Version) -> bool:
-        """Whether simplestreams can offer this version: clients take unified images for those of containers."""
-        return version.is_split or self.type == CONTAINER
+    def is_for_incus_only(self, version: Version) -> bool:
+        """Whether LXD cannot get this version by simplestreams: it takes every unified image for a container's."""
+        return not version.is_split and self.type != CONTAINER
 
     def __str__(self) -> str:
         return f"{self.name} ({self.type}, {self.architecture})"
@@ -130,6 +130,26 @@ class Catalog:
             "leaving": dict(sorted(self.leaving.items())),
         }
         return json.dumps(raw, indent=1, ensure_ascii=False) + "\n"
+
+
+def streamed_versions(products: Sequence[Product]) -> dict[Key, tuple[Version, ...]]:
+    """The versions that simplestreams offers, by the key of their product; only products with such versions.
+
+    Incus before 7.0.1 takes a unified virtual machine image for a container's. So that it never gets one in place of a
+    container image, such an image is left out if there is one of the same name and architecture.
+    """
+    containers = {(one.name, one.architecture) for one in products if one.type == CONTAINER}
+    found = {}
+    for product in products:
+        has_container = (product.name, product.architecture) in containers
+        versions = tuple(
+            version
+            for version in product.versions
+            if not (has_container and product.is_for_incus_only(version))
+        )
+        if versions:
+            found[product.key] = versions
+    return found
 
 
 def sorted_products(products: Iterable[Product]) -> tuple[Product, ...]:

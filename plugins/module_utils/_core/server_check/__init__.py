@@ -25,7 +25,7 @@ from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from ..simplestreams.writing import PRODUCTS
 from ..transport import Verification
 from ..transport.verification import require_certificates
-from .documents import Documents, check_index, read_documents
+from .documents import Documents, check_index, index_notes, read_documents
 from .endpoint import Endpoint
 from .files import FileChecks
 from .findings import SERVER_ERRORS, Finding, Findings, shown
@@ -35,6 +35,8 @@ ASPECTS = ("headers", "caching", "closed", "page", "redirect")
 """What can be left out of a check, since other web servers may lack it."""
 
 WORKERS = 4
+
+MAX_NOTES = 200
 
 SETTLED_ANSWERS = 8
 """Answers in a row after which no worker process with the former configuration is left."""
@@ -77,10 +79,14 @@ class CheckRequest:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found, and how much was looked at: versions of images, their files, requests."""
+    """What was found, and how much was looked at: versions of images, their files, requests.
+
+    ``notes`` are about what is right and yet not the same for all clients.
+    """
 
     findings: tuple[Finding, ...]
     omitted: int
+    notes: tuple[str, ...]
     images: int
     files: int
     requests: int
@@ -124,6 +130,7 @@ class ServerCheck:
         return CheckResult(
             tuple(findings),
             findings.omitted,
+            tuple(index_notes(self._catalog)[:MAX_NOTES]),
             sum(len(product.versions) for product in self._catalog.products),
             len(self._catalog.parts),
             sum(one.requests for one in (*self._endpoints, self._http) if one),

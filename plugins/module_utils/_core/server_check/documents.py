@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, NamedTuple, Tuple
 
-from ..catalog.record import Catalog
+from ..catalog.record import Catalog, streamed_versions
 from ..catalog.record_reader import parse_record
 from ..catalog.web_root import RECORD
 from ..errors import FileError
@@ -61,8 +61,8 @@ def read_documents(endpoint: Endpoint) -> Documents:
 def check_index(documents: Documents, url: str) -> Iterator[Finding]:
     """Whether LXD and Incus find in the index what the record has, and nothing else. Raises FileError."""
     yield from _check_listing(documents, url)
-    expected = _by_record(documents.catalog)
     for family, reader in READERS.items():
+        expected = _by_record(documents.catalog, reader)
         products = ProductReader(reader, url)
         for path in documents.product_lists:
             products.read(documents.texts[path], f"{url}/{path}")
@@ -74,6 +74,25 @@ def check_index(documents: Documents, url: str) -> Iterator[Finding]:
             if one.product.names
         }
         yield from _compare_all(family, found, expected)
+
+
+def index_notes(catalog: Catalog) -> list[str]:
+    """What administrators should know of an index that is as it has to be: images that not all clients see in it."""
+    versions = streamed_versions(catalog.products)
+    notes = []
+    for product in catalog.products:
+        listed = versions.get(product.key, ())
+        if any(product.is_for_incus_only(version) for version in listed):
+            notes.append(
+                f"{product} is in one file, so the index has it for Incus 7.0.1, 7.1 and later: LXD does not see it"
+                " there, and earlier versions of Incus take it for a container image"
+            )
+        elif len(listed) < len(product.versions):
+            notes.append(
+                f"{product} is in one file and not in the index, since versions of Incus before 7.0.1 and 7.1 would"
+                " take it for the container image of that name"
+            )
+    return notes
 
 
 def _check_listing(documents: Documents, url: str) -> Iterator[Finding]:
@@ -137,8 +156,9 @@ def _compare(subject: str, family: str, actual: _Entry, wanted: _Entry) -> Itera
         yield Finding(subject, f"consists of other files for {family} than in {RECORD}")
 
 
-def _by_record(catalog: Catalog) -> dict[Key, _Entry]:
-    """The images of the record that simplestreams has a place for."""
+def _by_record(catalog: Catalog, reader: Reader) -> dict[Key, _Entry]:
+    """The images of the record that a reader has to find in the index."""
+    versions = streamed_versions(catalog.products)
     return {
         (*product.key, version.name): _Entry(
             version.fingerprint,
@@ -146,8 +166,8 @@ def _by_record(catalog: Catalog) -> dict[Key, _Entry]:
             tuple(File(part.path, part.sha256, part.size) for part in version.parts),
         )
         for product in catalog.products
-        for version in product.versions
-        if product.is_streamed(version)
+        for version in versions.get(product.key, ())
+        if reader.reads_combined_type or not product.is_for_incus_only(version)
     }
 
 

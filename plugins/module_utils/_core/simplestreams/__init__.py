@@ -61,7 +61,7 @@ class Reader:
 
     @property
     def reads_combined_type(self) -> bool:
-        """Whether the field ``combined_type`` of unified image items counts, as for Incus 7.1 and later."""
+        """Whether the field ``combined_type`` of unified image items counts, as for Incus 7.0.1 and later."""
         return self.family == "incus"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping, Sequence
 
-from ..images import common_architecture
+from ..images import VIRTUAL_MACHINE, common_architecture
 from . import ROOTS, File, Reader
 
 PRODUCTS = "streams/v1/images.json"
@@ -62,17 +62,26 @@ def product(
     return document
 
 
-def items(fingerprint: str, files: Sequence[File]) -> dict[str, Any]:
-    """The files of one version: a unified container image, or metadata and rootfs, as items for both families."""
+def items(fingerprint: str, files: Sequence[File], image_type: str) -> dict[str, Any]:
+    """The files of one version as items: a unified image, or metadata and rootfs.
+
+    Those of a unified virtual machine image are for Incus only, from 7.0.1 on: LXD takes every unified image for a
+    container's.
+    """
     result: dict[str, Any] = {}
-    for reader in _READERS:
-        ftype = reader.combined if len(files) == 1 else reader.metadata
-        result[ftype] = {"ftype": ftype, **vars(files[0])}
-        if len(files) == 2:
-            result[ftype].update(dict.fromkeys(ROOTS[_root_type(files[1])], fingerprint))
     if len(files) == 2:
-        ftype = _root_type(files[1])
-        result[ftype] = {"ftype": ftype, **vars(files[1])}
+        rootfs = _root_type(files[1])
+        hashes = dict.fromkeys(ROOTS[rootfs], fingerprint)
+        for reader in _READERS:
+            result[reader.metadata] = {"ftype": reader.metadata, **vars(files[0]), **hashes}
+        result[rootfs] = {"ftype": rootfs, **vars(files[1])}
+        return result
+    is_machine = image_type == VIRTUAL_MACHINE
+    for reader in _READERS:
+        if reader.reads_combined_type or not is_machine:
+            result[reader.combined] = {"ftype": reader.combined, **vars(files[0])}
+            if is_machine:
+                result[reader.combined]["combined_type"] = VIRTUAL_MACHINE
     return result
 
 

@@ -194,7 +194,11 @@ class SimplestreamsSource:
         # The target may have cached an index from before a change within the last hour.
         age = self._server.age
         may_be_cached = request.latest and age is not None and age < INDEX_CACHE_SECONDS
-        obstacles = {PULL: self._why_no_pull, PUSH: _why_no_push, RELAY: always_possible}
+        obstacles = {
+            PULL: lambda: self._why_no_pull(found),
+            PUSH: _why_no_push,
+            RELAY: always_possible,
+        }
         if (
             choose_route(
                 request.mode, obstacles, prefer_relay=may_be_cached and not request.auto_update
@@ -252,9 +256,10 @@ class SimplestreamsSource:
             return self._request.name
         return f"{stem}/{self._list().find(self._request.name, self._request.type).product.arch}"
 
-    def _why_no_pull(self) -> str:
+    def _why_no_pull(self, found: PublishedImage) -> str:
         target = self._target.server
-        fault = target.dialect.why_no_pull()
+        is_unified_machine = found.is_unified and found.type != CONTAINER
+        fault = target.dialect.why_no_pull_from_index(is_unified_machine)
         return f"{target.address} {fault}" if fault else ""
 
     def _stream(self, found: PublishedImage, retries: Retries) -> Stream:

@@ -39,6 +39,7 @@ class CheckTask:
         values: dict[str, Any] = {
             "changed": False,
             "findings": [dict(vars(finding)) for finding in result.findings],
+            "notes": list(result.notes),
             "images": result.images,
             "files": result.files,
             "requests": result.requests,

@@ -17,13 +17,13 @@ LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214 = (
 LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610 = (
     ("lxd", version) for version in ("6.0", "6.1", "6.4", "6.5", "6.8", "6.9", "6.10")
 )
-INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70 = (
-    ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2")
+INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70, INCUS_71 = (
+    ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2", "7.1")
 )
 ALL = {
     LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214,
     LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610,
-    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70,
+    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70, INCUS_71,
 }  # fmt: skip
 ALL_LXD = {server for server in ALL if server[0] == "lxd"}
 ALL_INCUS = ALL - ALL_LXD
@@ -44,10 +44,11 @@ DOERS = {
     "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "public_in_default_only": {LXD_5214, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "records_origin_of_lxd": ALL_LXD,
-    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70},
+    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70, INCUS_71},
     "cleans_paths": ALL_LXD - {LXD_40, LXD_502},
     "limits_project_names": {LXD_68, LXD_69, LXD_610},
     "describes_briefly": {LXD_69, LXD_610},
+    "reads_combined_type": {INCUS_70, INCUS_71},
     "takes_profiles_of_a_copy": set(),
     "wants_twelve_digits": {LXD_5214, LXD_65, LXD_68, LXD_69, LXD_610},
     "words_errors_anew": {LXD_69, LXD_610},
@@ -113,7 +114,7 @@ RECORDED = {
     "incus-6.0.4": (Reader("incus", "incus"), OF_INCUS),
     "incus-7.0.2": (
         Reader("incus", "incus"),
-        {*OF_INCUS, "limits_alias_names", "publishes_formats"},
+        {*OF_INCUS, "limits_alias_names", "publishes_formats", "reads_combined_type"},
     ),
 }
 
@@ -185,6 +186,13 @@ def test_identification_headers_are_named_after_the_family():
         "LXD-Server-Architectures",
         "LXD-Server-Version",
     ]
+
+
+@pytest.mark.parametrize("server", [LXD_502, LXD_69, INCUS_616])
+def test_a_unified_virtual_machine_image_is_no_container_to_new_versions_of_incus_only(server):
+    assert "for those of containers" in told(*server).why_no_pull_from_index(True)
+    assert told(*server).why_no_pull_from_index(False) == ""
+    assert told(*INCUS_70).why_no_pull_from_index(True) == ""
 
 
 def test_versions_can_be_compared():

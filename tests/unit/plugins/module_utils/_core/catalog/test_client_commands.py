@@ -72,13 +72,17 @@ class TestKinds:
         assert texts(vm) == [f"{COPY} --vm"]
         assert options(vm)[1] == {**COPY_TASK, "image_type": VM}
 
-    def test_a_unified_virtual_machine_image_has_commands_by_url_only(self):
+    def test_a_unified_virtual_machine_image_is_in_the_remote_for_new_versions_of_incus_only(self):
         vm = product(VM)
         assert texts(vm) == [IMPORT]
         assert options(vm) == (
             "imagestore.lxd.lxd_image_import",
             {"url": f"{SITE}/images/web", "aliases": ["web"]},
         )
+        first, second = (command for command in commands(vm) if command.tool == INCUS)
+        assert first.text == f"{COPY} --vm".replace("lxc", "incus")
+        assert "with Incus 7.0.1, 7.1 or later (earlier versions take it" in first.caption
+        assert second.text == IMPORT.replace("lxc", "incus")
 
     def test_a_unified_virtual_machine_image_is_imported_as_a_file_if_a_container_has_its_url(self):
         vm = product(VM)
@@ -86,6 +90,7 @@ class TestKinds:
         assert texts(vm, others=[product()]) == [
             f"curl -fO {SITE}/files/{file}\nlxc image import {file} --alias web"
         ]
+        assert len(texts(vm, others=[product()], tool=INCUS)) == 1
         assert options(vm, others=[product()]) == (
             "imagestore.lxd.lxd_image_import",
             {"url": f"{SITE}/files/{file}", "fingerprint": "f" * 64, "aliases": ["web"]},
@@ -96,6 +101,13 @@ class TestKinds:
     )
     def test_other_container_images_do_not_take_its_url(self, other):
         assert texts(product(VM), others=[other]) == [IMPORT]
+
+    @pytest.mark.parametrize(("architecture", "number"), [("x86_64", 1), ("aarch64", 2)])
+    def test_a_container_image_of_its_architecture_keeps_it_out_of_the_remote(
+        self, architecture, number
+    ):
+        container = product(parts=SPLIT, architecture=architecture)
+        assert len(texts(product(VM), others=[container], tool=INCUS)) == number
 
     def test_incus_has_the_same_commands_as_lxd(self):
         many = [product(), product(parts=SPLIT, architecture="aarch64")]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import (
+    EVERY_FAMILY,
     File,
     Reader,
 )
@@ -39,7 +40,7 @@ def read(products, reader):
     return found.images
 
 
-def written(files, fingerprint="f" * 64, **more):
+def written(files, image_type="container", fingerprint="f" * 64, **more):
     options = {
         "architecture": "x86_64",
         "aliases": ["web", "w"],
@@ -47,7 +48,7 @@ def written(files, fingerprint="f" * 64, **more):
         "requirements": {},
         **more,
     }
-    return {"web": product(**options, versions={"20261124": items(fingerprint, files)})}
+    return {"web": product(**options, versions={"20261124": items(fingerprint, files, image_type)})}
 
 
 @pytest.mark.parametrize("family", ["lxd", "incus"])
@@ -55,9 +56,10 @@ class TestEitherFamily:
     @pytest.mark.parametrize("kind", ROOTS)
     def test_reads_a_split_image(self, family, kind):
         files = (META, ROOTS[kind])
-        (found,) = read(written(files), Reader(family))
+        image_type = "virtual-machine" if kind == "disk-kvm.img" else "container"
+        (found,) = read(written(files, image_type), Reader(family))
         assert found.image.fingerprint == "f" * 64
-        assert found.image.type == ("virtual-machine" if kind == "disk-kvm.img" else "container")
+        assert found.image.type == image_type
         assert found.image.size == 110
         assert found.files == files
 
@@ -73,6 +75,28 @@ class TestEitherFamily:
     def test_finds_an_image_by_its_aliases(self, family):
         listing = Listing(SITE, read(written([META]), Reader(family)), "x86_64")
         assert listing.images()[0].alias_names == {"web", "w", "web/amd64", "w/amd64"}
+
+
+class TestAUnifiedVirtualMachineImage:
+    document = written([File("files/u.tar.xz", "f" * 64, 7)], "virtual-machine")
+
+    def test_is_one_for_incus(self):
+        (found,) = read(self.document, Reader("incus"))
+        assert (found.type, found.image.type, found.is_unified) == (*["virtual-machine"] * 2, True)
+        listing = Listing(SITE, [found], "x86_64")
+        assert listing.find("web", "virtual-machine") is found
+
+    def test_is_nothing_for_lxd(self):
+        assert read(self.document, Reader("lxd")) == []
+
+    def test_is_found_by_who_reads_for_both(self):
+        (found,) = read(self.document, EVERY_FAMILY)
+        assert found.type == "virtual-machine"
+
+
+def test_who_reads_for_both_gets_each_image_once_and_as_lxd():
+    (found,) = read(written([META, ROOTS["squashfs"]]), EVERY_FAMILY)
+    assert found.description_style == "classic"
 
 
 def test_the_index_lists_the_products():
