@@ -26,6 +26,7 @@ extends_documentation_fragment:
   - imagestore.lxd.attributes
 requirements:
   - PyYAML, to read the metadata of images and to write the page
+  - C(qemu-img) (package qemu-utils) to convert disks that are not in the format qcow2
   - C(unsquashfs) (package squashfs-tools, 4.5 or later) for metadata in a squashfs, C(zstd) for zstd archives
 attributes:
   async:
@@ -77,6 +78,12 @@ options:
       rootfs:
         description:
           - The root file system of a split image. A qcow2 disk makes a virtual machine image.
+          - Without O(images[].metadata), a disk or the root file system of a container that has no metadata, in one of
+            the formats that O(imagestore.lxd.lxd_image_import#module:rootfs) accepts alone. The metadata is made from
+            O(images[].architecture), O(images[].os), O(images[].release), O(images[].variant),
+            O(images[].description) and O(images[].cloud_init), in the same way as by
+            M(imagestore.lxd.lxd_image_import), so that the image gets the same fingerprint. O(images[].architecture)
+            and O(images[].version) are then required.
         type: path
       version:
         description:
@@ -110,6 +117,15 @@ options:
         description:
           - The variant of the image. Defaults to the property of the image.
         type: str
+      description:
+        description:
+          - The description in the metadata that is made for O(images[].rootfs) without O(images[].metadata).
+        type: str
+      cloud_init:
+        description:
+          - Whether containers get the cloud-init data of their configuration. Can be used only with
+            O(images[].rootfs) without O(images[].metadata).
+        type: bool
       aliases:
         description:
           - Additional names. The task fails if another image has one of them. If omitted, published aliases are

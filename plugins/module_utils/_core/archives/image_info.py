@@ -71,34 +71,34 @@ class ImageInfo:
 
 
 def read_image_info(*paths: str, deadline: Deadline) -> ImageInfo:
-    """Read the file or files of an image. Raises FileError if they are none, MissingLibrary, TimedOut."""
+    """Read the file or files of an image. Raises as ``image_info`` does."""
     with ImageFiles(*paths, deadline=deadline) as files:
-        found = scan_image(files)
-        if found.obstacle:
-            raise FileError(
-                f"cannot read {paths[0]}: {found.obstacle.message}", found.obstacle.hint
-            )
-        if found.metadata is None or found.type is None:
-            raise FileError(
-                f"{paths[0]} is not an image: it lacks metadata.yaml or a root file system"
-            )
-        metadata = parse_metadata(paths[0], found.metadata)
-        endings = [
-            _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)
-        ]
-        whole = Digest(files)
-        alone = (
-            [Digest(files, number) for number in range(len(paths))] if len(paths) > 1 else [whole]
-        )
-        digests = [one.result() for one in alone]
-        return ImageInfo(
-            fingerprint=whole.result(),
-            parts=tuple(zip(digests, files.sizes, endings)),
-            type=found.type,
-            architecture=architecture_name(metadata.architecture) or metadata.architecture,
-            created=metadata.creation_date,
-            **{name: metadata.properties.get(name, "") for name in ("os", "release", "variant")},
-        )
+        return image_info(files)
+
+
+def image_info(files: ImageFiles) -> ImageInfo:
+    """The facts about open files. Raises FileError if they are not an image, MissingLibrary, TimedOut."""
+    paths = files.paths
+    found = scan_image(files)
+    if found.obstacle:
+        raise FileError(f"cannot read {paths[0]}: {found.obstacle.message}", found.obstacle.hint)
+    if found.metadata is None or found.type is None:
+        raise FileError(f"{paths[0]} is not an image: it lacks metadata.yaml or a root file system")
+    metadata = parse_metadata(paths[0], found.metadata)
+    endings = [
+        _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)
+    ]
+    whole = Digest(files)
+    alone = [Digest(files, number) for number in range(len(paths))] if len(paths) > 1 else [whole]
+    digests = [one.result() for one in alone]
+    return ImageInfo(
+        fingerprint=whole.result(),
+        parts=tuple(zip(digests, files.sizes, endings)),
+        type=found.type,
+        architecture=architecture_name(metadata.architecture) or metadata.architecture,
+        created=metadata.creation_date,
+        **{name: metadata.properties.get(name, "") for name in ("os", "release", "variant")},
+    )
 
 
 def _ending(path: str, head: bytes) -> str:

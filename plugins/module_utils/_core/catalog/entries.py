@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Iterator, Mapping, Sequence
 
 from ..archives.image_info import ImageInfo, change_stamp
+from ..disks.metadata import RootfsFacts, rootfs_key
 from ..errors import OptionError
 from ..images import common_architecture, short_fingerprint
 from .names import check_text, version_of
@@ -20,7 +21,8 @@ from .record import Part, Product, Version
 class EntrySpec:
     """What a task says of one entry. None is: omitted.
 
-    ``paths`` are the file or files as they were named. ``architecture`` is LXD's name. All texts are valid by the rules
+    ``paths`` are the file or files as they were named. ``rootfs`` is for a bare disk or root file system, which is then
+    the only file: the facts that go into its metadata. ``architecture`` is LXD's name. All texts are valid by the rules
     of ``names.py``.
     """
 
@@ -35,9 +37,14 @@ class EntrySpec:
     aliases: tuple[str, ...] | None = None
     requirements: Mapping[str, str] | None = None
     absent: bool = False
+    rootfs: RootfsFacts | None = None
 
     def __str__(self) -> str:
         return f"the image {self.name}" + (f" {self.version}" if self.version else "")
+
+    def files(self, stamp: str, paths: tuple[str, ...] | None) -> EntryFiles:
+        """Its files, by the stamp that those have which were named; ``paths`` is as in ``EntryFiles``."""
+        return EntryFiles(rootfs_key("stamp", stamp, self.rootfs) if self.rootfs else stamp, paths)
 
     def matches(self, product: Product) -> bool:
         """Whether this entry is about that product."""
@@ -50,10 +57,10 @@ class EntrySpec:
 
 @dataclass(frozen=True)
 class EntryFiles:
-    """The file or files of an entry.
+    """The file or files of an entry, as they were named.
 
-    ``stamp`` distinguishes them from others, and from themselves once they have changed. ``paths`` is None while they
-    are on the controller only.
+    ``stamp`` distinguishes what is made of them from all else, and from itself once they have changed. ``paths`` is
+    None while they are on the controller only.
     """
 
     stamp: str
@@ -76,7 +83,8 @@ class CatalogEntry:
         """The same entry with its files, which are on this host unless they are known. Raises FileError."""
         if self.files or self.spec.absent:
             return self
-        return replace(self, files=EntryFiles(change_stamp(self.spec.paths), self.spec.paths))
+        paths = self.spec.paths
+        return replace(self, files=self.spec.files(change_stamp(paths), paths))
 
     def with_facts(self, facts: ImageInfo, now: int) -> CatalogEntry:
         """The same entry once its files were read, with its version.

@@ -13,12 +13,14 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
-from ..archives.image_info import ImageInfo, read_image_info
+from ..archives.image_info import ImageInfo, image_info, read_image_info
 from ..deadline import Deadline
+from ..disks.workspace import Workspace
 from ..errors import FileError
 from ..images import short_fingerprint
+from .bare_images import BareImages
 from .documents import documents, require_readable
 from .entries import CatalogEntry
 from .planning import (
@@ -50,7 +52,7 @@ class PublishResult:
     """What was done, or in check mode would be.
 
     ``needs_facts`` and ``needs_files`` are the positions of entries of which the controller has to send the facts or
-    the files first. Then nothing was done.
+    the files first. Then nothing was done. ``is_planned`` is whether there is a plan already, which check mode shows.
     """
 
     versions: list[dict[str, Any]] = field(default_factory=list)
@@ -59,16 +61,21 @@ class PublishResult:
     after: dict[str, Any] = field(default_factory=dict)
     needs_facts: tuple[int, ...] = ()
     needs_files: tuple[int, ...] = ()
+    is_planned: bool = True
 
 
 class Publisher:
-    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure."""
+    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure.
+
+    ``open_workspace`` is called if temporary files are needed.
+    """
 
     def __init__(
         self,
         location: CatalogLocation,
         policy: CatalogPolicy,
         deadline: Deadline,
+        open_workspace: Callable[[], Workspace],
         verify: bool = False,
     ) -> None:
         self._location = location
@@ -76,6 +83,7 @@ class Publisher:
         self._verify = verify
         self._deadline = deadline
         self._tree = WebRoot(location.root, deadline)
+        self._open_workspace = open_workspace
         self.actions: list[str] = []
 
     def publish(self, entries: Sequence[CatalogEntry], check_mode: bool = False) -> PublishResult:
@@ -85,35 +93,49 @@ class Publisher:
         """
         if self._location.header_map and not check_mode:
             require_folder(self._location.header_map)
+        with BareImages(self._open_workspace, self._deadline) as bare:
+            return self._publish(entries, bare, check_mode)
+
+    def _publish(
+        self, entries: Sequence[CatalogEntry], bare: BareImages, check_mode: bool
+    ) -> PublishResult:
         now = int(time.time())
         known = self._tree.remembered()
         complete: list[CatalogEntry] = []
         needs_facts: list[int] = []
+        needs_files: list[int] = []
         for number, entry in enumerate(entry.with_files() for entry in entries):
             if entry.files is None:
                 complete.append(entry)
                 continue
-            facts = entry.facts or known.get(entry.files.stamp) or self._read(entry)
-            if facts is None:
-                needs_facts.append(number)
-            else:
+            facts = entry.facts or known.get(entry.files.stamp) or self._read(entry, bare)
+            if facts:
                 complete.append(entry.with_facts(facts, now))
-        if needs_facts:
-            return PublishResult(needs_facts=tuple(needs_facts))
+            elif entry.spec.rootfs:
+                # Its image can only be made here.
+                needs_files.append(number)
+            else:
+                needs_facts.append(number)
+        if needs_facts or needs_files:
+            return PublishResult(
+                needs_facts=tuple(needs_facts), needs_files=tuple(needs_files), is_planned=False
+            )
         with nullcontext() if check_mode else self._tree.locked():
-            return self._converge(complete, now, check_mode)
+            return self._converge(complete, bare, now, check_mode)
 
-    def _read(self, entry: CatalogEntry) -> ImageInfo | None:
+    def _read(self, entry: CatalogEntry, bare: BareImages) -> ImageInfo | None:
         """The facts of an entry, from its files; None if they are on the controller."""
         if entry.files is None or entry.files.paths is None:
             return None
         try:
+            if entry.spec.rootfs:
+                return image_info(bare.files(entry))
             return read_image_info(*entry.files.paths, deadline=self._deadline)
         except FileError as error:
             raise FileError(f"{entry.spec}: {error.message}", error.hint) from error
 
     def _converge(
-        self, entries: Sequence[CatalogEntry], now: int, check_mode: bool
+        self, entries: Sequence[CatalogEntry], bare: BareImages, now: int, check_mode: bool
     ) -> PublishResult:
         tree = self._tree
         files = tree.files()
@@ -122,7 +144,8 @@ class Publisher:
         missing = missing_parts(plan, files, damaged)
         sources = _sources(entries)
         _require_sources(plan.after, missing, sources, tree)
-        unsent = sorted({sources[path][0] for path in missing if sources[path][1] is None})
+        needed = {path: sources[path] for path in missing}
+        unsent = sorted({one.number for one in needed.values() if not one.is_here})
         location = self._location
         texts = documents(plan.after, location.base_url, location.header_map)
         require_readable(texts)
@@ -131,7 +154,7 @@ class Publisher:
         actions = _actions(plan, replaced, stale)
         if not check_mode and not unsent:
             for path, part in missing.items():
-                tree.place(part, sources[path][1] or "")
+                tree.place(part, needed[path].path(bare))
             with tree.prepared({path: texts[path] for path in stale}) as replace_documents:
                 self.actions[:] = actions
                 replace_documents()
@@ -159,15 +182,32 @@ class Publisher:
             self._tree.remember(kept)
 
 
-def _sources(entries: Sequence[CatalogEntry]) -> dict[str, tuple[int, str | None]]:
-    """For each file of the entries, by its path in the tree: the entry's position, and the file's path on this host."""
-    sources: dict[str, tuple[int, str | None]] = {}
+@dataclass(frozen=True)
+class _PartSource:
+    """Where a file of the tree comes from: which file of which entry, and the entry's position."""
+
+    number: int
+    entry: CatalogEntry
+    part: int
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this host."""
+        return bool(self.entry.files and self.entry.files.paths)
+
+    def path(self, bare: BareImages) -> str:
+        """Its path, if it is here; of an image that has yet to be made, after that."""
+        if self.entry.spec.rootfs:
+            return bare.paths(self.entry)[self.part]
+        return ((self.entry.files and self.entry.files.paths) or ())[self.part]
+
+
+def _sources(entries: Sequence[CatalogEntry]) -> dict[str, _PartSource]:
+    """For each file of the entries, by its path in the tree, where it comes from."""
+    sources: dict[str, _PartSource] = {}
     for number, entry in enumerate(entries):
-        if entry.files is None:
-            continue
-        parts = entry.version.parts
-        for part, path in zip(parts, entry.files.paths or [None] * len(parts)):
-            sources.setdefault(part.path, (number, path))
+        for which, part in enumerate(entry.version.parts if entry.files else ()):
+            sources.setdefault(part.path, _PartSource(number, entry, which))
     return sources
 
 

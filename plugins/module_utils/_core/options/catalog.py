@@ -14,9 +14,10 @@ from typing import Any, Callable, Iterator, Mapping
 
 from ..archives.image_info import ImageInfo
 from ..catalog import names
-from ..catalog.entries import CatalogEntry, EntryFiles, EntrySpec
+from ..catalog.entries import CatalogEntry, EntrySpec
 from ..catalog.planning import CatalogPolicy
 from ..catalog.publishing import CatalogLocation
+from ..disks.metadata import RootfsFacts
 from ..errors import OptionError
 from ..images import parse_properties
 from .specification import IMAGE_TYPE, architecture_of, at_least, names_of, require_not_blank
@@ -25,7 +26,8 @@ _URL = re.compile(
     r"https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
 )
 _FILES = ("src", "metadata", "rootfs")
-_ONLY_PRESENT = (*_FILES, "os", "release", "variant", "aliases", "requirements")
+_ONLY_BARE = ("description", "cloud_init")
+_ONLY_PRESENT = (*_FILES, "os", "release", "variant", *_ONLY_BARE, "aliases", "requirements")
 
 
 def image_catalog() -> dict[str, Any]:
@@ -41,6 +43,8 @@ def image_catalog() -> dict[str, Any]:
         "os": {"type": "str"},
         "release": {"type": "str"},
         "variant": {"type": "str"},
+        "description": {"type": "str"},
+        "cloud_init": {"type": "bool"},
         "aliases": {"type": "list", "elements": "str"},
         "requirements": {"type": "dict"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -56,7 +60,7 @@ def image_catalog() -> dict[str, Any]:
                 "required": True,
                 "options": image,
                 "mutually_exclusive": [("src", "metadata"), ("src", "rootfs")],
-                "required_together": [("metadata", "rootfs")],
+                "required_by": {"metadata": "rootfs"},
             },
             "remote_src": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 2},
@@ -163,7 +167,11 @@ def _entry_spec(raw: Mapping[str, Any]) -> EntrySpec:
     requirements = raw["requirements"]
     with _of_image(name):
         architecture = architecture_of(raw["architecture"])
-        texts = None if requirements is None else parse_properties(requirements)
+        required = None if requirements is None else parse_properties(requirements)
+    texts = {
+        option: _valid(option, name, names.check_text, raw[option])
+        for option in ("os", "release", "variant", "description")
+    }
     return EntrySpec(
         name=name,
         paths=paths,
@@ -173,25 +181,55 @@ def _entry_spec(raw: Mapping[str, Any]) -> EntrySpec:
         aliases=None
         if aliases is None
         else _valid("aliases", name, lambda value: names.check_aliases(name, value), aliases),
-        requirements=_valid("requirements", name, names.check_requirements, texts),
+        requirements=_valid("requirements", name, names.check_requirements, required),
         absent=absent,
-        **{
-            option: _valid(option, name, names.check_text, raw[option])
-            for option in ("os", "release", "variant")
-        },
+        rootfs=_rootfs_facts(name, raw, architecture, texts),
+        os=texts["os"],
+        release=texts["release"],
+        variant=texts["variant"],
     )
 
 
 def _paths(name: str, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    paths = (raw["src"],) if raw["src"] else (raw["metadata"], raw["rootfs"])
-    if not all(paths):
+    paths = tuple(raw[option] for option in _FILES if raw[option])
+    if not paths:
         raise OptionError(
-            f"the image {name} has no file", "Give src, or metadata and rootfs; or state: absent."
+            f"the image {name} has no file",
+            "Give src, metadata and rootfs, or rootfs alone; or state: absent.",
         )
     for path in paths:
         if "\0" in path:
             raise OptionError(f"the image {name} has the file {path!r}", "Name a file.")
     return paths
+
+
+def _rootfs_facts(
+    name: str, raw: Mapping[str, Any], architecture: str | None, texts: Mapping[str, str | None]
+) -> RootfsFacts | None:
+    """What goes into the metadata of a bare disk or root file system; None for an image that has metadata."""
+    if not raw["rootfs"] or raw["metadata"]:
+        for option in _ONLY_BARE:
+            if raw[option] is not None:
+                raise OptionError(
+                    f"{option} of the image {name} can be used only with rootfs and without metadata",
+                    "Remove it.",
+                )
+        return None
+    if architecture is None or raw["version"] is None:
+        raise OptionError(
+            f"the image {name} has a rootfs without metadata, which tells neither architecture nor version",
+            "Set both, or set metadata.",
+        )
+    for option, text in texts.items():
+        if text and not text.isprintable():
+            raise OptionError(
+                f"invalid {option} of the image {name}: {text!r}", "Use one line of printable text."
+            )
+    return RootfsFacts(
+        architecture,
+        **{option: text or "" for option, text in texts.items()},
+        cloud_init=bool(raw["cloud_init"]),
+    )
 
 
 def _version(name: str, version: str | None, absent: bool) -> str | None:
@@ -228,6 +266,6 @@ def _controller_entry(spec: EntrySpec, raw: Mapping[str, Any]) -> CatalogEntry:
     paths, facts = raw.get("paths"), raw.get("facts")
     return CatalogEntry(
         spec,
-        EntryFiles(raw["stamp"], tuple(paths) if paths else None),
+        spec.files(raw["stamp"], tuple(paths) if paths else None),
         ImageInfo.parse(facts) if facts else None,
     )

@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..catalog.publishing import Publisher
 from ..deadline import Deadline
+from ..disks.workspace import Workspace
 from ..options.catalog import CatalogOptions
 from . import conclude, parse_options
 
@@ -35,7 +36,11 @@ class CatalogTask:
         self._module = module
         self._options = options
         self._publisher = Publisher(
-            options.location, options.policy, Deadline(options.timeout), options.verify
+            options.location,
+            options.policy,
+            Deadline(options.timeout),
+            lambda: Workspace(module.tmpdir),
+            options.verify,
         )
         self.place = options.location.root
 
@@ -54,7 +59,7 @@ class CatalogTask:
         result = Deadline(self._options.timeout + PATIENCE_SECONDS).call(
             lambda: self._publisher.publish(entries, check_mode or only_asks)
         )
-        if result.needs_facts or (result.needs_files and not check_mode):
+        if not result.is_planned or (result.needs_files and not check_mode):
             needs = {"facts": list(result.needs_facts), "files": list(result.needs_files)}
             return {"changed": False, "needs": needs}
         values = {

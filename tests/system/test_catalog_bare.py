@@ -1,0 +1,162 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Publishing disks and root file systems that have no metadata."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from publications import CatalogSite, find_faults, published_versions
+
+from lab import Authority, Server, SshHost, build_disk, build_rootfs
+from lab.packing import tool
+from playbooks import play
+from runner import Modules, until
+
+FACTS = {"architecture": "x86_64", "os": "Debian", "release": "trixie"}
+ENTRY = {"name": "web/box", "version": "20261124", **FACTS}
+
+once = pytest.mark.families("lxd")  # independent of the family
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CatalogSite]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    site = CatalogSite(tmp_path, authority)
+    with site.server:
+        yield site
+
+
+@pytest.fixture
+def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
+    """The same without a running web server."""
+    return CatalogSite(tmp_path, authority)
+
+
+def raw_disk(folder: Path) -> Path:
+    """A disk that has to be converted."""
+    disk = folder / "disk.raw"
+    tool(["qemu-img", "convert", "-O", "raw", str(build_disk(folder)), str(disk)])
+    return disk
+
+
+@pytest.mark.parametrize("kind", ["disk", "rootfs"])
+def test_clients_copy_the_image(
+    trusting: Server, by_system: Modules, site: CatalogSite, kind: str
+) -> None:
+    is_disk = kind == "disk"
+    file = build_disk(site.folder) if is_disk else build_rootfs(site.folder, "squashfs")
+    site.publish({**ENTRY, "rootfs": str(file), "cloud_init": not is_disk})
+    copied = by_system.done(
+        "lxd_image_copy",
+        image="web/box",
+        image_type="virtual-machine" if is_disk else "container",
+        source_server=site.server.url,
+        source_protocol="simplestreams",
+    )
+    assert trusting.images()[copied["fingerprint"]]["properties"]["os"] == "Debian"
+
+
+@once
+def test_a_disk_is_converted_once(tree: CatalogSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
+    predicted = tree.publish(desired, check=True)
+    first = tree.publish(desired)
+    said = ["publish web/box (virtual-machine, x86_64) 20261124"]
+    assert predicted["actions"] == first["actions"] == said
+    assert predicted["versions"] == first["versions"]
+    assert find_faults(tree.root) == []
+    # Without qemu-img.
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert tree.publish(desired)["changed"] is False
+
+
+@once
+def test_a_file_that_is_missing_in_the_tree_is_made_again(tree: CatalogSite) -> None:
+    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
+    tree.publish(desired)
+    (disk,) = (tree.root / "files").glob("*.qcow2")
+    disk.unlink()
+    again = tree.publish(desired)
+    assert again["actions"] == [f"replace file {disk.name[:12]}"]
+    assert find_faults(tree.root) == []
+
+
+@once
+def test_other_metadata_makes_another_image(tree: CatalogSite) -> None:
+    desired = {**ENTRY, "rootfs": str(build_disk(tree.folder))}
+    first = tree.publish(desired)
+    message = tree.fails({**desired, "description": "Ours"})
+    assert first["versions"][0]["fingerprint"] in message
+    changed = tree.publish({**desired, "description": "Ours", "version": "20261125"})
+    assert changed["versions"][0]["fingerprint"] != first["versions"][0]["fingerprint"]
+    assert published_versions(tree.root) == {"web/box/amd64": ["20261125", "20261124"]}
+
+
+@once
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"architecture": None}, "tells neither architecture nor version"),
+        ({"version": None}, "tells neither architecture nor version"),
+        ({"image_type": "container"}, "image_type of the image web/box"),
+        ({"os": "two\nlines"}, "invalid os of the image web/box"),
+    ],
+)
+def test_options_that_do_not_fit_are_an_error(
+    tree: CatalogSite, options: dict[str, Any], said: str
+) -> None:
+    desired = {**ENTRY, "rootfs": str(build_disk(tree.folder)), **options}
+    assert said in tree.fails({key: value for key, value in desired.items() if value})
+
+
+@once
+def test_options_for_the_metadata_need_a_bare_file(tree: CatalogSite) -> None:
+    image = tree.small("box", "a", "20261124")
+    assert "only with rootfs and without metadata" in tree.fails({**image, "cloud_init": True})
+
+
+@once
+def test_a_file_that_is_neither_is_an_error(tree: CatalogSite, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    page.write_text("<html>Not found</html>")
+    assert f"the image web/box 20261124: {page} is an HTML page" in tree.fails(
+        {**ENTRY, "rootfs": str(page)}
+    )
+
+
+@once
+def test_a_file_on_the_controller_is_published_and_not_left_on_the_managed_host(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "files").mkdir()
+    disk = raw_disk(tmp_path).rename(tmp_path / "files/disk.raw")
+    options = {
+        "root": str(tmp_path / "www"),
+        "base_url": "https://images.example.com",
+        "images": [{**ENTRY, "rootfs": disk.name}],
+    }
+    task = {"name": "it", "imagestore.lxd.lxd_image_catalog": options}
+    with SshHost() as ssh:
+        host = {
+            **ssh.variables,
+            "ansible_python_interpreter": sys.executable,
+            "ansible_remote_tmp": str(ssh.home / "remote"),
+        }
+        predicted, first = (
+            play(tmp_path, task, host=host, become=True, check=check) for check in (True, False)
+        )
+        assert not first.failed, first.output
+        assert predicted.results["it"]["actions"] == first.results["it"]["actions"]
+        assert find_faults(tmp_path / "www") == []
+        until(lambda: not list((ssh.home / "remote").rglob("*.raw")))
+        again = play(tmp_path, task, host=host, become=True)
+        assert again.results["it"]["changed"] is False
