@@ -18,11 +18,15 @@ options:
         certificates configured there.
       - If the client configuration has no such remote, one of the built-in remotes V(images), V(ubuntu),
         V(ubuntu-daily), V(ubuntu-minimal), V(ubuntu-minimal-daily) and V(local).
+      - V(images) is U(https://images.lxd.canonical.com) for LXD, and U(https://images.linuxcontainers.org) for Incus.
+        The target server decides. Modules that use no target server decide by O(config_dir), which is that of C(lxc)
+        or C(incus).
     type: str
   source_server:
     description:
       - The source by its URL, as V(https://host:8443) or V(unix:///path/to/unix.socket). With
-        O(source_protocol=simplestreams), the URL of an image server, as V(https://images.example.com).
+        O(source_protocol=simplestreams), the URL of an image server, as V(https://images.example.com). With
+        O(source_protocol=oci), the URL of a registry, as V(https://docker.io) or V(https://registry.example.com:5000).
     type: str
   source_registry:
     description:
@@ -32,10 +36,11 @@ options:
   source_protocol:
     description:
       - The protocol of the source. V(lxd) and V(incus) are servers with an image store, V(simplestreams) is a
-        read-only image server.
+        read-only image server. V(oci) is a registry of images for application containers, which can only be copied to
+        Incus 6.3 and later.
       - Defaults to the protocol configured for O(source_remote), and to V(lxd) for O(source_server).
     type: str
-    choices: [lxd, simplestreams, incus]
+    choices: [lxd, simplestreams, incus, oci]
   source_project:
     description:
       - The project of the source that contains the image.
@@ -45,6 +50,8 @@ options:
   source_cert:
     description:
       - Like O(server_cert), for the source.
+      - A registry (O(source_protocol=oci)) is verified by it when this task asks what a name stands for. The server
+        that pulls the image always verifies the registry with the certificate authorities of its system.
     type: path
   source_cert_fingerprint:
     description:
@@ -68,6 +75,8 @@ options:
     description:
       - The user name for a source that asks for a password. Requires O(source_password).
       - A LXD or Incus server never does. Use O(source_client_cert) or O(source_bearer_token) for those.
+      - Incus records user name and password of a registry (O(source_protocol=oci)) in the image, as a part of the
+        address of its origin, and shows them to its clients. The modules of this collection mask them.
     type: str
   source_password:
     description:

@@ -10,8 +10,8 @@ short_description: Copy an image to LXD or Incus from another server
 version_added: 1.0.0
 description:
   - Copies an image into an image store, and sets its aliases and attributes.
-  - The source is another LXD or Incus server, an image server (simplestreams), or another project of the target
-    server.
+  - The source is another LXD or Incus server, an image server (simplestreams), an OCI registry, or another project of
+    the target server.
   - Options that are omitted leave existing values unchanged.
 author:
   - imagestore.lxd contributors (@imagestore)
@@ -27,6 +27,8 @@ options:
     description:
       - The alias of the image at the source, or its fingerprint. The first twelve digits of the fingerprint are
         enough.
+      - With O(source_protocol=oci), the name of the image in the registry, with a tag or a digest, as in
+        V(library/nginx:1.27) or V(library/nginx@sha256:DIGEST).
       - V(REMOTE:IMAGE) names the remote as well, as with C(lxc), if none of O(source_remote), O(source_server) and
         O(source_registry) is set. Otherwise a colon belongs to the name.
     type: str
@@ -78,6 +80,8 @@ options:
       - V(present) accepts any image that was copied from this alias of the source before. The source is contacted only
         if the store alone does not tell.
       - V(latest) contacts the source on every run and copies the image that the alias points to now.
+      - With O(source_protocol=oci), V(latest) replaces the image when the tag has moved. All aliases of the old image
+        are moved to the new one and the old image is deleted, whatever O(alias_conflict) and O(delete_replaced) are.
     type: str
     choices: [present, latest]
     default: present
@@ -87,6 +91,12 @@ notes:
     fingerprint, it is contacted only while the store lacks the image.
   - A server caches the index of an image server for an hour. If O(state=latest) finds a newer image than the server
     sees with O(mode=pull), the task fails and says so.
+  - Images of a registry (O(source_protocol=oci)) are for containers, and are always pulled by the target server, which
+    is Incus 6.3 or later with C(skopeo) installed. The registry is asked by this task what a name stands for, unless
+    the store has an image that was pulled by this name. If the task cannot reach the registry, only the server asks
+    it. Check mode then cannot tell whether the store has the image under another name.
+  - Incus identifies an image of a registry by its layers. An image that differs in its configuration alone, as in its
+    command, is the same image for Incus.
 seealso:
   - module: imagestore.lxd.lxd_image_import
   - module: imagestore.lxd.lxd_image_info

@@ -11,7 +11,8 @@ version_added: 1.0.0
 description:
   - Lists the images of an image store, all of them or those that match.
   - With a O(source_remote), O(source_server), O(source_registry) or O(source_project), the images of that source are
-    listed instead. An image server (simplestreams) is queried directly; no LXD is needed for that.
+    listed instead. An image server (simplestreams) is queried directly; no LXD is needed for that. The images of an
+    OCI registry cannot be listed.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:

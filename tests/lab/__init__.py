@@ -34,6 +34,7 @@ from .labs import attach, down, servers, sweep, up
 from .large import build_large
 from .machine import whole_machine
 from .proxy import DOWN, UP, Proxy
+from .registry import Registry
 from .requestlog import Request
 from .server import Server
 from .signing import SigningKey
@@ -57,6 +58,7 @@ __all__ = [
     "KeyPair",
     "LabError",
     "Proxy",
+    "Registry",
     "Request",
     "Server",
     "SigningKey",

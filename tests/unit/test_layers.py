@@ -25,6 +25,7 @@ LAYERS = {
     ),
     "servers": (
         ("client_config", "downloads", "dialect"),
+        ("oci_registry",),
         ("envelope", "checksums"),
         ("server",),
         ("access",),

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Mapping
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from .errors import ConnectionFailed, FileError, OptionError
 from .regular_files import read_regular_file
@@ -23,17 +23,25 @@ from .transport import ClientCertificate
 LXD = "lxd"
 INCUS = "incus"
 SIMPLESTREAMS = "simplestreams"
+OCI = "oci"
 
 DEFAULT_PORT = 8443
 
 LOCAL = "unix://"
 """The address of whatever server runs on this host."""
 
+_IMAGES = "images"
+_IMAGE_SERVERS = {
+    # Not the server that LXD 5.0 was built with: that one has served Incus only since 2024.
+    "lxc": "https://images.lxd.canonical.com",
+    "incus": "https://images.linuxcontainers.org",
+}
+"""What the remote images is in each client (``lxc/config/default.go`` and ``shared/cliconfig/default.go``)."""
+
 _UBUNTU = "https://cloud-images.ubuntu.com"
 _BUILT_IN = {
     "local": (LOCAL, LXD),
-    # Not the server that LXD 5.0 was built with: that one has served Incus only since 2024.
-    "images": ("https://images.lxd.canonical.com", SIMPLESTREAMS),
+    _IMAGES: (_IMAGE_SERVERS["lxc"], SIMPLESTREAMS),
     "ubuntu": (f"{_UBUNTU}/releases", SIMPLESTREAMS),
     "ubuntu-daily": (f"{_UBUNTU}/daily", SIMPLESTREAMS),
     "ubuntu-minimal": (f"{_UBUNTU}/minimal/releases", SIMPLESTREAMS),
@@ -46,7 +54,7 @@ class Remote:
     """A server and what it takes to reach it.
 
     ``project`` is the one that its user chose, or None; ``server_cert`` a PEM file that pins the server. ``others`` are
-    further addresses, to be tried in turn.
+    further addresses, to be tried in turn. ``credentials`` are a user name and password.
     """
 
     name: str
@@ -56,6 +64,17 @@ class Remote:
     server_cert: str | None = None
     identity: ClientCertificate | None = None
     others: tuple[str, ...] = ()
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    is_built_in: bool = False
+
+    def as_in(self, client: str) -> Remote:
+        """The same as the client ``lxc`` or ``incus`` has it: the built-in remote images differs."""
+        return replace(self, address=_IMAGE_SERVERS[client]) if self.is_built_in_images else self
+
+    @property
+    def is_built_in_images(self) -> bool:
+        """Whether it is the built-in remote images, which is another server for LXD than for Incus."""
+        return self.is_built_in and self.name == _IMAGES
 
     @property
     def serves_images_only(self) -> bool:
@@ -74,6 +93,11 @@ class ClientConfig:
         named = os.path.basename(self.folder.rstrip("/"))
         self._for_incus = named == INCUS or self.folder == os.environ.get("INCUS_CONF")
 
+    @property
+    def client(self) -> str:
+        """The client whose configuration this is, ``lxc`` or ``incus``."""
+        return "incus" if self._for_incus else "lxc"
+
     def remote(self, name: str, protocol: str | None = None) -> Remote:
         """A remote of the configuration, of the system's, or built in; with another ``protocol`` if one is given.
 
@@ -87,7 +111,8 @@ class ClientConfig:
                 return self._remote(name, folder, entries[name], protocol)
         if name in _BUILT_IN:
             address, usual = _BUILT_IN[name]
-            return _checked(Remote(name, address, protocol or usual), "the built-in remotes")
+            remote = Remote(name, address, protocol or usual, is_built_in=True)
+            return _checked(remote, "the built-in remotes")
         known = sorted({*self._entries, *self._global_entries, *_BUILT_IN})
         raise OptionError(
             f"there is no remote {name} in {self._file(self.folder)}, and no built-in one",
@@ -118,14 +143,19 @@ class ClientConfig:
         server_cert = os.path.join(folder, "servercerts", f"{name}.crt")
         authority = os.path.join(folder, "client.ca")
         pin = next((path for path in (server_cert, authority) if os.path.exists(path)), None)
+        protocol = protocol or str(entry.get("protocol") or (INCUS if self._for_incus else LXD))
+        credentials = None
+        if protocol == OCI:
+            address, credentials = _without_credentials(address)
         remote = Remote(
             name=name,
             address=address,
-            protocol=protocol or str(entry.get("protocol") or (INCUS if self._for_incus else LXD)),
+            protocol=protocol,
             project=str(entry.get("project") or "") or None,
             server_cert=pin,
             identity=self.identity(name),
             others=tuple(others),
+            credentials=credentials,
         )
         return _checked(remote, self._file(folder))
 
@@ -177,6 +207,30 @@ def image_server_address(text: str, option: str, schemes: tuple[str, ...] = ("ht
     return text.rstrip("/")
 
 
+def registry_address(text: str, option: str) -> str:
+    """The address of an OCI registry as an option gives it. Raises OptionError."""
+    if not _web_parts(text):
+        raise OptionError(
+            f"{option} is {text!r}, which is not the URL of an OCI registry",
+            "Use https://host, https://host:port or https://host/path. The user name and password are"
+            " source_username and source_password.",
+        )
+    return text.rstrip("/")
+
+
+def _without_credentials(address: str) -> tuple[str, tuple[str, str] | None]:
+    """An address without the user name and password that Incus' client keeps in it, and those."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address, None
+    user, at, host = parts.netloc.rpartition("@")
+    name, _colon, password = user.partition(":")
+    if not at:
+        return address, None
+    return parts._replace(netloc=host).geturl(), (unquote(name), unquote(password))
+
+
 def _is_socket(text: str) -> bool:
     return text.startswith("unix:/") and text.strip("/") != "unix:" and text.isprintable()
 
@@ -203,10 +257,12 @@ def _checked(remote: Remote, where: str) -> Remote:
         # The client lets its user choose plain http for them.
         for address in (remote.address, *remote.others):
             image_server_address(address, option, ("https", "http"))
+    elif remote.protocol == OCI:
+        registry_address(remote.address, option)
     elif remote.protocol not in (LXD, INCUS):
         raise OptionError(
             f"the remote {remote.name} in {where} speaks {remote.protocol}",
-            f"Supported protocols are {LXD}, {INCUS} or {SIMPLESTREAMS}.",
+            f"Supported protocols are {LXD}, {INCUS}, {SIMPLESTREAMS} or {OCI}.",
         )
     else:
         for address in (remote.address, *remote.others):

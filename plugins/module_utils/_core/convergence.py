@@ -16,7 +16,7 @@ from .planning import Plan, diff
 from .planning.desired_state import DesiredState
 from .planning.images import plan_absent, plan_present
 from .planning.steps import MoveAlias, Step
-from .sources import Offer, Source
+from .sources import Offer, Outdating, Source
 from .store import Store
 from .store_view import Prefetch, StoreView
 
@@ -70,8 +70,9 @@ def planned_image(source: Source, desired: DesiredState, progress: Progress) -> 
         # Once transferred, the image stays the subject, whatever the source offers by now.
         subject = view.by_fingerprint(progress.stored) or source.find(view)
         complete = desired.add_aliases(source.aliases)
+        outdated = source.outdated(view, subject) if isinstance(source, Outdating) else ()
         contents = _relevant_contents(view, complete, progress)
-        return plan_present(contents, subject, complete, progress.steps, progress.stored)
+        return plan_present(contents, subject, complete, progress.steps, progress.stored, outdated)
 
     return plan
 

@@ -9,6 +9,7 @@ A rule goes by the API extensions that a server announces, and by its version on
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, Tuple
@@ -68,6 +69,15 @@ RULES: Mapping[str, Rule] = {
     ),
     "imports_by_url": Rule(
         "lxd/images.go: from 6.9 on the answer is 400", lxd=((ANY, (6, 9)),), incus=ALWAYS
+    ),
+    "pulls_oci": Rule(
+        "doc/api-extensions.md: images of OCI registries, which the program skopeo fetches (from Incus 6.3 on)",
+        extension="instance_oci",
+    ),
+    "fingerprints_oci_layers": Rule(
+        "client/oci_images.go, computeFingerprint: the fingerprint of an OCI image is the digest of its layers'"
+        " digests; before, that of the document behind its name",
+        incus=(((6, 19), ANY),),
     ),
     "clears_cached_mark": Rule(
         "lxd/daemon_images.go, UserRequested: a pull of what is merely cached makes it an image to keep",
@@ -168,6 +178,11 @@ class Dialect:
         """The family, as people write it."""
         return "Incus" if self.family == INCUS else "LXD"
 
+    @property
+    def client(self) -> str:
+        """The family's command-line client."""
+        return "incus" if self.family == INCUS else "lxc"
+
     def header(self, name: str) -> str:
         """The family's own form of a header: ``fingerprint`` is ``X-LXD-fingerprint`` (``doc/rest-api.yaml``)."""
         return f"X-{self.name}-{name}"
@@ -200,8 +215,7 @@ class Dialect:
     @property
     def listen_advice(self) -> str:
         """How an administrator makes such a server listen on the network, as the beginning of a clause."""
-        client = "incus" if self.family == INCUS else "lxc"
-        return f"{client} config set core.https_address :8443 on its host"
+        return f"{self.client} config set core.https_address :8443 on its host"
 
     def protocol_for(self, source: Dialect) -> str:
         """What this server calls the protocol of one that it pulls from. LXD refuses the word ``incus``."""
@@ -224,6 +238,26 @@ class Dialect:
         if is_unified_machine and not self.supports("reads_combined_type"):
             return "takes virtual machine images in one file for those of containers"
         return self.why_no_pull()
+
+    def why_no_oci(self) -> str:
+        """What keeps this server from fetching images of OCI registries; empty if nothing."""
+        if self.supports("pulls_oci"):
+            return ""
+        if self.family == LXD:
+            return "is LXD, which has no images of OCI registries"
+        return "is too old for images of OCI registries, which come with Incus 6.3 (API extension instance_oci)"
+
+    def oci_fingerprint(self, digest: str, layers: Iterable[str]) -> str:
+        """The fingerprint that this server gives an OCI image: see ``oci_registry.OciImage``."""
+        if self.supports("fingerprints_oci_layers"):
+            return hashlib.sha256("".join(layers).encode()).hexdigest()
+        return digest.rpartition(":")[2]
+
+    @staticmethod
+    def missing_oci_tool(err: str) -> str:
+        """The program that a server lacks for OCI images, if that is what an error says. There is no code for it."""
+        found = re.search(r'requires "(skopeo|umoci)"', err)
+        return found[1] if found else ""
 
     def why_no_push(self, source: Dialect, project: str) -> str:
         """What keeps this server from taking an image that that one sends into a project; empty if nothing.

@@ -135,8 +135,8 @@ class Origin:
 
     @property
     def can_change(self) -> bool:
-        """Whether it can ever name another image, as a fingerprint cannot."""
-        return not is_prefix(self.alias)
+        """Whether it can ever name another image, as a fingerprint cannot, nor a digest in a registry."""
+        return not is_prefix(self.alias) and not (self.protocol == "oci" and "@" in self.alias)
 
 
 def _canonical(server: str) -> str:

@@ -262,9 +262,11 @@ class Store:
             if self.has_image(fingerprint):
                 raise
 
-    def delete_if_unaliased(self, fingerprint: str) -> None:
-        """Delete an image without aliases. Raises ConflictError if it has one by now."""
-        if self.current_image(fingerprint).aliases:
+    def delete_if_unaliased(
+        self, fingerprint: str, expected: Collection[str] = frozenset()
+    ) -> None:
+        """Delete an image without aliases other than those expected. Raises ConflictError if it has one by now."""
+        if self.current_image(fingerprint).alias_names - set(expected):
             raise ConflictError(f"the image {short_fingerprint(fingerprint)} has an alias again")
         self.delete_image(fingerprint)
 

@@ -45,7 +45,7 @@ def source() -> dict[str, Any]:
             "source_remote": {"type": "str"},
             "source_server": {"type": "str"},
             "source_registry": {"type": "str"},
-            "source_protocol": {"type": "str", "choices": ["lxd", "simplestreams", "incus"]},
+            "source_protocol": {"type": "str", "choices": ["lxd", "simplestreams", "incus", "oci"]},
             "source_project": {"type": "str"},
             "source_cert": {"type": "path"},
             "source_cert_fingerprint": {"type": "str"},

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Mapping
 
 from ..errors import OptionError
@@ -59,7 +59,7 @@ class CopyOptions:
         require_not_blank(params, {"image": "Name an alias or a fingerprint of the source."})
         origin, name = SourceOptions.from_params(params).with_image("image", params["image"])
         managed = ConnectionOptions.from_params(params)
-        desired = desired_state(params)
+        desired = replace(desired_state(params), delete_outdated=params["state"] == "latest")
         request = CopyRequest(
             name=name,
             type=params["image_type"],

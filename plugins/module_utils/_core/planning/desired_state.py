@@ -36,6 +36,8 @@ class DesiredState:
     expires_at: datetime | None = None
     auto_update: bool | None = None
     alias_descriptions: Mapping[str, str] = field(default_factory=dict)
+    delete_outdated: bool = False
+    """Whether the images that a source calls outdated go (see ``sources.Outdating``)."""
 
     def changes_for(self, have: Image) -> dict[str, Any]:
         """The managed attributes as they should be, given the image as it is. Shapes as in ``Image.attributes``."""
@@ -84,6 +86,7 @@ class DesiredState:
             purge_aliases=self.purge_aliases or other.purge_aliases,
             fail_on_conflict=self.fail_on_conflict or other.fail_on_conflict,
             delete_replaced=self.delete_replaced or other.delete_replaced,
+            delete_outdated=self.delete_outdated or other.delete_outdated,
             properties=None if self.properties is other.properties is None else properties,
             purge_properties=self.purge_properties or other.purge_properties,
             public=other.public if self.public is None else self.public,

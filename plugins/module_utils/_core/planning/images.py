@@ -33,13 +33,17 @@ def plan_present(
     desired: DesiredState,
     done: Iterable[Step] = (),
     transferred: str | None = None,
+    outdated: Sequence[Image] = (),
 ) -> Plan:
     """The plan for one image that is in the store or on offer. ``done`` are the steps of this task so far.
 
     Nothing is assumed of an image on offer, nor of the one that this task has ``transferred`` (its fingerprint): all
-    desired attributes are set and reported. Raises OptionError if an alias cannot be moved.
+    desired attributes are set and reported. It takes the place of the images that are ``outdated``: their aliases are
+    moved to it. Raises OptionError if an alias cannot be moved.
     """
     done = tuple(done)
+    if not desired.purge_aliases:
+        desired = desired.add_aliases(alias for image in outdated for alias in image.aliases)
     full = desired
     if desired.auto_update:
         _require_origin(subject)
@@ -65,7 +69,13 @@ def plan_present(
     steps: list[Step] = []
     if names or full is not desired:
         steps.append(SetAttributes(names, full))
-    steps += _alias_steps(contents, subject, full)
+    steps += _alias_steps(contents, subject, full, outdated)
+    if desired.delete_outdated:
+        kept = frozenset(desired.aliases or ())
+        steps += [DeleteReplaced(image.fingerprint, image.alias_names - kept) for image in outdated]
+        deleted += outdated
+        for image in outdated:
+            contents = contents.without(image)
     if desired.delete_replaced:
         replaced = _replaced(contents, subject, (*done, *steps))
         steps += [DeleteReplaced(image.fingerprint) for image in replaced]
@@ -113,7 +123,9 @@ def _changed_attributes(image: Image, desired: DesiredState) -> tuple[str, ...]:
     return tuple(name for name in desired.managed if should[name] != are[name])
 
 
-def _alias_steps(contents: Contents, subject: Image | Offer, desired: DesiredState) -> list[Step]:
+def _alias_steps(
+    contents: Contents, subject: Image | Offer, desired: DesiredState, outdated: Sequence[Image]
+) -> list[Step]:
     if desired.aliases is None:
         return []
     steps: list[Step] = []
@@ -122,7 +134,8 @@ def _alias_steps(contents: Contents, subject: Image | Offer, desired: DesiredSta
         if current is None:
             steps.append(AddAlias(name, desired.alias_descriptions.get(name, "")))
         elif current.fingerprint != subject.fingerprint:
-            _require_movable(name, current, subject, desired)
+            if current not in outdated:
+                _require_movable(name, current, subject, desired)
             steps.append(MoveAlias(name, current.fingerprint, desired.alias_descriptions.get(name)))
     if desired.purge_aliases and isinstance(subject, Image):
         steps += [RemoveAlias(name) for name in sorted(subject.alias_names - set(desired.aliases))]

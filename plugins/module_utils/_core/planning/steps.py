@@ -125,9 +125,10 @@ class RemoveAlias(_AddsNoAlias):
 
 @dataclass(frozen=True)
 class DeleteReplaced(_AddsNoAlias):
-    """Delete an image whose last alias this task has moved."""
+    """Delete an image whose last alias this task has moved, and with it the ``aliases`` that it may still have."""
 
     replaced: str
+    aliases: frozenset[str] = frozenset()
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ class DeleteReplaced(_AddsNoAlias):
         return (delete_image(self.replaced),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.delete_if_unaliased(self.replaced)
+        store.delete_if_unaliased(self.replaced, self.aliases)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol, runtime_checkable
 
 from ..access import CREATE_IMAGES, VIEW_IMAGES, Entitlement, delete_image, edit_image
 from ..errors import ConflictError, ConnectionFailed, FileError
@@ -160,3 +160,11 @@ class Source(Protocol):
 
     def find(self, view: StoreView) -> Image | Offer:
         """The image if the store has it, else the offer to transfer it."""
+
+
+@runtime_checkable
+class Outdating(Protocol):
+    """A source whose images take the place of earlier ones, which do not stay in the store beside them."""
+
+    def outdated(self, view: StoreView, subject: Image | Offer) -> tuple[Image, ...]:
+        """The images of the store whose place ``subject`` takes; none if that is not known before its transfer."""

@@ -191,7 +191,9 @@ def _delete(entry: Entry, store: Store, view: StoreView) -> None:
         if entry.plan and not entry.plan.actions:
             _predict(entry, store, view)
             return
-    elif not any(isinstance(step, MoveAlias) for step in entry.progress.steps):
+    elif not any(isinstance(step, MoveAlias) for step in entry.progress.steps) and not (
+        entry.outdates and entry.plan_with_deletions(view).actions
+    ):
         return
     earlier = [entry.plan] if entry.plan else []
     entry.result = converge(

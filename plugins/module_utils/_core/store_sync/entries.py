@@ -13,7 +13,7 @@ from ..convergence import PlanFor, Progress, Result
 from ..errors import ImageStoreError
 from ..planning import Plan
 from ..planning.desired_state import DesiredState
-from ..sources import Offer, Source
+from ..sources import Offer, Outdating, Source
 
 
 @dataclass
@@ -77,8 +77,9 @@ class Entry:
     @property
     def plan_for(self) -> PlanFor:
         """What to do, as a function of what the store holds; images that it replaces stay."""
-        kept = replace(self.desired, delete_replaced=False) if self.desired else None
-        return self.make_plan(kept)
+        if self.desired is None:
+            return self.make_plan(None)
+        return self.make_plan(replace(self.desired, delete_replaced=False, delete_outdated=False))
 
     @property
     def plan_with_deletions(self) -> PlanFor:
@@ -88,7 +89,13 @@ class Entry:
     @property
     def deletes(self) -> bool:
         """Whether it may have to delete images."""
-        return self.desired is None or self.desired.delete_replaced
+        return self.desired is None or self.desired.delete_replaced or self.outdates
+
+    @property
+    def outdates(self) -> bool:
+        """Whether its image takes the place of earlier ones."""
+        wanted = self.desired is not None and self.desired.delete_outdated
+        return wanted and isinstance(self.source, Outdating)
 
     @property
     def actions(self) -> list[str]:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 from ..client_config import (
     LOCAL,
+    LXD,
+    OCI,
     SIMPLESTREAMS,
     ClientConfig,
     Remote,
     image_server_address,
     local_socket,
+    registry_address,
     server_address,
 )
 from ..errors import OptionError
@@ -72,8 +75,8 @@ class Connections:
             return self.config.remote(source.remote, source.protocol)
         if not source.server:
             return None
-        is_image_server = source.protocol == SIMPLESTREAMS
-        read = image_server_address if is_image_server else server_address
+        readers = {SIMPLESTREAMS: image_server_address, OCI: registry_address}
+        read = readers.get(source.protocol or LXD, server_address)
         return Remote("", read(source.server, "source_server"), source.protocol or "lxd")
 
     def to_source(self, remote: Remote, source: SourceOptions) -> Transport:

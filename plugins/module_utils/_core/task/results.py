@@ -35,11 +35,21 @@ def alias_values(task: Task, result: Result) -> dict[str, Any]:
 
 
 def shown_image(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """An image as its server describes it, but with the SHA-256 of the origin's certificate in its place."""
+    """An image as its server describes it, but with the SHA-256 of the origin's certificate in its place.
+
+    The credentials that Incus keeps in the address of a registry are masked.
+    """
     image, origin = dict(raw), raw.get("update_source")
-    if isinstance(origin, dict) and origin.get("certificate"):
-        image["update_source"] = {**origin, "certificate": _digest(str(origin["certificate"]))}
-    return image
+    if not isinstance(origin, dict):
+        return image
+    shown = dict(origin)
+    if origin.get("certificate"):
+        shown["certificate"] = _digest(str(origin["certificate"]))
+    if "@" in str(origin.get("server")):
+        from ..downloads import mask_credentials
+
+        shown["server"] = mask_credentials(str(origin["server"]))
+    return {**image, "update_source": shown}
 
 
 def _digest(certificate: str) -> str:

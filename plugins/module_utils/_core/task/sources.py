@@ -59,9 +59,14 @@ def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None =
 
         return RegistrySource(origin.registry, task.store, request)
     remote = task.connections.source(origin)
+    if remote and remote.protocol == "oci":
+        return _oci_source(task, options, remote)
     if remote and remote.protocol == "simplestreams":
         from ..sources.simplestreams import SimplestreamsSource
 
+        _require_image_server_options(origin)
+        if remote.is_built_in_images:
+            remote = remote.as_in(task.store.server.dialect.client)
         server = shared.image_server(task, remote, origin)
         return SimplestreamsSource(server, task.store, request, options.architecture)
     from ..options.image_copy import no_auto_update
@@ -85,6 +90,7 @@ def offered_images(task: Task, options: InfoOptions) -> Iterable[Image]:
     if remote and remote.protocol == "simplestreams":
         from ..sources.simplestreams import all_images
 
+        remote = remote.as_in(task.connections.config.client)
         return all_images(_image_server(task, remote, origin), _own_architecture())
     return _source_store(task, remote, origin).contents().images
 
@@ -101,7 +107,7 @@ def export_source(task: Task, options: ExportOptions) -> ExportSource:
     if remote and remote.protocol == "simplestreams":
         from ..exporting.from_image_server import ImageServerExport
 
-        server = _image_server(task, remote, origin)
+        server = _image_server(task, remote.as_in(task.connections.config.client), origin)
         architecture = options.architecture or _own_architecture()
         return ImageServerExport(server, architecture, options.name, options.image_type)
     from ..exporting.from_store import StoreExport
@@ -133,6 +139,11 @@ def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> S
     from ..store import Store
 
     if remote:
+        if remote.protocol == "oci":
+            raise OptionError(
+                f"{remote.address} is an OCI registry, whose images can only be copied to Incus",
+                "Use lxd_image_copy or lxd_image_store.",
+            )
         if origin.credentials:
             raise OptionError(
                 f"source_username cannot be used with a source of the protocol {remote.protocol}",
@@ -152,10 +163,41 @@ def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> S
 _IMAGE_SERVER_HINT = "If it is an image server, set source_protocol=simplestreams."
 
 
-def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
-    from ..downloads import WebClient
-    from ..sources.simplestreams import ImageServer
+def _oci_source(task: Task, options: CopyOptions, remote: Remote) -> Source:
+    """An image of an OCI registry. Raises OptionError if an option does not fit."""
+    from ..oci_registry import OciRegistry
+    from ..options.image_copy import no_auto_update
+    from ..sources.oci import OciSource, server_with_credentials
 
+    origin, request = options.source, options.request
+    for name, is_set in (
+        ("source_project", origin.project),
+        ("source_client_cert", origin.tls.client),
+        ("source_bearer_token", origin.tls.bearer_token),
+        ("architecture", options.architecture),
+        ("copy_aliases", request.copy_aliases),
+        (f"mode: {request.mode}", request.mode in ("push", "relay")),
+        (f"image_type: {request.type}", request.type == "virtual-machine"),
+    ):
+        if is_set:
+            raise OptionError(
+                f"{name} cannot be used with an OCI registry: Incus pulls its images, for containers only",
+                "Remove it.",
+            )
+    if request.auto_update and "@" in request.name:
+        raise no_auto_update("a digest, which never means another image")
+    credentials = origin.credentials or remote.credentials
+    server = server_with_credentials(remote.address, credentials)
+    if credentials:
+        user_part = server.partition("//")[2].rpartition("@")[0]
+        task.mask(credentials[1], user_part, user_part.partition(":")[2])
+    verification = task.connections.verification(remote, origin.tls)
+    registry = OciRegistry(remote.address, task.deadline, verification, credentials)
+    return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
+
+
+def _require_image_server_options(origin: SourceOptions) -> None:
+    """Raises OptionError if an option does not fit an image server."""
     for name, value in (
         ("source_project", origin.project),
         ("source_client_cert", origin.tls.client),
@@ -166,6 +208,13 @@ def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageSer
             raise OptionError(
                 f"{name} cannot be used with an image server (simplestreams)", "Remove it."
             )
+
+
+def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
+    from ..downloads import WebClient
+    from ..sources.simplestreams import ImageServer
+
+    _require_image_server_options(origin)
     verification = task.connections.verification(remote, origin.tls)
     return ImageServer(remote.address, WebClient(task.deadline, verification))
 

@@ -129,7 +129,8 @@ class TestRemote:
             ("addr: [https://a, http://b]", "'http://b', which is not the URL of a server"),
             ("addr: 'http://a:8443'", "'http://a:8443', which is not the URL of a server"),
             ("addr: unix:///run/s, protocol: simplestreams", "not the URL of an image server"),
-            ("addr: 'https://docker.io', protocol: oci", "the remote a in .* speaks oci"),
+            ("addr: 'http://docker.io', protocol: oci", "not the URL of an OCI registry"),
+            ("addr: 'https://a', protocol: ftp", "the remote a in .* speaks ftp"),
         ],
     )
     def test_with_an_unsupported_configuration_is_an_error(self, tmp_path, entry, said):
@@ -268,3 +269,45 @@ class TestUrl:
         assert image_server_address("https://a:444/b/", "source_server") == "https://a:444/b"
         with pytest.raises(OptionError, match="source_server is "):
             image_server_address(given, "source_server")
+
+
+class TestRegistryInTheClientConfiguration:
+    @staticmethod
+    def remote(tmp_path, address):
+        entry = f"addr: '{address}', protocol: oci, public: true"
+        (tmp_path / "config.yml").write_text(f"remotes: {{hub: {{{entry}}}}}")
+        return ClientConfig(str(tmp_path)).remote("hub")
+
+    def test_has_an_address_and_its_protocol(self, tmp_path):
+        remote = self.remote(tmp_path, "https://docker.io")
+        assert (remote.address, remote.protocol) == ("https://docker.io", "oci")
+        assert remote.credentials is None
+
+    def test_may_have_credentials_in_its_address(self, tmp_path):
+        remote = self.remote(tmp_path, "https://me:p%40ss@registry.example.com:5000/team")
+        assert remote.address == "https://registry.example.com:5000/team"
+        assert remote.credentials == ("me", "p@ss")
+        assert "p@ss" not in repr(remote)
+
+
+class TestBuiltInImages:
+    """The remote images, which is another server in each client."""
+
+    def test_is_that_of_the_client(self, tmp_path):
+        remote = ClientConfig(str(tmp_path)).remote("images")
+        assert remote.as_in("lxc").address == "https://images.lxd.canonical.com"
+        assert remote.as_in("incus").address == "https://images.linuxcontainers.org"
+
+    def test_is_what_the_client_configuration_says_if_that_has_it(self, tmp_path):
+        entry = "addr: 'https://mirror.example.com', protocol: simplestreams"
+        (tmp_path / "config.yml").write_text(f"remotes: {{images: {{{entry}}}}}")
+        remote = ClientConfig(str(tmp_path)).remote("images")
+        assert remote.as_in("incus").address == "https://mirror.example.com"
+
+    def test_other_built_in_remotes_are_the_same_for_all(self, tmp_path):
+        remote = ClientConfig(str(tmp_path)).remote("ubuntu")
+        assert remote.as_in("incus") == remote.as_in("lxc") == remote
+
+    def test_the_client_is_known_by_the_name_of_the_directory(self, tmp_path):
+        assert ClientConfig(str(tmp_path)).client == "lxc"
+        assert ClientConfig(str(tmp_path / "incus")).client == "incus"

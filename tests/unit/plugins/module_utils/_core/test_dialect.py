@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 
 import pytest
@@ -17,13 +18,14 @@ LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214 = (
 LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610 = (
     ("lxd", version) for version in ("6.0", "6.1", "6.4", "6.5", "6.8", "6.9", "6.10")
 )
-INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70, INCUS_71 = (
-    ("incus", version) for version in ("6.0.4", "6.0.6", "6.15", "6.16", "7.0.2", "7.1")
+INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_618, INCUS_619, INCUS_70, INCUS_71 = (
+    ("incus", version)
+    for version in ("6.0.4", "6.0.6", "6.15", "6.16", "6.18", "6.19", "7.0.2", "7.1")
 )
 ALL = {
     LXD_40, LXD_502, LXD_5210, LXD_5212, LXD_5214,
     LXD_60, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610,
-    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_70, INCUS_71,
+    INCUS_604, INCUS_606, INCUS_615, INCUS_616, INCUS_618, INCUS_619, INCUS_70, INCUS_71,
 }  # fmt: skip
 ALL_LXD = {server for server in ALL if server[0] == "lxd"}
 ALL_INCUS = ALL - ALL_LXD
@@ -44,7 +46,9 @@ DOERS = {
     "clears_cached_mark": {LXD_5212, LXD_5214, LXD_61, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "public_in_default_only": {LXD_5214, LXD_64, LXD_65, LXD_68, LXD_69, LXD_610},
     "records_origin_of_lxd": ALL_LXD,
-    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_70, INCUS_71},
+    "pulls_oci": set(),
+    "fingerprints_oci_layers": {INCUS_619, INCUS_70, INCUS_71},
+    "limits_alias_names": {INCUS_606, INCUS_616, INCUS_618, INCUS_619, INCUS_70, INCUS_71},
     "cleans_paths": ALL_LXD - {LXD_40, LXD_502},
     "limits_project_names": {LXD_68, LXD_69, LXD_610},
     "describes_briefly": {LXD_69, LXD_610},
@@ -114,7 +118,14 @@ RECORDED = {
     "incus-6.0.4": (Reader("incus", "incus"), OF_INCUS),
     "incus-7.0.2": (
         Reader("incus", "incus"),
-        {*OF_INCUS, "limits_alias_names", "publishes_formats", "reads_combined_type"},
+        {
+            *OF_INCUS,
+            "fingerprints_oci_layers",
+            "limits_alias_names",
+            "publishes_formats",
+            "pulls_oci",
+            "reads_combined_type",
+        },
     ),
 }
 
@@ -164,6 +175,20 @@ class TestAServerAsItWasRecorded:
         ours, theirs = (Dialect.parse(server_info(name)) for name in (target, source))
         assert ours.why_no_pull("site") == ""
         assert bool(ours.why_no_push(theirs, "site")) is (ours.family != theirs.family)
+
+
+def test_the_fingerprint_of_an_oci_image_is_that_of_its_layers_from_incus_6_19_on():
+    digest, layers = f"sha256:{'a' * 64}", ["sha256:1", "sha256:2"]
+    assert told("incus", "6.18").oci_fingerprint(digest, layers) == "a" * 64
+    joined = hashlib.sha256(b"sha256:1sha256:2").hexdigest()
+    assert told("incus", "6.19").oci_fingerprint(digest, layers) == joined
+
+
+@pytest.mark.parametrize("tool", ["skopeo", "umoci"])
+def test_knows_which_program_a_server_lacks_for_oci_images(tool):
+    err = f'OCI container handling requires "{tool}" be present on the system'
+    assert Dialect.missing_oci_tool(err) == tool
+    assert Dialect.missing_oci_tool("Image not found") == ""
 
 
 def test_knows_that_the_disk_of_a_server_is_full():
