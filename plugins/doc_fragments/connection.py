@@ -101,6 +101,6 @@ notes:
     used for Unix sockets, C(127.0.0.0/8), C(::1) and C(localhost). When a server downloads an image, the proxy
     configured on that server counts (C(core.proxy_https)).
 requirements:
-  - requests >= 2.25
+  - requests >= 2.25, unless the task uses Unix sockets only
   - PyYAML, to read a client configuration
 """

@@ -71,8 +71,8 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.tokens import
     BearerToken,
     TrustToken,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import (
-    Transport,
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import Transport
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.certificate_dates import (
     why_not_valid_now,
 )
 from hypothesis import strategies as st

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from copies import Copies, add_to_source
@@ -35,6 +36,7 @@ from lab import (
     KeyPair,
     Proxy,
     Server,
+    build_image,
     build_large,
     client_certificate,
     client_config,
@@ -750,20 +752,53 @@ class TestLocalServer:
         assert modules.done("lxd_image_info", **{option: value})["images"] == []
 
 
-def test_without_requests_the_error_names_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "requests.py").write_text("raise ImportError('no requests here')")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    module = "ansible_collections.imagestore.lxd.plugins.modules.lxd_image_info"
-    options = {"ANSIBLE_MODULE_ARGS": {"server": "unix:///nowhere"}}
-    command = [sys.executable, "-m", module]
-    done = subprocess.run(
-        command, input=json.dumps(options), capture_output=True, text=True, check=False
-    )
-    outcome = json.loads(done.stdout)
-    assert "(requests)" in outcome["msg"]
-    assert "apt install python3-requests" in outcome["msg"]
+class TestWithoutRequests:
+    """The modules in processes of their own, in which the library requests cannot be imported."""
+
+    @pytest.fixture(autouse=True)
+    def _no_requests(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "requests.py").write_text("raise ImportError('no requests here')")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+
+    @staticmethod
+    def run(module: str, /, **options: object) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", f"ansible_collections.imagestore.lxd.plugins.modules.{module}"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        outcome: dict[str, Any] = json.loads(done.stdout)
+        return outcome
+
+    @pytest.mark.families("lxd")
+    def test_the_error_names_the_package(self) -> None:
+        msg = self.run("lxd_image_info", server="https://127.0.0.1:1", validate_certs=False)["msg"]
+        assert "(requests)" in msg
+        assert "apt install python3-requests" in msg
+
+    def test_images_are_imported_and_copied_over_unix_sockets(
+        self, lxd: Server, other: Server, tmp_path: Path
+    ) -> None:
+        socket, other_socket = (f"unix://{server.socket}" for server in (lxd, other))
+        image = build_image("split", tmp_path)
+        tasks: list[tuple[str, dict[str, object]]] = [
+            ("lxd_image_import", {"server": socket, "aliases": ["web"], **files(image)}),
+            (
+                "lxd_image_copy",
+                {
+                    "server": other_socket,
+                    "source_server": socket,
+                    "image": "web",
+                    "aliases": ["web"],
+                },
+            ),
+            ("lxd_image", {"server": other_socket, "name": "web", "public": True}),
+        ]
+        for module, options in tasks:
+            results = [self.run(module, **options) for _time in range(2)]
+            assert [result.get("changed") for result in results] == [True, False], results
 
 
 class TestWrongAddress:

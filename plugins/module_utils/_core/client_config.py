@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from .errors import ConnectionFailed, FileError, OptionError
 from .regular_files import read_regular_file
-from .transport import ClientCertificate
+from .transport.verification import ClientCertificate
 
 LXD = "lxd"
 INCUS = "incus"

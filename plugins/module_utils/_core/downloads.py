@@ -15,10 +15,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from .deadline import Deadline
 from .errors import ApiError, ConnectionFailed, ImageStoreError
-from .transport import STALL_SECONDS, Transport, Verification, announced_length
+from .transport import STALL_SECONDS, Transport, announced_length
 
 if TYPE_CHECKING:
-    import requests
+    from .transport.response import Response
+    from .transport.verification import Verification
 
 MAX_REDIRECTS = 5
 
@@ -52,7 +53,7 @@ class OpenResponse:
     """A response whose body has not been read yet, and the connection that it comes over."""
 
     transport: Transport
-    response: requests.Response
+    response: Response
 
     @property
     def length(self) -> int | None:

@@ -13,9 +13,8 @@ from .errors import ApiError, clean_text
 from .json_reader import parse_json
 
 if TYPE_CHECKING:
-    import requests
-
     from .transport import Transport
+    from .transport.response import Response
 
 MAX_BYTES = 16 << 20
 """Of an answer. LXD can list some 4,600 images, which are 6 MiB."""
@@ -30,7 +29,7 @@ MAX_SHOWN_CHARACTERS = 1000
 """Characters of it that a message quotes: what a cluster's member says comes after several others' words."""
 
 
-def read_envelope(transport: Transport, response: requests.Response) -> Mapping[str, Any]:
+def read_envelope(transport: Transport, response: Response) -> Mapping[str, Any]:
     """The envelope of an answer: ``type``, and ``metadata`` or ``error`` with ``error_code``.
 
     Raises ValueError, which says what came instead, as in "text/html (HTTP status 200)"; ConnectionFailed, TimedOut.
@@ -52,7 +51,7 @@ def read_envelope(transport: Transport, response: requests.Response) -> Mapping[
     return envelope
 
 
-def api_error(address: str, envelope: Mapping[str, Any], response: requests.Response) -> ApiError:
+def api_error(address: str, envelope: Mapping[str, Any], response: Response) -> ApiError:
     """The exception for an envelope that holds an error."""
     code = envelope.get("error_code")
     status = code if isinstance(code, int) and code else response.status_code

@@ -26,10 +26,11 @@ from .errors import (
     TimedOut,
     clean_text,
 )
-from .transport import Body, Stream, Transport, certificates, why_not_valid_now
 
 if TYPE_CHECKING:
-    import requests
+    from .transport import Transport
+    from .transport.body import Body, Stream
+    from .transport.response import Response
 
 POLL_SECONDS = 30
 """How long one ``/wait`` may last: a proxy in between may not like longer silence."""
@@ -148,6 +149,9 @@ class Server:
                 f"{self.address} trusts only clients with a certificate, and this task uses none",
                 "Set client_cert and client_key, or a config_dir that contains client.crt and client.key.",
             )
+        from .transport.certificate_dates import why_not_valid_now
+        from .transport.verification import certificates
+
         # A server says nothing of the reason, and takes an expired certificate for a stranger's.
         outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
         if outdated:
@@ -229,7 +233,7 @@ class Server:
         json: Any,
         body: Body | Stream | None,
         headers: Mapping[str, str] | None,
-    ) -> requests.Response:
+    ) -> Response:
         try:
             return self.transport.send(method, path, query, json, body, headers)
         except ConnectionFailed as error:
@@ -244,7 +248,7 @@ class Server:
                 )
             raise ConnectionFailed(error.message, f"{hint} {self._hint_if_none}".strip()) from error
 
-    def _envelope(self, response: requests.Response) -> Mapping[str, Any]:
+    def _envelope(self, response: Response) -> Mapping[str, Any]:
         """The envelope of an answer. Raises ConnectionFailed if it has none."""
         try:
             return read_envelope(self.transport, response)
@@ -283,9 +287,7 @@ class Server:
             f"Is that the address and port of a LXD or Incus server? {self._hint_if_none}".strip(),
         )
 
-    def stream(
-        self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> requests.Response:
+    def stream(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Response:
         """GET something that is not JSON; its body is left to be read. Raises ApiError."""
         response = self._send("GET", path, query, None, None, headers)
         if response.status_code >= 400:

@@ -43,10 +43,11 @@ from .errors import (
 )
 from .images import CONTAINER, Contents, Image, format_time, parse_time, short_fingerprint
 from .server import ApiResponse, Server
-from .transport import Body, Stream, url_path
+from .transport import url_path
 
 if TYPE_CHECKING:
-    import requests
+    from .transport.body import Body, Stream
+    from .transport.response import Response
 
 
 class Store:
@@ -377,7 +378,7 @@ class Store:
             hint = self.contents().not_found(name).hint
         return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}", hint))
 
-    def export(self, fingerprint: str, headers: Mapping[str, str]) -> requests.Response:
+    def export(self, fingerprint: str, headers: Mapping[str, str]) -> Response:
         """The response with the image's file, or a form with its two files; its body is not read yet.
 
         ``POST /1.0/images`` accepts the same body with the same content type.

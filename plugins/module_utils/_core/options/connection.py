@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from ..errors import OptionError
 from ..images import is_fingerprint
 from ..tokens import TrustToken
-from ..transport import ClientCertificate
+from ..transport.verification import ClientCertificate
 from .specification import at_least, reject, require_not_blank
 
 

@@ -23,8 +23,7 @@ from ..deadline import Deadline
 from ..simplestreams import INDEX
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from ..simplestreams.writing import PRODUCTS
-from ..transport import Verification
-from ..transport.verification import require_certificates
+from ..transport.verification import Verification, require_certificates
 from .documents import Documents, check_index, index_notes, read_documents
 from .endpoint import Endpoint
 from .files import FileChecks

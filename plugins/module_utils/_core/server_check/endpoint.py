@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Mapping
+from typing import Callable, Mapping
 from urllib.parse import quote
 
 from ..deadline import Deadline
 from ..errors import FileError
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES
-from ..transport import STALL_SECONDS, Transport, Verification
+from ..transport import STALL_SECONDS, Transport
+from ..transport.response import Headers
+from ..transport.verification import Verification
 
 MAX_ANSWER_BYTES = 1 << 20
 """Bytes of any other answer."""
@@ -26,12 +28,12 @@ class Reply:
     """An answer: its status, its headers and its body, which is empty if it went to a consumer."""
 
     status: int
-    headers: Any
+    headers: Headers
     body: bytes = b""
 
     def values(self, name: str) -> list[str]:
         """All values of a header, in order."""
-        return list(self.headers.getlist(name))
+        return self.headers.values(name)
 
     def value(self, name: str) -> str:
         """The value of a header, empty if it is missing or repeated."""
@@ -84,9 +86,9 @@ class Endpoint:
             quote(path, safe="/+"),
             headers={"Host": self._host, **(headers or {})},
         )
-        reply = Reply(response.status_code, response.raw.headers)
+        reply = Reply(response.status_code, response.headers)
         if method == "HEAD":
-            response.raw.read(1)  # nothing, but it gives the connection back
+            response.read_some(1)  # nothing, but it gives the connection back
             return reply
         body = bytearray()
         consume = consumer if consumer and reply.status == 200 else body.extend

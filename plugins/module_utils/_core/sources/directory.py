@@ -15,7 +15,7 @@ from ..errors import ConflictError, FileError, OperationFailed
 from ..images import CONTAINER, Alias, Image
 from ..store import Store
 from ..store_view import StoreView
-from ..transport import Stream
+from ..transport.body import Stream
 from . import Offer, TransferResult, record_archive
 
 

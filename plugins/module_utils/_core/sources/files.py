@@ -13,7 +13,7 @@ from ..errors import ConflictError, FileError, OperationFailed
 from ..images import Alias, Image
 from ..store import Store
 from ..store_view import StoreView
-from ..transport import Body, Segment
+from ..transport.body import Body, Segment
 from . import Offer, TransferResult, record_archive, require_fingerprint
 
 

@@ -26,10 +26,9 @@ from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 
 if TYPE_CHECKING:
-    import requests
-
     from ..downloads import OpenResponse, Retries
-    from ..transport import Stream
+    from ..transport.body import Stream
+    from ..transport.response import Response
 
 
 class LxdSource:
@@ -201,7 +200,7 @@ class LxdSource:
         A form is composed anew, since the server records the file name that it gives for the second part.
         """
         from ..downloads import Download, OpenResponse
-        from ..transport import Stream
+        from ..transport.body import Stream
         from .upload_form import UploadForm
 
         transport = self._source.server.transport
@@ -291,7 +290,7 @@ def _certificate(store: Store) -> str:
     return transport.trust.certificate_for_peer(transport.peer_certificate) or ""
 
 
-def _exports_form(response: requests.Response) -> bool:
+def _exports_form(response: Response) -> bool:
     """Whether the response to an export is a form. Closes it."""
     response.close()
     return is_form(response.headers.get("Content-Type", ""))

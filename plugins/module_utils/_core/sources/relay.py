@@ -13,7 +13,7 @@ from ..downloads import Retries
 from ..errors import ConnectionFailed
 from ..images import Image
 from ..store import Store
-from ..transport import Stream
+from ..transport.body import Stream
 from . import Offer, TransferResult
 from .attributes import set_source_attributes
 

@@ -31,7 +31,7 @@ from ..simplestreams.reading import (
 )
 from ..store import Store
 from ..store_view import StoreView
-from ..transport import Stream
+from ..transport.body import Stream
 from . import CopyRequest, Offer, with_fingerprint_hint
 from .pull import Pull
 from .relay import Relay
@@ -112,7 +112,7 @@ class ImageServer:
         headers = opened.response.headers
         try:
             now, changed = (
-                parsedate_to_datetime(headers[name]) for name in ("Date", "Last-Modified")
+                parsedate_to_datetime(headers.get(name, "")) for name in ("Date", "Last-Modified")
             )
             age = (now - changed).total_seconds()
         except (LookupError, OverflowError, TypeError, ValueError):

@@ -10,7 +10,7 @@ import uuid
 from typing import Iterable, Iterator, Sequence, TypeVar
 
 from ..images import VIRTUAL_MACHINE
-from ..transport import Stream
+from ..transport.body import Stream
 
 Content = TypeVar("Content")
 

@@ -14,7 +14,7 @@ from ..errors import ConflictError, FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Image
 from ..store import Store
 from ..store_view import StoreView
-from ..transport import Stream
+from ..transport.body import Stream
 from . import Offer
 from .allowed_hosts import AllowedHosts
 from .image_headers import ImageHeaders, parse_image_headers
@@ -90,9 +90,8 @@ class UrlSource:
             opened.response.close()
             opened = self._web.get(self._url, headers)
         opened.response.close()
-        raw: Any = opened.response.raw.headers
         found = parse_image_headers(
-            self._url, opened.response.status_code, raw.getlist, dialect.name
+            self._url, opened.response.status_code, opened.response.headers.values, dialect.name
         )
         if found is None:
             return self._plain()

@@ -24,12 +24,14 @@ from ..client_config import (
 )
 from ..errors import OptionError
 from ..tokens import BearerToken
-from ..transport import STALL_SECONDS, Transport, Verification, first_reachable
+from ..transport import STALL_SECONDS, Transport
+from ..transport.sockets import first_reachable
+from ..transport.verification import Verification
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
     from ..options.connection import ConnectionOptions, SourceOptions, TlsOptions
-    from ..transport import ClientCertificate
+    from ..transport.verification import ClientCertificate
 
 
 class Connections:

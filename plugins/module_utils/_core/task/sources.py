@@ -258,7 +258,7 @@ def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
     from ..downloads import WebClient
     from ..sources.allowed_hosts import AllowedHosts
     from ..sources.web import SplitUrlSource, UrlSource
-    from ..transport import Verification
+    from ..transport.verification import Verification
 
     task.mask(*form.secrets)
     verification = Verification(form.ca_path, None, form.validate, "url_ca_path", takes_pin=False)

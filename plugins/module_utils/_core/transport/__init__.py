@@ -4,45 +4,27 @@
 
 """HTTP over Unix sockets and TLS: how servers and clients prove who they are, time limits, and what is sent.
 
-A thin layer over requests. It knows nothing of LXD.
+A thin layer over ``http.client`` for Unix sockets, and over requests for all else. It knows nothing of LXD.
 """
 
 from __future__ import annotations
 
-import hashlib
 import socket
-import ssl
-import warnings
-from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping
+from http.client import IncompleteRead
+from json import dumps
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..deadline import Deadline
-from ..errors import ConnectionFailed, ImageStoreError, MissingLibrary
-from .body import BLOCK, Body, Segment, Stream, UnixSocketBody
+from ..errors import ConnectionFailed, ImageStoreError
 from .causes import error_text, root_cause
-from .certificate_dates import why_not_valid_now
-from .connections import adapter_for
-from .proxies import proxy_for, shown_proxy
-from .sockets import CONNECT_SECONDS, first_reachable
-from .verification import (
-    ClientCertificate,
-    Verification,
-    certificates,
-    pinning_context,
-    require_certificates,
-    require_pair,
-    system_authorities,
-)
+from .response import Response
 
 if TYPE_CHECKING:
-    import requests
-
     from ..tokens import BearerToken
-
-_DATE_ERRORS = (9, 10)
-"""OpenSSL's codes for a certificate that is not valid yet, and one that has expired."""
+    from .body import Body, Stream
+    from .verification import ClientCertificate, Verification
 
 STALL_SECONDS = 60
 """How long a source may keep silent before that counts as a break."""
@@ -50,20 +32,8 @@ STALL_SECONDS = 60
 MAX_SOCKET_SECONDS = 1_000_000
 """The longest timeout that a socket is given: some systems take no more than 24 days."""
 
-__all__ = [
-    "BLOCK",
-    "Body",
-    "ClientCertificate",
-    "Segment",
-    "Stream",
-    "Transport",
-    "Verification",
-    "announced_length",
-    "certificates",
-    "first_reachable",
-    "url_path",
-    "why_not_valid_now",
-]
+BLOCK = 1 << 20
+"""Bytes handed on at a time. At requests' own 8 to 16 KiB an upload to LXD takes half as long again."""
 
 
 def url_path(template: str, *names: str) -> str:
@@ -75,10 +45,35 @@ def url_path(template: str, *names: str) -> str:
     return template.format(*(name.replace(".", "%2E") for name in quoted))
 
 
-def announced_length(response: requests.Response) -> int | None:
+def announced_length(response: Response) -> int | None:
     """The length of a body in bytes, as the answer's header has it; None if there is no such header, or a wrong one."""
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+class HttpClient(Protocol):
+    """Sends requests to one server over one kind of connection."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What is raised if the connection fails, or breaks while a response is read."""
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Body | Stream | None,
+        patience: float,
+    ) -> Response:
+        """Send a request for a path and query, and await the head of the response.
+
+        ``patience`` is how many seconds the server may keep silent. Raises ``errors``, ImageStoreError, and what
+        reading a file of the body raises.
+        """
+
+    def explain(self, error: Exception, cause: BaseException) -> ImageStoreError | None:
+        """What one of ``errors``, caused by ``cause``, means if only this kind of connection has it; else None."""
 
 
 class Transport:
@@ -101,18 +96,23 @@ class Transport:
     ) -> None:
         self.address = address.rstrip("/")
         self.deadline = deadline
-        self.trust = trust or Verification()
+        self._trust = trust
         self.identity = identity
         self.bearer_token = bearer_token
         self.stall = stall
         self.is_local = address.startswith("unix:")
         self.is_tls = address.startswith("https:")
-        self._base = "http://unix.socket" if self.is_local else self.address
-        self._session: requests.Session | None = None
         self.peer_certificate: bytes | None = None
         """The certificate that the server has shown, as DER."""
         self.tls_version: str | None = None
         """The protocol version that was negotiated with the server, as in ``TLSv1.3``."""
+
+    @cached_property
+    def trust(self) -> Verification:
+        """What the server must prove, unless it is reached by a Unix socket."""
+        from .verification import Verification
+
+        return self._trust or Verification()
 
     @property
     def host(self) -> str:
@@ -122,13 +122,31 @@ class Transport:
     @cached_property
     def proxy(self) -> str | None:
         """The address of the proxy that leads to the server; None if it is reached directly."""
-        return None if self.is_local else proxy_for(self.address)
+        if self.is_local:
+            return None
+        from .proxies import proxy_for
+
+        return proxy_for(self.address)
 
     def with_deadline(self, deadline: Deadline) -> Transport:
         """A connection of its own to the same server, with another deadline."""
         return Transport(
-            self.address, deadline, self.trust, self.identity, self.stall, self.bearer_token
+            self.address, deadline, self._trust, self.identity, self.stall, self.bearer_token
         )
+
+    def with_verification(self, trust: Verification) -> Transport:
+        """An anonymous connection of its own to the same server, which has to prove something else."""
+        return Transport(self.address, self.deadline, trust)
+
+    @cached_property
+    def _client(self) -> HttpClient:
+        if self.is_local:
+            from .unix_socket import UnixSocketClient
+
+            return UnixSocketClient(self.address, self.deadline)
+        from .network import NetworkClient
+
+        return NetworkClient(self)
 
     def send(
         self,
@@ -138,50 +156,34 @@ class Transport:
         json: Any = None,
         body: Body | Stream | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Send one request; the body of the answer is left to be read (``blocks``, ``read``).
+    ) -> Response:
+        """Send one request; the body of the response is left to be read (``blocks``, ``read``).
 
         ``path`` is quoted already (see ``url_path``). Redirects are not followed. Raises ConnectionFailed, TimedOut,
         and what reading a file of the body raises.
         """
-        session = self._session = self._session or self._open()
-        # Known to be there: the session came from it.
-        import requests
-        from urllib3.exceptions import HTTPError
-
-        left = self.deadline.left()
-        data: Any = UnixSocketBody(body) if isinstance(body, Body) and self.is_local else body
-        # Nothing is decompressed: a small answer could become gigabytes.
+        client = self._client
+        patience = min(self.deadline.left(), self._patience)
+        # Nothing is decompressed: a small response could become gigabytes.
         given = {"Accept-Encoding": "identity", **(headers or {})}
         if self.bearer_token:
             given["Authorization"] = f"Bearer {self.bearer_token.text}"
-        request = requests.Request(method, self._base + "/", headers=given, json=json, data=data)
+        content: bytes | Body | Stream | None = body
+        if body:
+            given["Content-Type"] = body.content_type
+        elif json is not None:
+            given["Content-Type"] = "application/json"
+            content = dumps(json).encode()
+        target = f"{path}?{urlencode(query, errors='surrogatepass')}" if query else path
         try:
-            prepared = session.prepare_request(request)
-            if body:
-                prepared.headers["Content-Type"] = body.content_type
-            # Only now: requests would unquote the dots and so fold a name ".." away.
-            encoded = urlencode(query, errors="surrogatepass") if query else ""
-            prepared.url = self._base + path + (f"?{encoded}" if query else "")
-            with warnings.catch_warnings():
-                # urllib3 does not see that a pin was checked, and the options document what turning checks off means.
-                warnings.simplefilter("ignore")
-                response = session.send(
-                    prepared,
-                    stream=True,
-                    verify=session.verify,
-                    cert=session.cert,
-                    proxies={urlsplit(self._base).scheme: self.proxy} if self.proxy else {},
-                    timeout=(min(left, CONNECT_SECONDS), min(left, self._patience)),
-                    allow_redirects=False,
-                )
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise self.explain(error) from error
-        # A connection that was shut down in the middle of an answer looks like its end.
+            response = client.send(method, target, given, content, patience)
+        except client.errors as error:
+            raise self._explain(error) from error
+        # A connection that was shut down in the middle of a response looks like its end.
         self.deadline.left()
         return response
 
-    def read(self, response: requests.Response, limit: int) -> bytearray:
+    def read(self, response: Response, limit: int) -> bytearray:
         """The whole body of an answer, of at most ``limit`` bytes. Raises ConnectionFailed, TimedOut."""
         content = bytearray()
         for block in self.blocks(response):
@@ -192,29 +194,26 @@ class Transport:
                 )
         return content
 
-    def blocks(self, response: requests.Response) -> Iterator[bytes]:
+    def blocks(self, response: Response) -> Iterator[bytes]:
         """The body of an answer, a block at a time.
 
         Raises ConnectionFailed if it breaks off (requests 2.25 takes that for the end), TimedOut.
         """
-        import requests
-        from urllib3.exceptions import HTTPError, IncompleteRead
-
         announced = announced_length(response)
         seen = 0
         try:
             while True:
-                block = response.raw.read(BLOCK)
+                block = response.read_some(BLOCK)
                 if not block:
                     break
                 seen += len(block)
                 yield block
-        except (HTTPError, requests.RequestException, OSError) as error:
+        except self._client.errors as error:
             if isinstance(root_cause(error), IncompleteRead) and not self.deadline.passed:
                 raise ConnectionFailed(
                     f"{self.address} closed the connection after {seen} bytes"
                 ) from error
-            raise self.explain(error) from error
+            raise self._explain(error) from error
         finally:
             response.close()
         self.deadline.left()
@@ -223,127 +222,32 @@ class Transport:
                 f"{self.address} closed the connection after {seen} of {announced} bytes"
             )
 
-    def explain(self, error: Exception) -> ImageStoreError:
-        """What an error of the connection, or of a stream that came over it, means to the user."""
-        import requests
+    def connection_failed(self, cause: BaseException) -> ConnectionFailed:
+        """What to raise for an error of the connection that has no better explanation."""
+        through = ""
+        if self.proxy:
+            from .proxies import shown_proxy
 
+            through = f" through the proxy {shown_proxy(self.proxy)}"
+        return ConnectionFailed(
+            f"the connection to {self.address}{through} failed: {error_text(cause)}"
+        )
+
+    def _explain(self, error: Exception) -> ImageStoreError:
+        """What an error of the connection means to the user."""
         if self.deadline.passed:
             return self.deadline.error()
-        root = root_cause(error)
-        if isinstance(root, ssl.SSLCertVerificationError):
-            dated = root.verify_code in _DATE_ERRORS
-            return (dated and self._not_current()) or self._unverified(root.verify_message)
-        if isinstance(root, socket.timeout) and not isinstance(error, requests.ConnectTimeout):
+        cause = root_cause(error)
+        known = self._client.explain(error, cause)
+        if known:
+            return known
+        if isinstance(cause, socket.timeout):
             return ConnectionFailed(
                 f"{self.address} has not responded for {self._patience:g} seconds"
             )
-        through = f" through the proxy {shown_proxy(self.proxy)}" if self.proxy else ""
-        return ConnectionFailed(
-            f"the connection to {self.address}{through} failed: {error_text(root)}"
-        )
+        return self.connection_failed(cause)
 
     @property
     def _patience(self) -> float:
         """Seconds that the server may keep silent, as long as the deadline lets it."""
         return self.stall or MAX_SOCKET_SECONDS
-
-    def _open(self) -> requests.Session:
-        try:
-            import requests
-        except ImportError as error:
-            raise MissingLibrary("requests") from error
-        session = requests.Session()
-        # Named, so that requests does not look for a password in ~/.netrc.
-        session.auth = lambda request: request
-        # Nobody follows redirects unseen. requests would still read where they lead, with errors of its own.
-        session.get_redirect_target = lambda _response: None  # type: ignore[assignment,method-assign]
-        # Proxies are chosen here, and authorities, too.
-        session.trust_env = False
-        if self.is_local:
-            session.mount("http://", adapter_for(self, None))
-            return session
-        if self.identity:
-            require_pair(self.identity)
-            session.cert = (self.identity.cert, self.identity.key)
-        context = None
-        if self.trust.cert_file:
-            require_certificates(self.trust.cert_file, f"certificate ({self.trust.option})")
-            session.verify = self.trust.cert_file
-            context = pinning_context()
-        elif self.trust.pinned or not self.trust.validate:
-            session.verify = False
-        else:
-            session.verify = system_authorities()
-        session.mount("https://", adapter_for(self, context))
-        session.mount("http://", adapter_for(self, None))
-        return session
-
-    def check_certificate(self, certificate: bytes, host_name_fits: Callable[[], bool]) -> None:
-        """Check the certificate (DER) that a server has just shown against the pins. Raises ConnectionFailed.
-
-        With a ``cert_file``, TLS itself has checked that it is this one, or signed by it.
-        """
-        self.peer_certificate = certificate
-        trust = self.trust
-        digest = hashlib.sha256(certificate).hexdigest()
-        if trust.fingerprint and digest != trust.fingerprint:
-            raise ConnectionFailed(
-                f"{self.address} shows the certificate {digest}, not {trust.fingerprint}",
-                f"If the server was reinstalled, correct {trust.option}_fingerprint;"
-                " otherwise, the connection may be intercepted.",
-            )
-        if (
-            trust.cert_file
-            and (trust.server_name or certificate not in certificates(trust.cert_file))
-            and not host_name_fits()
-        ):
-            raise self._unverified("it is for another host name")
-        if trust.token_fingerprint and digest != trust.token_fingerprint:
-            raise ConnectionFailed(
-                f"{self.address} shows the certificate {digest}, and {trust.token_option} was issued by the server"
-                f" with the certificate {trust.token_fingerprint}",
-                f"Set {trust.token_option} to a token of this server, or remove it if the server trusts this client"
-                " already; otherwise the connection may be intercepted.",
-            )
-        fault = why_not_valid_now(certificate) if trust.pinned else ""
-        if fault:
-            raise self._outdated(f"the certificate of {self.address}", fault)
-
-    def _not_current(self) -> ConnectionFailed | None:
-        """What to raise if the server's or the authority's dates are behind a failed verification; None if not."""
-        trust = self.trust
-        if trust.cert_file:
-            for certificate in certificates(trust.cert_file):
-                fault = why_not_valid_now(certificate)
-                if fault:
-                    return self._outdated(
-                        f"the certificate in {trust.cert_file} ({trust.option}), by which {self.address} is verified,",
-                        fault,
-                    )
-        # TLS does not hand out a certificate that it has refused, so the server is asked for it without verification.
-        unverified = Transport(self.address, self.deadline, Verification(validate=False))
-        with suppress(ImageStoreError):
-            unverified.send("HEAD", "/").close()
-        fault = why_not_valid_now(unverified.peer_certificate or b"")
-        return self._outdated(f"the certificate of {self.address}", fault) if fault else None
-
-    def _outdated(self, subject: str, fault: str) -> ConnectionFailed:
-        hint = "Check the clock of this host."
-        if "expired" in fault:
-            renewed = "Renew it on the server"
-            pin = f", and then {self.trust.option} here" if self.trust.pinned else ""
-            hint = f"{renewed}{pin}."
-        return ConnectionFailed(f"{subject} {fault}", hint)
-
-    def _unverified(self, reason: str) -> ConnectionFailed:
-        trust = self.trust
-        if trust.cert_file:
-            return ConnectionFailed(
-                f"{self.address} shows a certificate that {trust.cert_file} does not match: {reason}",
-                f"Set {trust.option} to the server's own certificate, or to that of the authority that signed it.",
-            )
-        return ConnectionFailed(
-            f"{self.address} shows a certificate that this host does not trust: {reason}",
-            f"Set {trust.option} to a file with its certificate"
-            f"{f', or {trust.option}_fingerprint, the SHA-256 of it' if trust.takes_pin else ''}.",
-        )

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Iterable, Iterator, Sequence
 
 from ..errors import FileError
-
-BLOCK = 1 << 20
-"""Bytes handed on at a time. At requests' own 8 to 16 KiB an upload to LXD takes half as long again."""
+from . import BLOCK
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Segment:
 class Body:
     """A request body of known length: bytes and parts of files, one after the other.
 
-    requests takes the length from ``len`` and iterates the blocks; over a Unix socket files go by ``sendfile``.
+    Its length is ``len``, where requests looks for it. Over a Unix socket its ``parts`` are sent as they are.
     """
 
     def __init__(self, parts: Sequence[bytes | Segment], content_type: str) -> None:
@@ -89,14 +87,3 @@ class Stream:
             yield block
         if announced is not None and self._sent < announced:
             raise FileError(f"received {self._sent} bytes instead of the announced {announced}")
-
-
-class UnixSocketBody:
-    """A Body as a Unix socket's connection wants it: with its segments in one piece."""
-
-    def __init__(self, body: Body) -> None:
-        self.len = body.len
-        self._parts = body.parts
-
-    def __iter__(self) -> Iterator[bytes | Segment]:
-        return iter(self._parts)

@@ -2,39 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connections below requests: within the task's time, their certificate checked, or to a Unix socket."""
+"""The connections below requests: within the task's time, and their certificate checked."""
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionFailed
-from .body import Segment
 from .causes import error_text
 from .proxies import shown_proxy
-from .sockets import CONNECT_SECONDS, connect_tcp, connect_unix
+from .response import StrictResponse
+from .sockets import CONNECT_SECONDS, connect_tcp
 from .verification import certificate_matches
 
 if TYPE_CHECKING:
     from . import Transport
+    from .certificate_check import CertificateCheck
 
 
-class StrictResponse(http.client.HTTPResponse):
-    """An answer whose chunks have sizes. Python would read all that comes for a chunk of -1 bytes."""
-
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
-        if size < 0:
-            # http.client takes a size that is not a number for the end of a broken body.
-            raise ValueError(f"a chunk of {size} bytes")
-        return size
-
-
-def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
-    """A requests adapter whose connections end with the deadline, check the server, and can be a Unix socket's.
+def adapter_for(
+    transport: Transport, certificate_check: CertificateCheck, context: ssl.SSLContext | None
+) -> Any:
+    """A requests adapter whose connections end with the deadline, and check the server.
 
     With ``context`` TLS itself takes any certificate of its authorities; what its name has to be is checked here.
     """
@@ -88,27 +79,13 @@ def adapter_for(transport: Transport, context: ssl.SSLContext | None) -> Any:
             deadline.guard(getattr(sock, "socket", sock))
             if transport.is_tls:
                 transport.tls_version = sock.version()
-                transport.check_certificate(
+                certificate_check.require_expected(
                     sock.getpeercert(True),
                     lambda: certificate_matches(sock.getpeercert(), server_name or transport.host),
                 )
 
-    class Local(HTTPConnection):
-        response_class = StrictResponse
-
-        def connect(self) -> None:
-            path = "/" + transport.address[len("unix:") :].lstrip("/")
-            self.sock = connect_unix(path, min(deadline.left(), CONNECT_SECONDS))
-            deadline.guard(self.sock)
-
-        def send(self, data: Any) -> None:
-            if not isinstance(data, Segment):
-                super().send(data)
-            elif self.sock.sendfile(data.file, 0, data.size) != data.size:
-                raise data.shrunk()
-
     class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Local if transport.is_local else Plain
+        ConnectionCls = Plain
 
     class TlsPool(HTTPSConnectionPool):
         ConnectionCls = Tls

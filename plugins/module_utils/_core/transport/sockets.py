@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sockets that are connected to a host's port or to a Unix socket, within the task's time."""
+"""Sockets that are connected to a port of a host, within the task's time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import threading
 from typing import TYPE_CHECKING, Any, Sequence
 from urllib.parse import urlsplit
 
-from ..errors import ConnectionFailed
-from .causes import error_text
 from .proxies import proxy_for
 
 if TYPE_CHECKING:
@@ -74,33 +72,6 @@ def _resolve(host: str, port: int, deadline: Deadline) -> Sequence[Any]:
     if not problem:
         raise OSError(f"the name {host} was not resolved within {CONNECT_SECONDS:g} seconds")
     raise problem[0] if isinstance(problem[0], OSError) else OSError(f"{host} is not a host name")
-
-
-def connect_unix(path: str, seconds: float) -> socket.socket:
-    """A connection to a Unix socket. Raises ConnectionFailed."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.settimeout(seconds)
-    try:
-        sock.connect(path)
-    except OSError as error:
-        sock.close()
-        if isinstance(error, FileNotFoundError):
-            hint = "Is the server installed and running, and is this the host it runs on?"
-        elif isinstance(error, PermissionError):
-            hint = "Run the task as root (become: true) or as a member of the server's group."
-        elif isinstance(error, ConnectionRefusedError):
-            hint = (
-                "The server behind this socket is not running. Start it: snap start lxd,"
-                " systemctl start lxd or systemctl start incus"
-            )
-        else:
-            hint = ""
-        raise ConnectionFailed(
-            f"cannot connect to the socket {path}: {error_text(error)}", hint
-        ) from error
-    # From here on requests sets what a read may take.
-    sock.settimeout(None)
-    return sock
 
 
 def first_reachable(addresses: tuple[str, ...], deadline: Deadline) -> str:

@@ -13,7 +13,6 @@ import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from ansible_collections.imagestore.lxd.plugins.module_utils._core import transport
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ConnectionFailed,
@@ -22,16 +21,23 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import (
     BLOCK,
+    Transport,
+    sockets,
+    url_path,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.body import (
     Body,
     Segment,
-    Transport,
-    Verification,
-    url_path,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.certificate_dates import (
     why_not_valid_now,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.proxies import (
     proxy_for,
     shown_proxy,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.verification import (
+    Verification,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +55,7 @@ def silent():
 class TestSilentServer:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch):
-        monkeypatch.setattr(transport.sockets, "CONNECT_SECONDS", 0.1)
+        monkeypatch.setattr(sockets, "CONNECT_SECONDS", 0.1)
 
     @pytest.mark.parametrize("seconds", [60, 10**12])
     def test_is_not_awaited_until_the_deadline(self, silent, seconds):
@@ -75,7 +81,7 @@ def test_a_name_that_is_not_resolved_in_time_does_not_keep_the_task(monkeypatch)
     started = time.monotonic()
     with pytest.raises(TimedOut):
         Transport("https://slow.example", Deadline(0.1)).send("GET", "/")
-    monkeypatch.setattr(transport.sockets, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(sockets, "CONNECT_SECONDS", 0.1)
     with pytest.raises(ConnectionFailed, match=r"slow\.example was not resolved within"):
         Transport("https://slow.example", Deadline(60)).send("GET", "/")
     assert time.monotonic() - started < 5
