@@ -27,7 +27,9 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import
     ImageStoreError,
     OptionError,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import Verification
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.verification import (
+    Verification,
+)
 from hostile import Answer, Hostile
 
 from lab import Authority, SigningKey, WebServer

@@ -21,7 +21,7 @@ from .downloads import OpenResponse, WebClient, mask_credentials
 from .errors import ApiError, AuthenticationError, ConnectionFailed, ImageNotFound, OptionError
 from .images import similar_names
 from .json_reader import parse_json
-from .transport import Verification
+from .transport.verification import Verification
 
 MAX_DOCUMENT_BYTES = 4 << 20
 """What a registry has to accept as a manifest, at least, and hardly any allows more."""
