@@ -61,7 +61,8 @@ options:
     description:
       - A PEM file with the TLS client certificate for authentication with the source. A source shows private images
         only to clients that it trusts.
-      - Defaults to the certificate of O(source_remote) or in O(config_dir), or else to O(client_cert).
+      - Defaults to the certificate of O(source_remote) or in O(config_dir), or else to O(client_cert). An image server
+        is shown a certificate only if this option is set, since others than its owner run most of them.
     type: path
   source_client_key:
     description:
@@ -77,6 +78,8 @@ options:
       - A LXD or Incus server never does. Use O(source_client_cert) or O(source_bearer_token) for those.
       - Incus records user name and password of a registry (O(source_protocol=oci)) in the image, as a part of the
         address of its origin, and shows them to its clients. The modules of this collection mask them.
+      - Credentials and client certificates for an image server (simplestreams) are sent to its own host only, never to
+        one that it redirects to. The target server does not have them, so the image is always relayed.
     type: str
   source_password:
     description:

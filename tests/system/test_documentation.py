@@ -59,6 +59,8 @@ IMAGES1 = "images1.example.com"
 #: A host that is an image server already.
 IMAGES2 = "images2.example.com"
 
+#: The name under which the web server asks for a password, for everything.
+PRIVATE = "private.example.com"
 PASSWORD = "of the web server"
 
 #: Values that a module returns whenever it succeeds are documented as ``returned`` one of these.
@@ -238,6 +240,7 @@ class Names(Authority):
     names = (
         "images.example.com",
         "downloads.example.com",
+        PRIVATE,
         "images.lxd.canonical.com",
         IMAGES1,
         IMAGES2,
@@ -268,10 +271,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     (folder / "passwords").write_text(f"ansible:{{PLAIN}}{PASSWORD}\n")
     protected = f"auth_basic private; auth_basic_user_file {folder}/passwords;"
+    by_name = (
+        f"set $realm off; if ($host = {PRIVATE}) {{ set $realm private; }}"
+        f" auth_basic $realm; auth_basic_user_file {folder}/passwords;"
+    )
     web = WebServer(
         authority,
         folder / "www",
-        f"location = /images/busybox {{ {headers} return 200; }}"
+        f"{by_name} location = /images/busybox {{ {headers} return 200; }}"
         # Not "return", which nginx executes before it requires a password.
         f"location = /private/busybox {{ {protected} {headers} try_files /busybox.tar.xz =404; }}",
     )

@@ -19,7 +19,7 @@ from .transport import STALL_SECONDS, Transport, announced_length
 
 if TYPE_CHECKING:
     from .transport.response import Response
-    from .transport.verification import Verification
+    from .transport.verification import ClientCertificate, Verification
 
 MAX_REDIRECTS = 5
 
@@ -131,7 +131,8 @@ class Download:
 class WebClient:
     """Requests files of web servers and follows redirects.
 
-    ``trust`` applies to all servers; the ``private`` headers are sent to the server at ``home`` only.
+    ``trust`` applies to all servers; the ``private`` headers and the client certificate ``identity`` are shown to the
+    server at ``home`` only.
     ``check_redirect`` is called with the URL that redirects and the one that it redirects to, and raises if that is not
     to be followed.
     """
@@ -143,12 +144,14 @@ class WebClient:
         home: str = "",
         private: Mapping[str, str] | None = None,
         check_redirect: Callable[[str, str], None] | None = None,
+        identity: ClientCertificate | None = None,
     ) -> None:
         self._deadline = deadline
         self._trust = trust
         self._home = _origin(home)
         self._private = private or {}
         self._check_redirect = check_redirect
+        self._identity = identity
         self._transports: dict[str, Transport] = {}
 
     def get(
@@ -189,6 +192,11 @@ class WebClient:
         message = f"{mask_credentials(url)} responds with the HTTP status {status}"
         raise ConnectionFailed(message) if status >= 500 else ApiError(message, status)
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether the server at ``home`` is shown headers or a certificate that only this client has."""
+        return bool(self._private or self._identity)
+
     def is_same_origin(self, url: str) -> bool:
         """Whether the server of this URL is the one that gets the private headers."""
         return _origin(url) == self._home
@@ -201,8 +209,9 @@ class WebClient:
     def _transport(self, url: str) -> Transport:
         origin = _origin(url)
         if origin not in self._transports:
+            identity = self._identity if origin == self._home else None
             self._transports[origin] = Transport(
-                origin, self._deadline, self._trust, stall=STALL_SECONDS
+                origin, self._deadline, self._trust, identity, STALL_SECONDS
             )
         return self._transports[origin]
 

@@ -85,9 +85,12 @@ def headers_of(
                 "A value is one line of Latin characters, without white space at its ends.",
             )
         headers[str(name)] = text
-    if credentials:
-        headers["Authorization"] = "Basic " + b64encode(":".join(credentials).encode()).decode()
-    return headers
+    return {**headers, **(authorization(credentials) if credentials else {})}
+
+
+def authorization(credentials: tuple[str, str]) -> dict[str, str]:
+    """The header for a user name and a password."""
+    return {"Authorization": "Basic " + b64encode(":".join(credentials).encode()).decode()}
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Mapping, Sequence
 
 from ..downloads import Download, OpenResponse, Retries, WebClient
-from ..errors import ConnectionFailed, FileError, ImageNotFound, ImageStoreError
+from ..errors import ApiError, ConnectionFailed, FileError, ImageNotFound, ImageStoreError
 from ..images import (
     CONTAINER,
     Alias,
@@ -40,6 +40,10 @@ from .upload_form import UploadForm
 
 INDEX_CACHE_SECONDS = 3600
 """How long a LXD server caches the index of an image server (``lxd/daemon_images.go``, CacheExpiry)."""
+
+
+_REFUSALS = (400, 401, 403)
+"""HTTP statuses for missing or wrong credentials; 400 is nginx's for a client certificate that it does not accept."""
 
 
 class ImageServer:
@@ -89,14 +93,33 @@ class ImageServer:
         """The PEM certificate by which the target can verify this server; empty if an authority vouches for it."""
         return self._web.certificate_of(self.address) or ""
 
+    @property
+    def is_private(self) -> bool:
+        """Whether it is shown credentials or a certificate that only this task has."""
+        return self._web.authenticates
+
     def open(self, file: File, headers: Mapping[str, str]) -> OpenResponse:
-        """Ask for a file of an image."""
-        return self._web.open(self.url(file.path), headers)
+        """Ask for a file of an image. Raises ApiError, ConnectionFailed."""
+        return self._open(self.url(file.path), headers)
+
+    def _open(self, url: str, headers: Mapping[str, str]) -> OpenResponse:
+        try:
+            return self._web.open(url, headers)
+        except ApiError as error:
+            if error.status not in _REFUSALS or not self._web.is_same_origin(url):
+                raise
+            hint = (
+                "Correct source_username and source_password, or source_client_cert and source_client_key."
+                if self.is_private
+                else "A private image server needs source_username and source_password, or source_client_cert and"
+                " source_client_key."
+            )
+            raise ApiError(error.message, error.status, hint=hint) from error
 
     def _document(self, path: str) -> bytearray:
         """The content of a document, which may be anything."""
         url = self.url(path)
-        opened = self._web.open(url, {})
+        opened = self._open(url, {})
         content = bytearray()
         for block in opened.transport.blocks(opened.response):
             content += block
@@ -257,6 +280,8 @@ class SimplestreamsSource:
         return f"{stem}/{self._list().find(self._request.name, self._request.type).product.arch}"
 
     def _why_no_pull(self, found: PublishedImage) -> str:
+        if self._server.is_private:
+            return "the image server wants credentials that only this task has"
         target = self._target.server
         is_unified_machine = found.is_unified and found.type != CONTAINER
         fault = target.dialect.why_no_pull_from_index(is_unified_machine)

@@ -200,9 +200,7 @@ def _require_image_server_options(origin: SourceOptions) -> None:
     """Raises OptionError if an option does not fit an image server."""
     for name, value in (
         ("source_project", origin.project),
-        ("source_client_cert", origin.tls.client),
         ("source_bearer_token", origin.tls.bearer_token),
-        ("source_username", origin.credentials),
     ):
         if value:
             raise OptionError(
@@ -212,11 +210,22 @@ def _require_image_server_options(origin: SourceOptions) -> None:
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
     from ..downloads import WebClient
+    from ..options.web import authorization
     from ..sources.simplestreams import ImageServer
 
     _require_image_server_options(origin)
     verification = task.connections.verification(remote, origin.tls)
-    return ImageServer(remote.address, WebClient(task.deadline, verification))
+    headers = authorization(origin.credentials) if origin.credentials else {}
+    # Servers could quote it.
+    task.mask(*(value.split()[1] for value in headers.values()))
+    address, identity = remote.address, origin.tls.client
+    if (headers or identity) and not address.startswith("https:"):
+        raise OptionError(
+            f"{address} does not use https, so the credentials could be intercepted",
+            "Change the address of the remote.",
+        )
+    web = WebClient(task.deadline, verification, address, headers, identity=identity)
+    return ImageServer(address, web)
 
 
 @contextmanager
