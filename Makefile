@@ -4,7 +4,7 @@
 
 # Each target sets up all that it needs: Debian packages, .venv, and the environments of nox below .nox.
 
-.PHONY: help check test fuzz demo bench docs format dev release setup clean
+.PHONY: help check test fuzz demo bench docs pictures format dev release setup clean
 
 help:
 	@echo 'make demo    import an image into a scratch LXD server and start a container from it (root)'
@@ -13,6 +13,7 @@ help:
 	@echo 'make fuzz    damaged input for all readers of files and answers, for SECONDS=60'
 	@echo 'make bench   speed and memory, measured against the lxc client (root)'
 	@echo 'make docs    the documentation as a site: .cache/docs/build/html'
+	@echo 'make pictures   renew the pictures of the README (root)'
 	@echo 'make format  format the code'
 	@echo 'make release VERSION=1.2.3   changelog, version, commit, tag and tarball, without publishing them'
 	@echo 'make dev     an environment for an editor or for pytest by hand: .nox/dev'
@@ -22,7 +23,7 @@ help:
 test: setup
 	@.venv/bin/python tests/tools/steps.py $(ONLY)
 
-check demo bench docs dev: setup
+check demo bench docs pictures dev: setup
 	@.venv/bin/python tests/tools/steps.py --show $@
 
 fuzz: setup

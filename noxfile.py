@@ -371,6 +371,14 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(python=_PYTHON, default=False)
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of the README anew (root)."""
+    session.install(core(_CORE), *requirements(session))
+    session.run("python", "tests/lab", "install", silent=True)
+    session.run("python", "tests/tools/pictures.py", env=user())
+
+
+@nox.session(python=_PYTHON, default=False)
 def bench(session: nox.Session) -> None:
     """Measure speed and memory against the command-line client (root)."""
     session.install(core(_CORE), *requirements(session))

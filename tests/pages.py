@@ -12,6 +12,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "plugins/modules").glob("lxd_*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/docsite/rst").glob("*.rst"))]
@@ -35,6 +37,16 @@ class Block:
     @property
     def is_yaml(self) -> bool:
         return self.language in ("yaml", "yaml+jinja")
+
+    @property
+    def file(self) -> str:
+        """The name of the file that this is, by the comment on its first line; empty if it is none."""
+        match = re.match(r"# ([\w./-]+\.(?:cfg|yml))\n", self.text)
+        return match[1] if match else ""
+
+    @property
+    def is_plays_or_tasks(self) -> bool:
+        return self.is_yaml and isinstance(yaml.safe_load(self.text), list)
 
 
 def blocks(page: Path) -> list[Block]:

@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -47,11 +48,16 @@ from lab.addresses import free_host
 from lab.packages import install
 from lab.web import PACKAGES
 
+PICTURES = runpy.run_path(str(ROOT / "tests/tools/pictures.py"))
+
 #: The languages of code blocks that are run. Other blocks show output.
 RUN = ("bash", "yaml", "yaml+jinja")
 
 # The documentation is written for LXD: its command-line client, directories and packages.
 pytestmark = pytest.mark.families("lxd")
+
+#: The inventory of the tests, beside that of a page.
+OWN_INVENTORY = "machines-of-tests.yml"
 
 #: The host on which the role sets up an image server.
 IMAGES1 = "images1.example.com"
@@ -169,11 +175,17 @@ class Site:
             "HOME": str(self.home),
             "LXD_DIR": "/var/lib/lxd",
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_INVENTORY": "inventory.yml",
+            "ANSIBLE_INVENTORY": ",".join(self._inventories()),
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callback"),
             "ANSIBLE_CALLBACKS_ENABLED": "played",
             "PLAYED_RESULTS": str(self.folder / "play/results.jsonl"),
         }
+
+    def save(self, block: Block) -> None:
+        """Write a file of a page beside the playbooks."""
+        path = self.folder / "play" / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text)
 
     def run(self, *found: Block) -> list[dict[str, Any]]:
         """Run code, which must succeed without warnings. Returns the results of its tasks.
@@ -193,7 +205,7 @@ class Site:
             "lxd_hosts": {"hosts": {"lxd1.example.com": None}, "vars": variables},
             "image_servers": {"hosts": {IMAGES1: image_server}},
         }
-        (folder / "inventory.yml").write_text(
+        (folder / OWN_INVENTORY).write_text(
             yaml.safe_dump({"all": {"vars": local, "children": hosts}})
         )
         results = folder / "results.jsonl"
@@ -215,6 +227,11 @@ class Site:
         assert not re.search(r"\[(WARNING|DEPRECATION|ERROR)", said), said
         lines = results.read_text().splitlines() if results.exists() else []
         return [json.loads(line)[1] for line in lines]
+
+    def _inventories(self) -> list[str]:
+        """The inventory of a page, if it has one, and ours, by which its hosts are this machine."""
+        found = [name for name in ("inventory.yml",) if (self.folder / "play" / name).exists()]
+        return [*found, OWN_INVENTORY]
 
     def _playbook(self, folder: Path, texts: list[str]) -> list[str]:
         """Write a playbook of these plays and tasks. Returns the command to run it."""
@@ -410,9 +427,14 @@ def missing_fields(result: dict[str, Any], returned: dict[str, Any]) -> list[str
 def test_the_code_on_a_page_works(prepared: Site, page: Path) -> None:
     found = blocks(page)
     assert found
-    shown = (block for block in found if block.language in RUN)
-    for is_bash, together in groupby(shown, lambda block: block.language == "bash"):
-        if is_bash:
+    shown = (block for block in found if block.language in RUN or block.file)
+    for (is_file, is_bash), together in groupby(
+        shown, lambda block: (bool(block.file), block.language == "bash")
+    ):
+        if is_file:
+            for block in together:
+                prepared.save(block)
+        elif is_bash:
             for block in together:
                 prepared.run(block)
         else:
@@ -468,13 +490,14 @@ def named(images: list[dict[str, Any]], names: dict[str, str]) -> dict[str, set[
     }
 
 
-def test_the_demo_works_without_warnings(tmp_path: Path) -> None:
+def test_the_demo_works_as_the_picture_shows_it(tmp_path: Path) -> None:
     with whole_machine():
         done = subprocess.run(
             [str(Path(sys.executable).with_name("ansible-playbook")), "playbooks/quickstart.yml"],
             cwd=ROOT,
             env={
                 **os.environ,
+                **PICTURES["ENVIRONMENT"],
                 "ANSIBLE_NOCOLOR": "1",
                 "ANSIBLE_LOCALHOST_WARNING": "0",
                 "ANSIBLE_INVENTORY_UNPARSED_WARNING": "0",
@@ -490,3 +513,7 @@ def test_the_demo_works_without_warnings(tmp_path: Path) -> None:
     assert "Hello from c1, with BusyBox" in done.stdout
     assert "Hello from by-simplestreams" in done.stdout
     assert not Path("/etc/nginx/image-server").exists()
+    # The picture of the README is renewed with "make pictures".
+    shown = PICTURES["plain"]([*PICTURES["written"](), *PICTURES["printed"](done.stdout)])
+    for picture in sorted(PICTURES["PICTURES"].glob("demo-*.svg")):
+        assert PICTURES["text_of"](picture) == shown

@@ -27,6 +27,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "fuzz": ("unit/requirements",),
     "integration": ("integration/requirements",),
     "page": ("requirements/page",),
+    "pictures": ("requirements/system",),
     "release": ("requirements/release",),
     "repository": ("requirements/repository",),
     "sanity": (),

@@ -107,7 +107,7 @@ def shown():
 
 
 SHOWN = dict(shown())
-PLAYS_AND_TASKS = {where: block for where, block in SHOWN.items() if block.is_yaml}
+PLAYS_AND_TASKS = {where: block for where, block in SHOWN.items() if block.is_plays_or_tasks}
 COMMANDS = {where: block for where, block in SHOWN.items() if block.language in ("bash", "console")}
 
 
@@ -189,7 +189,7 @@ def test_commands_use_existing_modules_and_options(where):
     text = COMMANDS[where].text.replace("\\\n", " ")
     for line in text.splitlines():
         words = shlex.split(line.lstrip("$# "), comments=True)
-        if words[:1] != ["ansible"] or "-a" not in words:
+        if words[:1] != ["ansible"] or not {"-m", "-a"} <= set(words):
             continue
         name = words[words.index("-m") + 1].rpartition(".")[2]
         options = dict(word.split("=", 1) for word in shlex.split(words[words.index("-a") + 1]))
