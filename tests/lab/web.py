@@ -151,6 +151,13 @@ class WebServer:
     @property
     def requests(self) -> list[Request]:
         """The requests that it has answered, in order."""
-        lines = (self._folder / "access.log").read_text().splitlines()
-        quoted = (line.split('"')[1].split() for line in lines)
+        quoted = (line.split('"')[1].split() for line in self._log())
         return [Request(words[0], words[1]) for words in quoted if len(words) == 3]
+
+    @property
+    def statuses(self) -> list[int]:
+        """The HTTP statuses of its answers, in order."""
+        return [int(line.split('"')[2].split()[0]) for line in self._log()]
+
+    def _log(self) -> list[str]:
+        return (self._folder / "access.log").read_text().splitlines()

@@ -104,7 +104,7 @@ def steps() -> list[Step]:
 
 def _parts() -> dict[str, tuple[str, ...]]:
     """The system tests in two parts. What needs no server, or LXD, makes its run longer than those of the others."""
-    patterns = ("test_catalog*.py", "test_documentation.py", "test_image_*.py")
+    patterns = ("test_catalog*.py", "test_documentation.py", "test_image_*.py", "test_mirror*.py")
     folder = ROOT / "tests/system"
     chosen = sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
     others = [f"--ignore-glob={folder}/{pattern}" for pattern in patterns]

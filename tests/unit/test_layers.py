@@ -35,8 +35,8 @@ LAYERS = {
     "sources": (("sources",),),
     "decisions": (("planning",),),
     "loop": (("convergence",),),
-    "use cases": (("exporting", "catalog", "store_sync"), ("server_check",)),
-    "task": (("options",), ("task",)),
+    "use cases": (("exporting", "catalog", "store_sync"), ("server_check", "mirror")),
+    "task": (("options",), ("connections",), ("refresh",), ("task",)),
 }
 PACKAGES_THAT_KNOW_ANSIBLE = {"options", "task"}
 READERS_OF_PARAMETERS = {"task/__init__.py", "task/module.py", "task/work.py"}

@@ -69,29 +69,47 @@ class OpenResponse:
 class Download:
     """One file as an iterable of blocks. Where the transfer is interrupted, it is resumed.
 
-    ``open_at`` requests the file with the headers that it is given. Raises Interrupted if the transfer cannot be
-    resumed (the server does not support ranges, or the file has changed), ConnectionFailed if it fails again and again,
-    TimedOut.
+    ``open_at`` requests the file with the headers that it is given. ``have`` are the bytes of it that the caller has
+    already. Raises Interrupted if the transfer cannot be resumed (the server does not support ranges, or the file has
+    changed), ConnectionFailed if it fails again and again, TimedOut.
     """
 
     def __init__(
-        self, open_at: Callable[[Mapping[str, str]], OpenResponse], retries: Retries
+        self,
+        open_at: Callable[[Mapping[str, str]], OpenResponse],
+        retries: Retries,
+        have: int = 0,
     ) -> None:
         self._open_at = open_at
         self._retries = retries
+        self._have = have
 
     @cached_property
     def opened(self) -> OpenResponse:
         """The response to the first request, which is made when this is first read."""
-        return self._open_at({})
+        return self._open_at({"Range": f"bytes={self._have}-"} if self._have else {})
+
+    @cached_property
+    def start(self) -> int:
+        """Where in the file the first block belongs: after what the caller has, unless the server sends all of it."""
+        opened = self.opened
+        if not self._have or opened.response.status_code != 206:
+            return 0
+        if not opened.response.headers.get("Content-Range", "").startswith(f"bytes {self._have}-"):
+            opened.response.close()
+            raise Interrupted(
+                f"{opened.transport.address} sends another part of the file than the one requested"
+            )
+        return self._have
 
     @property
     def length(self) -> int | None:
         """The length of the whole file in bytes, if the server announced it."""
-        return self.opened.length
+        length = self.opened.length
+        return length if length is None else self.start + length
 
     def __iter__(self) -> Iterator[bytes]:
-        opened, seen = self.opened, 0
+        opened, seen = self.opened, self.start
         while True:
             try:
                 for block in opened.transport.blocks(opened.response):
@@ -183,10 +201,14 @@ class WebClient:
         raise ConnectionFailed(f"{mask_credentials(asked)} has more than {MAX_REDIRECTS} redirects")
 
     def open(self, url: str, headers: Mapping[str, str]) -> OpenResponse:
-        """Request a file that must exist. Raises ApiError, and ConnectionFailed where another attempt may help."""
+        """Request a file that must exist. Raises ApiError, and ConnectionFailed where another attempt may help.
+
+        The status of the response is 304 only if ``headers`` have a condition.
+        """
         opened = self.get(url, headers)
         status = opened.response.status_code
-        if status in (200, 206):
+        is_conditional = not _CONDITIONS.isdisjoint(headers)
+        if status in (200, 206) or (status == 304 and is_conditional):
             return opened
         opened.response.close()
         message = f"{mask_credentials(url)} responds with the HTTP status {status}"
@@ -257,6 +279,7 @@ def _joined(url: str, target: str) -> str:
     return joined
 
 
+_CONDITIONS = frozenset(["If-None-Match", "If-Modified-Since"])
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 

@@ -131,7 +131,7 @@ class Origin:
         """Whether this is that server. LXD and Incus talk to each other under either name."""
         simple = {"incus": "lxd"}
         same = simple.get(self.protocol, self.protocol) == simple.get(protocol, protocol)
-        return same and _canonical(self.server) == _canonical(server)
+        return same and normalized_address(self.server) == normalized_address(server)
 
     @property
     def can_change(self) -> bool:
@@ -139,7 +139,7 @@ class Origin:
         return not is_prefix(self.alias) and not (self.protocol == "oci" and "@" in self.alias)
 
 
-def _canonical(server: str) -> str:
+def normalized_address(server: str) -> str:
     """An address with lower-case host, explicit port, and without a slash at its end.
 
     A server keeps what it was once given, so it may be no address at all: then it is left as it is.

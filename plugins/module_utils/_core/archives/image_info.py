@@ -86,7 +86,7 @@ def image_info(files: ImageFiles) -> ImageInfo:
         raise FileError(f"{paths[0]} is not an image: it lacks metadata.yaml or a root file system")
     metadata = parse_metadata(paths[0], found.metadata)
     endings = [
-        _ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)
+        part_ending(path, os.pread(file.fileno(), 512, 0)) for path, file in zip(paths, files.files)
     ]
     whole = Digest(files)
     alone = [Digest(files, number) for number in range(len(paths))] if len(paths) > 1 else [whole]
@@ -101,7 +101,8 @@ def image_info(files: ImageFiles) -> ImageInfo:
     )
 
 
-def _ending(path: str, head: bytes) -> str:
+def part_ending(path: str, head: bytes) -> str:
+    """What the name of a published file ends with, by its first 512 bytes. Raises FileError if it cannot be one."""
     kind = file_kind(head)
     if kind not in _ENDINGS:
         raise FileError(

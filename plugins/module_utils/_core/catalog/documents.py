@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Mapping, Sequence
 
 from ..errors import OptionError
@@ -14,22 +15,24 @@ from ..simplestreams import INDEX, File
 from ..simplestreams import writing as streams
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
 from .header_map import header_map
+from .mirrored import shown_products
 from .page import page
-from .record import Catalog, Product, streamed_versions
+from .record import Catalog, Product, stream_name, streamed_versions
 from .web_root import PAGE, RECORD
 
 
 def documents(catalog: Catalog, base_url: str, header_map_path: str | None) -> dict[str, str]:
     """The content of each document by its path, in the order in which they are to be replaced."""
-    products = _products(catalog.products)
+    products = stream_products(catalog)
+    shown = replace(catalog, products=shown_products(catalog))
     texts = {
         RECORD: catalog.text(),
         streams.PRODUCTS: streams.products_text(products),
         INDEX: streams.index_text(products),
     }
     if header_map_path:
-        texts[header_map_path] = header_map(catalog, base_url)
-    texts[PAGE] = page(catalog, base_url)
+        texts[header_map_path] = header_map(shown, base_url)
+    texts[PAGE] = page(shown, base_url)
     return texts
 
 
@@ -52,11 +55,19 @@ def require_readable(texts: Mapping[str, str]) -> None:
             )
 
 
-def _products(products: Sequence[Product]) -> dict[str, Any]:
+def stream_products(catalog: Catalog) -> dict[str, Any]:
     """The products that simplestreams can offer, in its form."""
+    products = _products(catalog.products)
+    for mirror in catalog.mirrors:
+        products.update(_products(mirror.exported))
+        products.update({product.name: product.document for product in mirror.listed})
+    return products
+
+
+def _products(products: Sequence[Product]) -> dict[str, Any]:
     versions = streamed_versions(products)
     return {
-        f"{product.name}:{product.type}:{product.architecture}": streams.product(
+        stream_name(product): streams.product(
             product.architecture,
             product.names,
             _properties(product),

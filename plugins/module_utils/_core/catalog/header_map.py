@@ -87,7 +87,12 @@ def header_map(catalog: Catalog, base_url: str) -> str:
     if len(choices) > _MANY_NAMES:
         sizes += f"map_hash_max_size {1 << (2 * len(choices)).bit_length()};\n"
     entries = [f'    "{name}" ";{choice};";' for name, choice in sorted(choices.items())]
-    anchors = {alias: product.name for product in catalog.products for alias in product.aliases}
+    # The last of several spellings of a name decides, as nginx ignores case.
+    anchors = {
+        alias.lower(): (alias, product.name)
+        for product in catalog.products
+        for alias in product.aliases
+    }
     body = "\n".join(
         [
             f"{_HEAD}{sizes}{_MAPS.replace('LISTED', _LISTED)}map $lxd_image_file $lxd_image_url {{",
@@ -100,7 +105,7 @@ def header_map(catalog: Catalog, base_url: str) -> str:
             "}",
             "map $lxd_image_name $lxd_image_page {",
             "    default $lxd_image_name;",
-            *(f'    "{alias}" "{name}";' for alias, name in sorted(anchors.items())),
+            *(f'    "{alias}" "{name}";' for alias, name in sorted(anchors.values())),
             "}",
         ]
     )
@@ -111,6 +116,7 @@ def header_map(catalog: Catalog, base_url: str) -> str:
 def _choices(products: Iterable[Product]) -> dict[str, str]:
     """The images by name, each as in ``x86_64=FILE;aarch64=split``."""
     found: dict[str, dict[str, str]] = {}
+    spellings: dict[str, str] = {}
     # Images in one file take precedence, and of these container images.
     for product in sorted(
         products, key=lambda one: (one.newest.is_split, one.type != CONTAINER, one.key)
@@ -118,7 +124,9 @@ def _choices(products: Iterable[Product]) -> dict[str, str]:
         newest = product.newest
         file = "split" if newest.is_split else newest.parts[0].path.rpartition("/")[2]
         for name in product.names:
-            found.setdefault(name, {}).setdefault(product.architecture, file)
+            # nginx ignores case, and refuses a map with the same name twice.
+            spelling = spellings.setdefault(name.lower(), name)
+            found.setdefault(spelling, {}).setdefault(product.architecture, file)
     return {
         name: ";".join(f"{architecture}={file}" for architecture, file in sorted(by.items()))
         for name, by in found.items()

@@ -7,12 +7,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Collection, Iterable, Mapping, Sequence
+from typing import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..errors import OptionError
-from ..images import short_fingerprint
+from ..images import architecture_name, short_fingerprint
 from .entries import CatalogEntry, EntrySpec, require_consistent, spellings
-from .record import Catalog, Key, Part, Product, newest_first, sorted_products
+from .mirrored import shown_products
+from .record import (
+    Catalog,
+    Key,
+    MirroredProduct,
+    Part,
+    Product,
+    newest_first,
+    sorted_products,
+    stream_name,
+)
 
 
 @dataclass(frozen=True)
@@ -78,15 +88,25 @@ def plan_catalog(
         replace(product, versions=product.versions[: policy.keep]) for product in products.values()
     )
     require_unique(kept)
-    after = Catalog(kept)
+    return complete_plan(catalog, replace(catalog, products=kept), policy.grace, files, now)
+
+
+def complete_plan(
+    before: Catalog, after: Catalog, grace: int, files: Collection[str], now: int
+) -> CatalogPlan:
+    """The plan from one catalogue to another: which files leave, and which are removed.
+
+    Raises OptionError if clients could not distinguish products of several origins.
+    """
+    require_one_origin(after)
     listed = after.parts
-    unlisted = [path for path in (*catalog.parts, *catalog.leaving) if path not in listed]
+    unlisted = [path for path in (*before.parts, *before.leaving) if path not in listed]
     abandoned = sorted(set(files) - set(listed) - set(unlisted))
-    since = {path: catalog.leaving.get(path, now) for path in (*unlisted, *abandoned)}
-    expired = {path for path, start in since.items() if now - start >= policy.grace}
+    since = {path: before.leaving.get(path, now) for path in (*unlisted, *abandoned)}
+    expired = {path for path, start in since.items() if now - start >= grace}
     leaving = {path: start for path, start in since.items() if path not in expired}
     return CatalogPlan(
-        catalog,
+        before,
         replace(after, leaving=leaving),
         tuple(sorted(expired & set(files))),
         tuple(path for path in abandoned if path not in expired),
@@ -144,9 +164,46 @@ def require_unique(products: Sequence[Product]) -> None:
                 )
 
 
+def require_one_origin(catalog: Catalog) -> None:
+    """Raises OptionError if a product has a name that one from elsewhere has too, for the same architecture."""
+    if not catalog.mirrors:
+        return
+    owners: dict[tuple[str, str], tuple[str, str]] = {}
+    own = "the images of this catalogue"
+    for origin, products, listed in (
+        (own, catalog.products, ()),
+        *((str(one), one.exported, one.listed) for one in catalog.mirrors),
+    ):
+        for name, key in (*_claims(products), *_listed_claims(listed)):
+            owner, _name = owners.setdefault(key, (origin, name))
+            if owner != origin:
+                raise OptionError(
+                    f"{name} is wanted by both {owner} and {origin}",
+                    "Select other images, or use another name.",
+                )
+
+
+def _claims(products: Iterable[Product]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The names that products need for themselves, each as it is shown and as it is compared."""
+    for product in products:
+        yield str(product), ("", stream_name(product))
+        for name in product.names:
+            yield name, (product.architecture, name.lower())
+
+
+def _listed_claims(
+    products: Iterable[MirroredProduct],
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    for product in products:
+        architecture = architecture_name(str(product.document.get("arch", ""))) or ""
+        yield product.name, ("", product.name)
+        for name in product.names:
+            yield name, (architecture, name.lower())
+
+
 def _changes(before: Catalog, after: Catalog) -> list[str]:
-    old_products = {product.key: product for product in before.products}
-    new_products = {product.key: product for product in after.products}
+    old_products = {product.key: product for product in shown_products(before)}
+    new_products = {product.key: product for product in shown_products(after)}
     actions: list[str] = []
     for key in sorted({*old_products, *new_products}):
         old, new = old_products.get(key), new_products.get(key)
@@ -168,8 +225,8 @@ def _changes(before: Catalog, after: Catalog) -> list[str]:
     return actions
 
 
-def readable(catalog: Catalog) -> dict[str, Any]:
-    """A catalogue as a diff shows it."""
+def readable(products: Iterable[Product]) -> dict[str, Any]:
+    """Products as a diff shows them."""
     return {
         str(product): {
             **{
@@ -185,12 +242,12 @@ def readable(catalog: Catalog) -> dict[str, Any]:
             },
             "versions": {version.name: version.fingerprint for version in product.versions},
         }
-        for product in catalog.products
+        for product in products
     }
 
 
-def list_versions(catalog: Catalog) -> list[dict[str, Any]]:
-    """The versions of a catalogue, for the result of a task."""
+def list_versions(products: Iterable[Product]) -> list[dict[str, Any]]:
+    """The versions of products, for the result of a task."""
     return [
         {
             "name": product.name,
@@ -200,7 +257,7 @@ def list_versions(catalog: Catalog) -> list[dict[str, Any]]:
             "fingerprint": version.fingerprint,
             "size": version.size,
         }
-        for product in catalog.products
+        for product in products
         for version in product.versions
     ]
 
@@ -208,9 +265,12 @@ def list_versions(catalog: Catalog) -> list[dict[str, Any]]:
 def missing_parts(
     plan: CatalogPlan, files: Mapping[str, int], damaged: Collection[str]
 ) -> dict[str, Part]:
-    """The files that have to be placed in the tree, by path; ``files`` has the sizes of those that are there."""
+    """The files of own products that have to be placed in the tree, by path.
+
+    ``files`` has the sizes of those that are there.
+    """
     return {
         path: part
-        for path, part in plan.after.parts.items()
+        for path, part in plan.after.own_parts.items()
         if files.get(path) != part.size or path in damaged
     }

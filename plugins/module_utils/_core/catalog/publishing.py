@@ -140,7 +140,7 @@ class Publisher:
         tree = self._tree
         files = tree.files()
         plan = plan_catalog(tree.record(), entries, self._policy, files, now)
-        damaged = tree.damaged(plan.after.parts) if self._verify else []
+        damaged = tree.damaged(plan.after.own_parts) if self._verify else []
         missing = missing_parts(plan, files, damaged)
         sources = _sources(entries)
         _require_sources(plan.after, missing, sources, tree)
@@ -151,7 +151,7 @@ class Publisher:
         require_readable(texts)
         stale = [path for path, text in texts.items() if not tree.has_document(path, text)]
         replaced = [path for path in missing if path in plan.before.parts]
-        actions = _actions(plan, replaced, stale)
+        actions = reported_actions(plan, replaced, stale)
         if not check_mode and not unsent:
             for path, part in missing.items():
                 tree.place(part, needed[path].path(bare))
@@ -161,10 +161,10 @@ class Publisher:
             tree.remove(plan.expired)
             self._remember(plan.after, entries)
         return PublishResult(
-            list_versions(plan.after),
+            list_versions(plan.after.products),
             tuple(actions),
-            readable(plan.before),
-            readable(plan.after),
+            readable(plan.before.products),
+            readable(plan.after.products),
             needs_files=tuple(unsent),
         )
 
@@ -211,7 +211,7 @@ def _sources(entries: Sequence[CatalogEntry]) -> dict[str, _PartSource]:
     return sources
 
 
-def _actions(plan: CatalogPlan, replaced: Iterable[str], stale: Iterable[str]) -> list[str]:
+def reported_actions(plan: CatalogPlan, replaced: Iterable[str], stale: Iterable[str]) -> list[str]:
     """What to report. Documents are named only if nothing else changes."""
     actions = [f"replace file {short_fingerprint(path.rpartition('/')[2])}" for path in replaced]
     actions += plan.actions

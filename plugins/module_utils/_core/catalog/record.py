@@ -10,10 +10,13 @@ All other documents are generated from the record: those of simplestreams, the p
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Iterable, Iterator, Mapping, Sequence, Tuple
 
 from ..images import CONTAINER
+from ..simplestreams import Reader
+from ..simplestreams.reading import ProductReader, PublishedImage
 from .names import is_version
 
 FORMAT = "imagestore.catalog:1"
@@ -102,8 +105,81 @@ class Product:
 
 
 @dataclass(frozen=True)
+class MirroredProduct:
+    """A product of another image server by its ``name`` in a product list there.
+
+    ``document`` is its entry, with the items of the versions that are mirrored; their paths are those of this tree.
+    """
+
+    name: str
+    document: Mapping[str, Any]
+
+    @property
+    def versions(self) -> Mapping[str, Any]:
+        """The entries of its versions, by their names."""
+        versions: Mapping[str, Any] = self.document["versions"]
+        return versions
+
+    def with_versions(self, versions: Mapping[str, Any]) -> MirroredProduct:
+        """The same product with other versions."""
+        return MirroredProduct(self.name, {**self.document, "versions": dict(versions)})
+
+    @cached_property
+    def parts(self) -> Mapping[str, Part]:
+        """The files of all versions, by their paths."""
+        return {part.path: part for version in self.versions.values() for part in parts_of(version)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names by which clients ask for it, without architecture."""
+        names = str(self.document.get("aliases", "")).split(",")
+        return tuple(filter(None, (name.strip() for name in names)))
+
+    def images(self, reader: Reader) -> list[PublishedImage]:
+        """The images that clients of this kind see in it."""
+        return ProductReader(reader, "").images_of(self.document, self.name)
+
+
+def parts_of(version: Mapping[str, Any]) -> Iterator[Part]:
+    """The files in the entry of a version whose paths are those of a tree."""
+    for item in version["items"].values():
+        yield Part(item["sha256"], item["size"], item["path"].partition(".")[2])
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What a catalogue has of another server, by its normalized ``address`` and the protocol.
+
+    ``selected`` are the entries of the selection that have fitted. Of an image server there are ``listed`` products, of
+    a LXD or Incus ``exported`` ones.
+    """
+
+    address: str
+    protocol: str
+    selected: tuple[str, ...] = ()
+    listed: tuple[MirroredProduct, ...] = ()
+    exported: tuple[Product, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What distinguishes it from others."""
+        return self.address, self.protocol
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The files of all versions, by their paths."""
+        parts = _parts(self.exported)
+        for product in self.listed:
+            parts.update(product.parts)
+        return parts
+
+    def __str__(self) -> str:
+        return f"the mirror of {self.address}"
+
+
+@dataclass(frozen=True)
 class Catalog:
-    """All products, in the order of their keys, each with at least one version.
+    """All products, in the order of their keys, each with at least one version; and those that are mirrored.
 
     ``leaving`` has the paths of files that no version uses any more, and since when, in seconds since 1970: clients
     with an older index still ask for them.
@@ -111,16 +187,35 @@ class Catalog:
 
     products: tuple[Product, ...] = ()
     leaving: Mapping[str, int] = field(default_factory=dict)
+    mirrors: tuple[Mirror, ...] = ()
+
+    @property
+    def own_parts(self) -> dict[str, Part]:
+        """The files of its own products, by their paths."""
+        return _parts(self.products)
 
     @property
     def parts(self) -> dict[str, Part]:
         """The files of all versions, by their paths."""
-        return {
-            part.path: part
-            for product in self.products
-            for version in product.versions
-            for part in version.parts
-        }
+        parts = self.own_parts
+        for mirror in self.mirrors:
+            parts.update(mirror.parts)
+        return parts
+
+    def mirror(self, address: str, protocol: str) -> Mirror:
+        """What it has of a server; an empty mirror if that is nothing."""
+        empty = Mirror(address, protocol)
+        return next((one for one in self.mirrors if one.key == empty.key), empty)
+
+    def with_mirror(self, mirror: Mirror) -> Catalog:
+        """The same with this mirror in place of what it has of that server."""
+        mirrors = {one.key: one for one in self.mirrors}
+        mirrors[mirror.key] = mirror
+        kept = (mirrors[key] for key in sorted(mirrors))
+        return replace(
+            self,
+            mirrors=tuple(one for one in kept if one.selected or one.listed or one.exported),
+        )
 
     def text(self) -> str:
         """The content of ``catalog.json``."""
@@ -128,6 +223,7 @@ class Catalog:
             "format": FORMAT,
             "products": [_raw(product) for product in self.products],
             "leaving": dict(sorted(self.leaving.items())),
+            **({"mirrors": [_raw_mirror(one) for one in self.mirrors]} if self.mirrors else {}),
         }
         return json.dumps(raw, indent=1, ensure_ascii=False) + "\n"
 
@@ -152,6 +248,11 @@ def streamed_versions(products: Sequence[Product]) -> dict[Key, tuple[Version, .
     return found
 
 
+def stream_name(product: Product) -> str:
+    """The name of a product in a product list."""
+    return f"{product.name}:{product.type}:{product.architecture}"
+
+
 def sorted_products(products: Iterable[Product]) -> tuple[Product, ...]:
     """In the order of their keys."""
     return tuple(sorted(products, key=lambda product: product.key))
@@ -171,4 +272,23 @@ def _raw(product: Product) -> dict[str, Any]:
             {**vars(version), "parts": [vars(part) for part in version.parts]}
             for version in product.versions
         ],
+    }
+
+
+def _raw_mirror(mirror: Mirror) -> dict[str, Any]:
+    return {
+        "address": mirror.address,
+        "protocol": mirror.protocol,
+        "selected": list(mirror.selected),
+        "listed": {product.name: product.document for product in mirror.listed},
+        "exported": [_raw(product) for product in mirror.exported],
+    }
+
+
+def _parts(products: Iterable[Product]) -> dict[str, Part]:
+    return {
+        part.path: part
+        for product in products
+        for version in product.versions
+        for part in version.parts
     }

@@ -18,8 +18,9 @@ from ..errors import FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE, architecture_name, is_fingerprint
 from ..json_reader import parse_json
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
+from .mirrored import parse_product
 from .names import LEGACY_VERSION, check_name, check_requirements, check_text, shortened
-from .record import FORMAT, Catalog, Part, Product, Version, newest_first, sorted_products
+from .record import FORMAT, Catalog, Mirror, Part, Product, Version, newest_first, sorted_products
 
 MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
 """A record has about the size of the product list that is generated from it."""
@@ -47,9 +48,38 @@ def parse_record(content: bytes, path: str) -> Catalog:
                     raise ValueError(f"{product} is listed twice")
         with _named("leaving"):
             leaving = _leaving(_require(record.get("leaving"), dict, "it"))
+        mirrors: dict[Any, Mirror] = {}
+        for number, raw in enumerate(_require(record.get("mirrors", []), list, "mirrors")):
+            with _named(f"mirrors[{number}]"):
+                mirror = _mirror(_require(raw, dict, "it"))
+                if mirrors.setdefault(mirror.key, mirror) is not mirror:
+                    raise ValueError(f"{mirror} is listed twice")
     except ValueError as error:
         raise FileError(f"{path} is not a valid record of a catalog: {error}", _HINT) from error
-    return Catalog(sorted_products(products.values()), leaving)
+    return Catalog(
+        sorted_products(products.values()),
+        leaving,
+        tuple(mirrors[key] for key in sorted(mirrors)),
+    )
+
+
+def _mirror(raw: Mapping[str, Any]) -> Mirror:
+    listed = []
+    for name, document in _require(raw.get("listed"), dict, "listed").items():
+        with _named(f"listed[{shortened(name)}]"):
+            listed.append(parse_product(name, document))
+    exported = []
+    for number, one in enumerate(_require(raw.get("exported"), list, "exported")):
+        with _named(f"exported[{number}]"):
+            exported.append(_product(_require(one, dict, "it")))
+    with _named("selected"):
+        selected = _require(raw.get("selected"), list, "it")
+        texts = tuple(check_text(one, MAX_RECORD_BYTES) for one in selected)
+    with _named("address"):
+        address = check_text(raw.get("address"))
+    with _named("protocol"):
+        protocol = check_text(raw.get("protocol"))
+    return Mirror(address, protocol, texts, tuple(listed), sorted_products(exported))
 
 
 def _product(raw: Mapping[str, Any]) -> Product:

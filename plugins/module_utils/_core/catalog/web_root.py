@@ -143,6 +143,29 @@ class WebRoot:
                 self._finish(file)
                 os.rename(file.name, self._path(part.path))
 
+    def adopt(self, part: Part, source: str) -> None:
+        """Put a file into the tree that was verified at the path ``source``, in the publisher's own directory."""
+        with self._explain(f"move {source} into"):
+            os.chmod(source, 0o644)
+            os.rename(source, self._path(part.path))
+
+    def own_folder(self, name: str) -> str:
+        """The path of a directory for the publisher alone, which is made if it does not exist."""
+        with self._explain("publish into"):
+            _make_folder(self._path(_OWN))
+            path = self._path(_OWN, name)
+            os.makedirs(path, 0o700, exist_ok=True)
+        return path
+
+    def missing(self, parts: Mapping[str, Part]) -> set[str]:
+        """The paths of those files that do not exist with the size that they should have."""
+        files = self.files()
+        return {path for path, part in parts.items() if files.get(path) != part.size}
+
+    def absolute(self, part: Part) -> str:
+        """The path of a file on this host."""
+        return self._path(part.path)
+
     @contextmanager
     def prepared(self, documents: Mapping[str, str]) -> Iterator[Callable[[], None]]:
         """Write documents under temporary names; the result replaces the old ones, in order.

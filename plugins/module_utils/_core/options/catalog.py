@@ -110,7 +110,7 @@ class CatalogOptions:
                 "Set remote_src: true for files of the managed host.",
             )
         return cls(
-            location=_location(params),
+            location=catalog_location(params),
             policy=CatalogPolicy(params["keep"], params["grace"], params["purge"]),
             entries=tuple(entries),
             verify=params["verify"],
@@ -119,7 +119,8 @@ class CatalogOptions:
         )
 
 
-def _location(params: Mapping[str, Any]) -> CatalogLocation:
+def catalog_location(params: Mapping[str, Any]) -> CatalogLocation:
+    """The location that the options of a task name. Raises OptionError."""
     root, header_map = params["root"], params["header_map"]
     require_not_blank(params, {"header_map": "Name a file."})
     _require_absolute("root", root, "/srv/lxd-images")

@@ -34,7 +34,7 @@ class Listing:
     def __init__(self, server: str, images: Iterable[PublishedImage], native: str) -> None:
         self.server = server
         self.native = native
-        self._images = sorted(images, key=lambda one: _PREFERENCE[one.ftype])
+        self._images = by_preference(images)
         self._images.sort(key=lambda one: one.serial, reverse=True)
         self._images.sort(key=_by_name)
 
@@ -133,6 +133,11 @@ class Listing:
             return f" for {image_type}s" if image_type else ""
         listed = ", ".join(f"{kind} {architecture}" for kind, architecture in others)
         return f" for {image_type or 'any type'} on {self.native}, only for {listed}"
+
+
+def by_preference(images: Iterable[PublishedImage]) -> list[PublishedImage]:
+    """The images of one version in the order in which they get its aliases; those of several keep their order."""
+    return sorted(images, key=lambda one: _PREFERENCE[one.ftype])
 
 
 def _stem(name: str, arch: str) -> str:

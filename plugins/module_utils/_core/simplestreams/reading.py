@@ -165,12 +165,21 @@ def parse_index(content: bytes | bytearray, url: str) -> list[str]:
         path = entry.get("path")
         if not entry.get("products") or not path:
             continue
-        if not _is_path(path):
+        if not is_path(path):
             raise FileError(f"{url} names a product list with the invalid path {str(path)[:60]!r}")
         found[path] = None
     if len(found) > MAX_DOCUMENTS:
         raise FileError(f"{url} names {len(found)} product lists, more than {MAX_DOCUMENTS}")
     return list(found)
+
+
+def parse_products(content: bytes | bytearray, url: str) -> Mapping[str, Any]:
+    """The products of a product list by their names, which may be anything. Raises FileError if it is not one."""
+    document = _parse(content, url)
+    products = document.get("products") if isinstance(document, dict) else None
+    if not isinstance(products, dict):
+        raise FileError(f"{url} is not a list of simplestreams products")
+    return products
 
 
 class ProductReader:
@@ -190,22 +199,28 @@ class ProductReader:
 
     def read(self, content: bytes | bytearray, url: str) -> None:
         """Add the images of one product list. Raises FileError if it is not one, or exceeds a limit."""
-        document = _parse(content, url)
-        products = document.get("products") if isinstance(document, dict) else None
-        if not isinstance(products, dict):
-            raise FileError(f"{url} is not a list of simplestreams products")
-        for raw in products.values():
-            try:
-                product = self._product(raw)
-                versions = raw["versions"].items()
-            except _INVALID:
-                continue
-            self._aliases += len(product.names)
-            self._require(self._aliases <= MAX_ALIASES, f"{MAX_ALIASES} aliases", url)
-            for serial, version in versions:
-                self._read_version(product, serial, version, url)
+        for raw in parse_products(content, url).values():
+            self.images += self.images_of(raw, url)
 
-    def _read_version(self, product: Product, serial: str, version: Any, url: str) -> None:
+    def images_of(self, raw: Any, url: str) -> list[PublishedImage]:
+        """The images of one product, which come from ``url``. Raises FileError if a limit is exceeded."""
+        product = self.product_of(raw)
+        versions = raw.get("versions") if product else None
+        if product is None or not isinstance(versions, dict):
+            return []
+        self._aliases += len(product.names)
+        self._require(self._aliases <= MAX_ALIASES, f"{MAX_ALIASES} aliases", url)
+        images: list[PublishedImage] = []
+        for serial, version in versions.items():
+            for image in self._images_of_version(product, serial, version):
+                within = len(self.images) + len(images) < MAX_IMAGES
+                self._require(within, f"{MAX_IMAGES} images", url)
+                images.append(image)
+        return images
+
+    def _images_of_version(
+        self, product: Product, serial: str, version: Any
+    ) -> Iterator[PublishedImage]:
         try:
             if not _parse_day(serial[:8]):
                 return
@@ -219,14 +234,19 @@ class ProductReader:
         )
         forms: set[tuple[str, str]] = set()
         for reader in self._reader.chain:
-            # As a list: one family can have several images of one form.
-            found = [form for form in _forms(items, reader) if form[:2] not in forms]
-            for form in found:
-                self._require(len(self.images) < MAX_IMAGES, f"{MAX_IMAGES} images", url)
-                self.images.append(
-                    PublishedImage(product, serial, label, reader.description, *form)
-                )
-            forms.update(form[:2] for form in found)
+            # Only afterwards are its forms taken: one family can have several images of one form.
+            taken = frozenset(forms)
+            for form in _forms(items, reader):
+                if form[:2] not in taken:
+                    forms.add(form[:2])
+                    yield PublishedImage(product, serial, label, reader.description, *form)
+
+    def product_of(self, raw: Any) -> Product | None:
+        """What a product's entry says of all its versions; None if it is not valid."""
+        try:
+            return self._product(raw)
+        except _INVALID:
+            return None
 
     def _product(self, raw: Mapping[str, Any]) -> Product:
         arch = _text(raw, "arch")
@@ -270,7 +290,7 @@ def _forms(
     items: Sequence[Mapping[str, Any]], reader: Reader
 ) -> Iterator[tuple[str, str, str, tuple[File, ...]]]:
     """Form, type, fingerprint and files of each image that one version's items make for a reader."""
-    usable = [(item, file) for item, file in zip(items, map(_file, items)) if file]
+    usable = [(item, file) for item, file in zip(items, map(file_of_item, items)) if file]
     roots = [pair for pair in usable if _ftype(pair[0]) in ROOTS]
     for item, file in usable:
         if _ftype(item) == reader.combined and is_fingerprint(file.sha256):
@@ -290,16 +310,16 @@ def _ftype(item: Mapping[str, Any]) -> str:
     return ftype if isinstance(ftype, str) else ""
 
 
-def _file(item: Mapping[str, Any]) -> File | None:
+def file_of_item(item: Mapping[str, Any]) -> File | None:
     """The file that an item names; None if it is not one that can be fetched."""
     path: Any = item.get("path")
     digest, size = item.get("sha256"), item.get("size") or 0
-    if not _is_path(path) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not is_path(path) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
     return File(path, digest if isinstance(digest, str) and is_fingerprint(digest) else "", size)
 
 
-def _is_path(path: Any) -> bool:
+def is_path(path: Any) -> bool:
     """Whether this can be the path of a file below a server's address."""
     return (
         isinstance(path, str)

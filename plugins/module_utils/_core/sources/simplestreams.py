@@ -117,9 +117,16 @@ class ImageServer:
             raise ApiError(error.message, error.status, hint=hint) from error
 
     def _document(self, path: str) -> bytearray:
-        """The content of a document, which may be anything."""
+        return self.document(path, {})[1]
+
+    def document(self, path: str, condition: Mapping[str, str]) -> tuple[OpenResponse, bytearray]:
+        """Ask for a document; the response, and the content, which may be anything.
+
+        Without content, it has not changed by the headers of the ``condition``. Raises ApiError, ConnectionFailed,
+        FileError if it is too large.
+        """
         url = self.url(path)
-        opened = self._open(url, {})
+        opened = self._open(url, condition)
         content = bytearray()
         for block in opened.transport.blocks(opened.response):
             content += block
@@ -129,7 +136,7 @@ class ImageServer:
                     "Check that this is the URL of an image server.",
                 )
         self._note_age(opened)
-        return content
+        return opened, content
 
     def _note_age(self, opened: OpenResponse) -> None:
         headers = opened.response.headers

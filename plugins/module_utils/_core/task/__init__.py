@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from ..connections import Connections
 from ..deadline import Deadline
 from ..errors import ImageStoreError, MissingLibrary, OptionError
 from ..options.connection import ConnectionOptions
-from .connection import Connections
 
 if TYPE_CHECKING:
     from ..convergence import Progress

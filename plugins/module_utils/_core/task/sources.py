@@ -62,9 +62,10 @@ def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None =
     if remote and remote.protocol == "oci":
         return _oci_source(task, options, remote)
     if remote and remote.protocol == "simplestreams":
+        from ..connections import require_image_server_options
         from ..sources.simplestreams import SimplestreamsSource
 
-        _require_image_server_options(origin)
+        require_image_server_options(origin)
         if remote.is_built_in_images:
             remote = remote.as_in(task.store.server.dialect.client)
         server = shared.image_server(task, remote, origin)
@@ -135,32 +136,16 @@ def _require_no_architecture(architecture: str | None) -> None:
 
 def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> Store:
     """The store that the image is in: on another server, or in another project of the managed one."""
-    from ..server import Server
     from ..store import Store
 
     if remote:
-        if remote.protocol == "oci":
-            raise OptionError(
-                f"{remote.address} is an OCI registry, whose images can only be copied to Incus",
-                "Use lxd_image_copy or lxd_image_store.",
-            )
-        if origin.credentials:
-            raise OptionError(
-                f"source_username cannot be used with a source of the protocol {remote.protocol}",
-                "Use source_client_cert and source_client_key, or source_bearer_token.",
-            )
-        project = origin.project or remote.project or "default"
-        hint = "" if origin.remote or origin.protocol else _IMAGE_SERVER_HINT
-        return Store(Server(task.connections.to_source(remote, origin), hint), project)
+        return task.connections.to_store(remote, origin)
     if origin.project in (None, task.project):
         raise OptionError(
             "source_project is the managed project itself",
             "Set another source_project, or name another server by source_remote or source_server.",
         )
     return Store(task.store.server, origin.project or "default")
-
-
-_IMAGE_SERVER_HINT = "If it is an image server, set source_protocol=simplestreams."
 
 
 def _oci_source(task: Task, options: CopyOptions, remote: Remote) -> Source:
@@ -196,36 +181,17 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote) -> Source:
     return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
 
 
-def _require_image_server_options(origin: SourceOptions) -> None:
-    """Raises OptionError if an option does not fit an image server."""
-    for name, value in (
-        ("source_project", origin.project),
-        ("source_bearer_token", origin.tls.bearer_token),
-    ):
-        if value:
-            raise OptionError(
-                f"{name} cannot be used with an image server (simplestreams)", "Remove it."
-            )
+def secrets_of(origin: SourceOptions) -> list[str]:
+    """What is sent to a source for its credentials, which it could quote."""
+    from ..options.web import authorization
+
+    headers = authorization(origin.credentials) if origin.credentials else {}
+    return [value.split()[1] for value in headers.values()]
 
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
-    from ..downloads import WebClient
-    from ..options.web import authorization
-    from ..sources.simplestreams import ImageServer
-
-    _require_image_server_options(origin)
-    verification = task.connections.verification(remote, origin.tls)
-    headers = authorization(origin.credentials) if origin.credentials else {}
-    # Servers could quote it.
-    task.mask(*(value.split()[1] for value in headers.values()))
-    address, identity = remote.address, origin.tls.client
-    if (headers or identity) and not address.startswith("https:"):
-        raise OptionError(
-            f"{address} does not use https, so the credentials could be intercepted",
-            "Change the address of the remote.",
-        )
-    web = WebClient(task.deadline, verification, address, headers, identity=identity)
-    return ImageServer(address, web)
+    task.mask(*secrets_of(origin))
+    return task.connections.to_image_server(remote, origin)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..client_config import (
+from .client_config import (
     LOCAL,
     LXD,
     OCI,
@@ -22,16 +22,20 @@ from ..client_config import (
     registry_address,
     server_address,
 )
-from ..errors import OptionError
-from ..tokens import BearerToken
-from ..transport import STALL_SECONDS, Transport
-from ..transport.sockets import first_reachable
-from ..transport.verification import Verification
+from .errors import OptionError
+from .tokens import BearerToken
+from .transport import STALL_SECONDS, Transport
+from .transport.sockets import first_reachable
+from .transport.verification import Verification
 
 if TYPE_CHECKING:
-    from ..deadline import Deadline
-    from ..options.connection import ConnectionOptions, SourceOptions, TlsOptions
-    from ..transport.verification import ClientCertificate
+    from .deadline import Deadline
+    from .options.connection import ConnectionOptions, SourceOptions, TlsOptions
+    from .sources.simplestreams import ImageServer
+    from .store import Store
+    from .transport.verification import ClientCertificate
+
+_IMAGE_SERVER_HINT = "If it is an image server, set source_protocol=simplestreams."
 
 
 class Connections:
@@ -85,6 +89,43 @@ class Connections:
         """The connection to a source that is a LXD or Incus."""
         return self._transport(remote, source.tls, STALL_SECONDS)
 
+    def to_store(self, remote: Remote, source: SourceOptions) -> Store:
+        """The store of a source that is a LXD or Incus. Raises OptionError for options that it does not use."""
+        from .server import Server
+        from .store import Store
+
+        if remote.protocol == OCI:
+            raise OptionError(
+                f"{remote.address} is an OCI registry, whose images can only be copied to Incus",
+                "Use lxd_image_copy or lxd_image_store.",
+            )
+        if source.credentials:
+            raise OptionError(
+                f"source_username cannot be used with a source of the protocol {remote.protocol}",
+                "Use source_client_cert and source_client_key, or source_bearer_token.",
+            )
+        project = source.project or remote.project or "default"
+        hint = "" if source.remote or source.protocol else _IMAGE_SERVER_HINT
+        return Store(Server(self.to_source(remote, source), hint), project)
+
+    def to_image_server(self, remote: Remote, source: SourceOptions) -> ImageServer:
+        """A source that is an image server. Raises OptionError for options that it does not use."""
+        from .downloads import WebClient
+        from .options.web import authorization
+        from .sources.simplestreams import ImageServer
+
+        require_image_server_options(source)
+        verification = self.verification(remote, source.tls)
+        headers = authorization(source.credentials) if source.credentials else {}
+        address, identity = remote.address, source.tls.client
+        if (headers or identity) and not address.startswith("https:"):
+            raise OptionError(
+                f"{address} does not use https, so the credentials could be intercepted",
+                "Change the address of the remote.",
+            )
+        web = WebClient(self._deadline, verification, address, headers, identity=identity)
+        return ImageServer(address, web)
+
     def verification(self, remote: Remote, tls: TlsOptions) -> Verification:
         """What the server must prove: what the options say, else what the client configuration has for it."""
         cert = tls.cert or (None if tls.fingerprint else remote.server_cert)
@@ -118,6 +159,18 @@ class Connections:
         A source is shown the managed server's where nothing else is said.
         """
         return tls.client or remote.identity or self.config.identity() or self._options.tls.client
+
+
+def require_image_server_options(source: SourceOptions) -> None:
+    """Raises OptionError if an option does not fit an image server."""
+    for name, value in (
+        ("source_project", source.project),
+        ("source_bearer_token", source.tls.bearer_token),
+    ):
+        if value:
+            raise OptionError(
+                f"{name} cannot be used with an image server (simplestreams)", "Remove it."
+            )
 
 
 def _verification_for(
