@@ -51,7 +51,8 @@ options:
       - How the image is transferred. With V(pull), the target server downloads it. With V(push), the source server
         sends it. With V(relay), this task streams it through the host it runs on, without storing it there.
       - V(auto) relays if a pull is known not to work, because the source is used through a Unix socket or does not
-        listen on the network, or because the target server downloads only from its image registries. It also relays
+        listen on the network, because the target server downloads only from its image registries, or because the target
+        is Incus and an image server has the image for LXD only, as that of Ubuntu. It also relays
         for O(state=latest) if an image server has changed within the last hour, since the target server may not see
         the change yet. Otherwise V(auto) pulls.
       - The mode is chosen before the transfer. If the transfer fails, no other mode is tried.

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,21 @@ class Tree:
         aliases: str,
         serial: str = "20240101_0000",
         arch: str = "amd64",
+        families: Sequence[str] = ("lxd", "incus"),
         **product: str,
     ) -> None:
-        """Add a version of an image, which is split or unified for a container and split for a virtual machine."""
+        """Add a version of an image, which is split or unified for a container and split for a virtual machine.
+
+        It is listed for these ``families``.
+        """
         files = [self._add_file(path) for path in image.paths]
         if len(files) == 1:
-            items = {f"{family}_combined.tar.gz": files[0] for family in ("lxd", "incus")}
+            items = {f"{family}_combined.tar.gz": files[0] for family in families}
         else:
             ftype = _FTYPES[image.type]
             combined = f"combined_{ftype.replace('.', '-')}_sha256"
             metadata = {**files[0], combined: image.fingerprint}
-            items = {"lxd.tar.xz": metadata, "incus.tar.xz": metadata, ftype: files[1]}
+            items = {f"{family}.tar.xz": metadata for family in families} | {ftype: files[1]}
         name = f"busybox:{aliases}:{arch}"
         entry = self.products.setdefault(
             name,

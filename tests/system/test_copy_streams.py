@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from copies import Copies
 from simplestreams_tree import Tree
 
-from lab import DOWN, Authority, Image, Proxy, Server, WebServer, build_large
+from lab import DOWN, Authority, ConnectProxy, Image, Proxy, Server, WebServer, build_large
 from runner import Modules
 
 Build = Callable[..., Image]
@@ -241,17 +241,61 @@ def test_invalid_documents_are_a_clear_error(
     assert said in copies.fails("busybox")
 
 
-def test_a_server_for_the_other_family_is_a_clear_error(
-    lxd: Server, tree: Tree, copies: Copies, build: Build
+@pytest.mark.families("lxd")
+def test_a_server_for_incus_only_is_a_clear_error_for_lxd(
+    tree: Tree, copies: Copies, build: Build
 ) -> None:
-    own = lxd.family.protocol
-    (other,) = {"lxd", "incus"} - {own}
-    tree.publish(build("split"), "busybox")
-    for product in tree.products.values():
-        for version in product["versions"].values():
-            del version["items"][f"{own}.tar.xz"]
-    tree.write()
-    assert f"has images for {other} only, none for {own}" in copies.fails("busybox")
+    tree.publish(build("split"), "busybox", families=["incus"])
+    assert "has images for incus only, none for lxd" in copies.fails("busybox")
+
+
+@pytest.mark.families("incus6", "incus7")
+class TestAnImageServerForLxdOnly:
+    """As that of Ubuntu. Incus does not fetch its images, but takes them."""
+
+    @pytest.mark.parametrize("kind", ["split", "vm", "tar.xz"])
+    def test_is_relayed_to_incus(
+        self, lxd: Server, tree: Tree, copies: Copies, build: Build, kind: str
+    ) -> None:
+        image = build(kind)
+        tree.publish(image, "busybox", families=["lxd"], variant="default")
+        desired: dict[str, Any] = {"aliases": ["mine"], "image_type": image.type}
+        predicted = copies("busybox", check=True, **desired)
+        done = copies("busybox", **desired)
+        assert done.actions == predicted.actions == ["relay", "add alias mine"]
+        assert done["fingerprint"] == image.fingerprint
+        assert done["transferred"] == image.size
+        held = attributes(lxd, image.fingerprint)
+        assert (held["type"], held["properties"]["os"]) == (image.type, "BusyBox")
+        assert held["expires_at"] == "2031-02-03T00:00:00Z"
+        for state in ("present", "latest"):
+            assert copies("busybox", state=state, **desired).actions == []
+
+    def test_is_not_pulled_from(
+        self, lxd: Server, tree: Tree, copies: Copies, build: Build
+    ) -> None:
+        tree.publish(build("split"), "busybox", families=["lxd"])
+        message = copies.fails("busybox", mode="pull")
+        assert "mode: pull is not possible, because" in message
+        assert "has this one for LXD only. Use mode: relay." in message
+        message = copies.fails("busybox", auto_update=True)
+        assert "auto_update does not work with https://" in message
+        assert "for LXD only. Use state: latest instead." in message
+        assert lxd.images() == {}
+
+    def test_is_the_second_choice(
+        self, lxd: Server, tree: Tree, copies: Copies, build: Build
+    ) -> None:
+        """Incus' own image is fetched, although there is a newer one for LXD."""
+        own, theirs, machine = build("split"), build("split"), build("vm")
+        tree.publish(own, "busybox", families=["incus"])
+        tree.publish(theirs, "busybox", serial="20240301_0000", families=["lxd"])
+        tree.publish(machine, "busybox", families=["lxd"])
+        done = copies("busybox", auto_update=True)
+        assert done.actions == ["pull", "set auto_update"]
+        assert done["fingerprint"] == own.fingerprint
+        done = copies("busybox", image_type="virtual-machine")
+        assert (done.actions, done["fingerprint"]) == (["relay"], machine.fingerprint)
 
 
 def test_without_a_pin_a_private_authority_is_rejected(
@@ -275,3 +319,36 @@ def test_info_lists_an_image_server_without_lxd(tree: Tree, copies: Copies, buil
     assert {image["fingerprint"] for image in listed} == {split.fingerprint, machine.fingerprint}
     found = nowhere.done("lxd_image_info", **copies.source, name="busybox", image_type="container")
     assert [image["fingerprint"] for image in found["images"]] == [split.fingerprint]
+
+
+IMAGE_SERVERS = {"lxd": "images.lxd.canonical.com", "incus": "images.linuxcontainers.org"}
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectProxy]:
+    """A proxy that refuses all that it is asked for."""
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with ConnectProxy({}) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        yield proxy
+
+
+def test_the_built_in_remote_images_is_the_server_for_the_family_of_the_target(
+    lxd: Server, modules: Modules, proxy: ConnectProxy
+) -> None:
+    assert "failed" in modules.fails("lxd_image_copy", image="images:alpine/3.23")
+    entry = {"image": "alpine/3.23", "source_remote": "images"}
+    assert "failed" in modules.fails("lxd_image_store", images=[entry])
+    assert set(proxy.asked) == {f"{IMAGE_SERVERS[lxd.family.protocol]}:443"}
+
+
+@pytest.mark.families("lxd")
+@pytest.mark.parametrize("client", ["lxd", "incus"])
+def test_without_a_target_it_is_the_server_of_the_client_configuration(
+    proxy: ConnectProxy, tmp_path: Path, client: str
+) -> None:
+    modules = Modules(source_remote="images", config_dir=str(tmp_path / client))
+    assert "failed" in modules.fails("lxd_image_info")
+    assert "failed" in modules.fails("lxd_image_export", name="alpine/3.23", dest=str(tmp_path))
+    assert set(proxy.asked) == {f"{IMAGE_SERVERS[client]}:443"}

@@ -233,8 +233,10 @@ class Dialect:
             return "knows no projects of other servers"
         return ""
 
-    def why_no_pull_from_index(self, is_unified_machine: bool) -> str:
-        """What keeps this server from fetching an image from an image server; empty if nothing."""
+    def why_no_pull_from_index(self, reader: Reader, is_unified_machine: bool) -> str:
+        """What keeps this server from fetching an image for ``reader`` from an image server; empty if nothing."""
+        if reader.family != self.family:
+            return f"fetches images for {self.name} only, and the image server has this one for LXD only"
         if is_unified_machine and not self.supports("reads_combined_type"):
             return "takes virtual machine images in one file for those of containers"
         return self.why_no_pull()
@@ -283,11 +285,14 @@ class Dialect:
 
     @property
     def reader(self) -> Reader:
-        """How this server reads the documents of a simplestreams server."""
+        """How this server reads the documents of a simplestreams server.
+
+        Incus takes an image for LXD that it is sent, although it does not fetch one.
+        """
         from .simplestreams import Reader
 
         if self.family == INCUS:
-            return Reader(INCUS, "incus")
+            return Reader(INCUS, "incus", fallback=Reader(LXD, "incus"))
         return Reader(LXD, "short" if self.supports("describes_briefly") else "classic")
 
     def why_invalid_alias(self, name: str) -> str:

@@ -28,6 +28,8 @@ _PREFERENCE = {ftype: number for number, ftype in enumerate(["tar.gz", *ROOTS])}
 class Listing:
     """All images of a server, in the order in which aliases are assigned: the first image gets its names.
 
+    Images of fallbacks come last, so that a name stands for the image that the server itself would choose.
+
     ``native`` is the architecture of the images that aliases without an architecture stand for.
     """
 
@@ -37,6 +39,7 @@ class Listing:
         self._images = by_preference(images)
         self._images.sort(key=lambda one: one.serial, reverse=True)
         self._images.sort(key=_by_name)
+        self._images.sort(key=lambda one: one.rank)
 
     @cached_property
     def _aliases(self) -> Mapping[tuple[str, str, str], PublishedImage]:

@@ -82,12 +82,15 @@ class PublishedImage:
     """One image on offer: a version of a product in one form, by ``ftype`` that of its rootfs or ``tar.gz``.
 
     ``type`` is container or virtual machine. ``files`` are the one file of a unified image, or metadata and rootfs.
+    ``reader`` is the kind of server that it is for, and ``rank`` 0 if that is the one that reads, else its place among
+    the fallbacks.
     """
 
     product: Product
     serial: str
     label: str
-    description_style: str
+    reader: Reader
+    rank: int
     ftype: str
     type: str
     fingerprint: str
@@ -139,7 +142,7 @@ class PublishedImage:
         return Image.parse(raw)
 
     def _description(self) -> str:
-        product, style = self.product, self.description_style
+        product, style = self.product, self.reader.description
         title = f"{product.os} {product.release_title}"
         if style == "short":
             marks = [self.label, product.variant]
@@ -210,17 +213,19 @@ class ProductReader:
             return []
         self._aliases += len(product.names)
         self._require(self._aliases <= MAX_ALIASES, f"{MAX_ALIASES} aliases", url)
+        products = [product, *(self._product_for(raw, one) for one in self._reader.chain[1:])]
         images: list[PublishedImage] = []
         for serial, version in versions.items():
-            for image in self._images_of_version(product, serial, version):
+            for image in self._images_of_version(products, serial, version):
                 within = len(self.images) + len(images) < MAX_IMAGES
                 self._require(within, f"{MAX_IMAGES} images", url)
                 images.append(image)
         return images
 
     def _images_of_version(
-        self, product: Product, serial: str, version: Any
+        self, products: Sequence[Product | None], serial: str, version: Any
     ) -> Iterator[PublishedImage]:
+        """The images of a version of a product, which is given as each reader of the chain reads it."""
         try:
             if not _parse_day(serial[:8]):
                 return
@@ -233,27 +238,30 @@ class ProductReader:
             one.family for one in _READERS if one.metadata in types or one.combined in types
         )
         forms: set[tuple[str, str]] = set()
-        for reader in self._reader.chain:
+        for rank, (reader, product) in enumerate(zip(self._reader.chain, products)):
             # Only afterwards are its forms taken: one family can have several images of one form.
             taken = frozenset(forms)
             for form in _forms(items, reader):
-                if form[:2] not in taken:
+                if product and form[:2] not in taken:
                     forms.add(form[:2])
-                    yield PublishedImage(product, serial, label, reader.description, *form)
+                    yield PublishedImage(product, serial, label, reader, rank, *form)
 
     def product_of(self, raw: Any) -> Product | None:
         """What a product's entry says of all its versions; None if it is not valid."""
+        return self._product_for(raw, self._reader)
+
+    def _product_for(self, raw: Any, reader: Reader) -> Product | None:
         try:
-            return self._product(raw)
+            return self._product(raw, reader)
         except _INVALID:
             return None
 
-    def _product(self, raw: Mapping[str, Any]) -> Product:
+    def _product(self, raw: Mapping[str, Any], reader: Reader) -> Product:
         arch = _text(raw, "arch")
         architecture = architecture_name(arch)
         if not architecture:
             raise ValueError(arch)
-        requirements = raw.get("lxd_requirements") if self._reader.family == "lxd" else None
+        requirements = raw.get("lxd_requirements") if reader.family == "lxd" else None
         requirements = requirements or raw.get("requirements") or {}
         names = (name.strip() for name in _text(raw, "aliases").split(","))
         cut = self._prefix

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Mapping, Sequence
 
 from ..downloads import Download, OpenResponse, Retries, WebClient
-from ..errors import ApiError, ConnectionFailed, FileError, ImageNotFound, ImageStoreError
+from ..errors import ApiError, ConnectionFailed, FileError, ImageNotFound, ImageStoreError, OptionError
 from ..images import (
     CONTAINER,
     Alias,
@@ -221,11 +221,17 @@ class SimplestreamsSource:
 
     def _offer(self, found: PublishedImage, held: Image | None) -> Offer:
         request = self._request
+        fault = self._why_no_pull(found)
+        if fault and request.auto_update:
+            raise OptionError(
+                f"auto_update does not work with {self._server.address}: {fault}",
+                "Use state: latest instead.",
+            )
         # The target may have cached an index from before a change within the last hour.
         age = self._server.age
         may_be_cached = request.latest and age is not None and age < INDEX_CACHE_SECONDS
         obstacles = {
-            PULL: lambda: self._why_no_pull(found),
+            PULL: lambda: fault,
             PUSH: _why_no_push,
             RELAY: always_possible,
         }
@@ -291,7 +297,7 @@ class SimplestreamsSource:
             return "the image server wants credentials that only this task has"
         target = self._target.server
         is_unified_machine = found.is_unified and found.type != CONTAINER
-        fault = target.dialect.why_no_pull_from_index(is_unified_machine)
+        fault = target.dialect.why_no_pull_from_index(found.reader, is_unified_machine)
         return f"{target.address} {fault}" if fault else ""
 
     def _stream(self, found: PublishedImage, retries: Retries) -> Stream:

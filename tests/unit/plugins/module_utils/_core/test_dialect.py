@@ -102,6 +102,7 @@ OF_INCUS = {
     "takes_profiles_of_a_copy", "takes_trust_token",
 }  # fmt: skip
 
+READER_OF_INCUS = Reader("incus", "incus", fallback=Reader("lxd", "incus"))
 RECORDED = {
     "lxd-5.0.2": (Reader("lxd", "classic"), {"imports_by_url", "records_origin_of_lxd"}),
     "lxd-5.21.7": (Reader("lxd", "classic"), {*SINCE_521, "imports_by_url"}),
@@ -115,9 +116,9 @@ RECORDED = {
             "words_errors_anew",
         },
     ),
-    "incus-6.0.4": (Reader("incus", "incus"), OF_INCUS),
+    "incus-6.0.4": (READER_OF_INCUS, OF_INCUS),
     "incus-7.0.2": (
-        Reader("incus", "incus"),
+        READER_OF_INCUS,
         {
             *OF_INCUS,
             "fingerprints_oci_layers",
@@ -215,9 +216,18 @@ def test_identification_headers_are_named_after_the_family():
 
 @pytest.mark.parametrize("server", [LXD_502, LXD_69, INCUS_616])
 def test_a_unified_virtual_machine_image_is_no_container_to_new_versions_of_incus_only(server):
-    assert "for those of containers" in told(*server).why_no_pull_from_index(True)
-    assert told(*server).why_no_pull_from_index(False) == ""
-    assert told(*INCUS_70).why_no_pull_from_index(True) == ""
+    dialect = told(*server)
+    assert "for those of containers" in dialect.why_no_pull_from_index(dialect.reader, True)
+    assert dialect.why_no_pull_from_index(dialect.reader, False) == ""
+    newer = told(*INCUS_70)
+    assert newer.why_no_pull_from_index(newer.reader, True) == ""
+
+
+def test_incus_reads_images_for_lxd_and_does_not_fetch_them():
+    dialect = told(*INCUS_70)
+    assert dialect.reader.fallback
+    fault = dialect.why_no_pull_from_index(dialect.reader.fallback, False)
+    assert fault == "fetches images for Incus only, and the image server has this one for LXD only"
 
 
 def test_versions_can_be_compared():
@@ -262,7 +272,7 @@ def test_the_protocol_of_a_pull_is_supported_by_the_target(target, source, proto
     [
         (LXD_502, Reader("lxd", "classic")),
         (LXD_69, Reader("lxd", "short")),
-        (INCUS_70, Reader("incus", "incus")),
+        (INCUS_70, READER_OF_INCUS),
     ],
 )
 def test_each_family_has_its_own_reader(server, reader):

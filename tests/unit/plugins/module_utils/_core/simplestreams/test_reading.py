@@ -109,6 +109,23 @@ class TestFinding:
         assert found.find("web", None).image.type == "container"
         assert found.find("web", "virtual-machine").image.fingerprint == digest("a")
 
+    def test_an_image_of_the_own_family_is_preferred_to_a_newer_one_of_another(self):
+        """A server that fetches by the name would get that one."""
+        own, theirs = split("a", family="incus"), split("b")
+        newest = {**split("c"), "lxd_combined.tar.gz": {"ftype": "lxd_combined.tar.gz"}}
+        reader = Reader("incus", fallback=Reader("lxd"))
+        found = listing(product({"20240101": own, "20240201": theirs}), reader=reader)
+        assert found.find("web", None).image.fingerprint == digest("a")
+        assert found.find(digest("b"), None).reader.family == "lxd"
+        assert listing(product({"20240201": newest}), reader=reader).find("web", None).rank == 1
+
+    def test_requirements_are_those_of_the_family_that_an_image_is_for(self):
+        more = {"requirements": {"a": "1"}, "lxd_requirements": {"secureboot": "false"}}
+        reader = Reader("incus", fallback=Reader("lxd"))
+        for family, known in (("incus", "requirements.a"), ("lxd", "requirements.secureboot")):
+            one = product({"20240101": split("a", family=family)}, **more)
+            assert known in listing(one, reader=reader).find("web", None).image.properties
+
     def test_squashfs_is_preferred_to_a_root_archive(self):
         items = {**split("a", "root.tar.xz"), **split("b")}
         items["lxd.tar.xz"]["combined_rootxz_sha256"] = digest("a")

@@ -96,7 +96,7 @@ class TestAUnifiedVirtualMachineImage:
 
 def test_who_reads_for_both_gets_each_image_once_and_as_lxd():
     (found,) = read(written([META, ROOTS["squashfs"]]), EVERY_FAMILY)
-    assert found.description_style == "classic"
+    assert found.reader.description == "classic"
 
 
 def test_the_index_lists_the_products():
