@@ -115,8 +115,11 @@ class Registry:
     Its certificate is signed by ``authority``. With a ``user`` it asks for that name and ``password``.
     """
 
-    def __init__(self, authority: Authority, user: str = "", password: str = "") -> None:
+    def __init__(
+        self, authority: Authority, user: str = "", password: str = "", port: int = PORT
+    ) -> None:
         self.host = free_host()
+        self.port = port
         self.user = user
         self.password = password
         self._authority = authority
@@ -124,7 +127,7 @@ class Registry:
     @property
     def address(self) -> str:
         """``HOST:PORT``, with which the names of its images begin."""
-        return f"{self.host}:{PORT}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -159,7 +162,7 @@ class Registry:
             command = ["docker-registry", "serve", str(self._folder / "config.yml")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.monotonic() + 10
-        while is_free(self.host, PORT):
+        while is_free(self.host, self.port):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise LabError(f"docker-registry did not start: {self._log[-500:]}")
             time.sleep(0.01)

@@ -36,6 +36,7 @@ from simplestreams_tree import Tree
 from lab import (
     Authority,
     KeyPair,
+    Registry,
     Server,
     WebServer,
     build_directory,
@@ -46,6 +47,7 @@ from lab import (
 )
 from lab.addresses import free_host
 from lab.packages import install
+from lab.registry import OciImage
 from lab.web import PACKAGES
 
 PICTURES = runpy.run_path(str(ROOT / "tests/tools/pictures.py"))
@@ -67,6 +69,10 @@ IMAGES2 = "images2.example.com"
 
 #: The name under which the web server asks for a password, for everything.
 PRIVATE = "private.example.com"
+
+#: The registries, which are one here. The last one is that behind docker.io.
+REGISTRIES = ("registry.example.com", "docker.io", "registry-1.docker.io")
+
 PASSWORD = "of the web server"
 
 #: Values that a module returns whenever it succeeds are documented as ``returned`` one of these.
@@ -85,6 +91,7 @@ class Site:
         lxd1: Server,
         build: Server,
         lxd2: Replay,
+        incus1: Server,
         sample: str,
         images1: str,
     ) -> None:
@@ -95,16 +102,18 @@ class Site:
         self.lxd1 = lxd1
         self.build = build
         self.lxd2 = lxd2
+        self.incus1 = incus1
         self.variables: dict[str, str] = {}
 
     def prepare(self) -> None:
         """Create the initial state of servers and files."""
-        for server in (self.lxd1, self.build):
+        for server in (self.lxd1, self.build, self.incus1):
             reset_server(server)
         for made in (self.folder / "play", Path("/srv/lxd-images")):
             shutil.rmtree(made, ignore_errors=True)
         (self.folder / "play/files").mkdir(parents=True)
         config = client_config(self.home / ".config/lxc", [self.lxd1, self.build])
+        self.incus1.trust(config.pair.certificate)
         shutil.copy(config.pair.certificate, "/etc/lxd/client.crt")
         shutil.copy(config.pair.key, "/etc/lxd/client.key")
         self._add_remote_other(config.folder)
@@ -138,6 +147,7 @@ class Site:
             "disk_fingerprint": machine.fingerprint,
             "image_password": PASSWORD,
             "lxd_bearer_token": self.lxd2.bearer_token(),
+            "registry_password": PASSWORD,
             "lxd1_certificate_fingerprint": self.lxd1.certificate_fingerprint,
             "web_fingerprint": self._add(self.build, "web", "--public"),
         }
@@ -261,6 +271,7 @@ class Names(Authority):
         "images.lxd.canonical.com",
         IMAGES1,
         IMAGES2,
+        *REGISTRIES,
     )
 
     def issue(self, name: str, *hosts: str) -> KeyPair:
@@ -318,6 +329,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
         lxd1, build = Server("lxd1"), Server("build")
+        incus1 = Server("incus1", family="incus7")
+        registry = Registry(authority, port=443)
         published = PublishedSite(folder / "published", authority, f"https://{IMAGES2}")
         lxd2 = Replay("6.9", client_certificate(folder, "lxd2"), host=free_host(), port=8443)
         addresses = {
@@ -325,12 +338,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "lxd2.example.com": lxd2.host,
             IMAGES1: free_host(),
             IMAGES2: published.server.host,
+            **dict.fromkeys(REGISTRIES, registry.host),
         }
-        for server, name in ((lxd1, "lxd1.example.com"), (build, "build.example.com")):
+        for server in (lxd1, build, incus1):
+            name = f"{server.name}.example.com"
             addresses[name] = server.url.removeprefix("https://").split(":")[0]
         with open("/etc/hosts", "a") as file:
             file.writelines(f"{host} {name}\n" for name, host in addresses.items())
-        with web, published.server, lxd1, build, lxd2:
+        with web, published.server, lxd1, build, lxd2, incus1, registry:
+            for name in ("library/nginx:1.27", "team/app:stable"):
+                registry.push(name, OciImage(name))
+            shutil.copy(incus1.certificate, "/etc/lxd/incus1.crt")
             mount(lxd1.directory, "/var/lib/lxd")
             shutil.copy(lxd1.certificate, "/etc/lxd/lxd1.crt")
             shutil.copy(build.certificate, "/etc/lxd/build.crt")
@@ -338,7 +356,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             pair = authority.issue("images1", IMAGES1)
             shutil.copy(pair.certificate, "/etc/ssl/images1.crt")
             shutil.copy(pair.key, "/etc/ssl/images1.key")
-            yield Site(folder, lxd1, build, lxd2, image.fingerprint, addresses[IMAGES1])
+            yield Site(folder, lxd1, build, lxd2, incus1, image.fingerprint, addresses[IMAGES1])
             stop = ["start-stop-daemon", "--stop", "--oknodo", "--quiet", "--retry", "10"]
             subprocess.run([*stop, "--pidfile", str(folder / "nginx.pid")], check=True)
             subprocess.run(["umount", "/var/lib/lxd"], check=True)

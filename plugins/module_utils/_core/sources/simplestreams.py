@@ -10,7 +10,14 @@ from email.utils import parsedate_to_datetime
 from typing import Mapping, Sequence
 
 from ..downloads import Download, OpenResponse, Retries, WebClient
-from ..errors import ApiError, ConnectionFailed, FileError, ImageNotFound, ImageStoreError, OptionError
+from ..errors import (
+    ApiError,
+    ConnectionFailed,
+    FileError,
+    ImageNotFound,
+    ImageStoreError,
+    OptionError,
+)
 from ..images import (
     CONTAINER,
     Alias,
