@@ -19,12 +19,13 @@ CORE = Path(__file__).parents[2] / "plugins/module_utils/_core"
 LAYERS = {
     "errors": (("errors",),),
     "ground": (
-        ("images", "deadline", "regular_files", "json_reader", "yaml_reader", "watchdog"),
+        ("images", "deadline", "urls", "regular_files", "json_reader", "yaml_reader", "watchdog"),
         ("transport", "archives", "simplestreams", "tokens"),
         ("disks",),
     ),
     "servers": (
-        ("client_config", "downloads", "dialect"),
+        ("remotes", "downloads", "dialect"),
+        ("client_config",),
         ("oci_registry",),
         ("envelope", "checksums"),
         ("server",),

@@ -10,30 +10,28 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from .client_config import (
+from .errors import OptionError
+from .remotes import (
     LOCAL,
     LXD,
     OCI,
     SIMPLESTREAMS,
-    ClientConfig,
     Remote,
     image_server_address,
     local_socket,
     registry_address,
     server_address,
 )
-from .errors import OptionError
-from .tokens import BearerToken
 from .transport import STALL_SECONDS, Transport
-from .transport.sockets import first_reachable
-from .transport.verification import Verification
 
 if TYPE_CHECKING:
+    from .client_config import ClientConfig
     from .deadline import Deadline
     from .options.connection import ConnectionOptions, SourceOptions, TlsOptions
     from .sources.simplestreams import ImageServer
     from .store import Store
-    from .transport.verification import ClientCertificate
+    from .tokens import BearerToken
+    from .transport.verification import ClientCertificate, Verification
 
 _IMAGE_SERVER_HINT = "If it is an image server, set source_protocol=simplestreams."
 
@@ -48,6 +46,8 @@ class Connections:
     @cached_property
     def config(self) -> ClientConfig:
         """The client configuration."""
+        from .client_config import ClientConfig
+
         return ClientConfig(self._options.config_dir)
 
     @cached_property
@@ -128,6 +128,8 @@ class Connections:
 
     def verification(self, remote: Remote, tls: TlsOptions) -> Verification:
         """What the server must prove: what the options say, else what the client configuration has for it."""
+        from .transport.verification import Verification
+
         cert = tls.cert or (None if tls.fingerprint else remote.server_cert)
         return Verification(
             cert,
@@ -142,11 +144,15 @@ class Connections:
         if address.startswith("unix:"):
             return Transport(local_socket() if address == LOCAL else address, self._deadline)
         if remote.others:
+            from .transport.sockets import first_reachable
+
             address = first_reachable((address, *remote.others), self._deadline)
         verification = self.verification(remote, tls)
         if not tls.bearer_token:
             identity = self._client_certificate(remote, tls)
             return Transport(address, self._deadline, verification, identity, stall)
+        from .tokens import BearerToken
+
         bearer_token = BearerToken.parse(tls.bearer_token, tls.bearer_option)
         verification = _verification_for(verification, bearer_token, address)
         return Transport(

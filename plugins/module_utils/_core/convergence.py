@@ -7,18 +7,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from .access import VIEW_ALIASES, VIEW_IMAGES
 from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
 from .images import Contents, Image
 from .planning import Plan, diff
-from .planning.desired_state import DesiredState
 from .planning.images import plan_absent, plan_present
-from .planning.steps import MoveAlias, Step
-from .sources import Offer, Outdating, Source
-from .store import Store
-from .store_view import Prefetch, StoreView
+from .sources import Offer, Outdating
+from .store_view import StoreView
+
+if TYPE_CHECKING:
+    from .planning.desired_state import DesiredState
+    from .planning.steps import Step
+    from .sources import Source
+    from .store import Store
+    from .store_view import Prefetch
 
 MAX_ROUNDS = 5
 """How often the store may change under a task before it gives up."""
@@ -99,8 +102,12 @@ def planned_absence(name: str) -> PlanFor:
 
 def _relevant_contents(view: StoreView, desired: DesiredState, progress: Progress) -> Contents:
     """The images that a plan has to know: those of its aliases, and those whose aliases this task has moved."""
-    moved = (step.current for step in progress.steps if isinstance(step, MoveAlias))
-    view.see(desired.aliases or (), moved)
+    view.see(desired.aliases or ())
+    if progress.steps:
+        from .planning.steps import MoveAlias
+
+        moved = (step.current for step in progress.steps if isinstance(step, MoveAlias))
+        view.see(fingerprints=moved)
     return view.contents()
 
 
@@ -124,6 +131,8 @@ def converge(
         try:
             plan = plan_for(progress.next_view(store))
         except ImageNotFound:
+            from .access import VIEW_ALIASES, VIEW_IMAGES
+
             store.require_write_access((VIEW_IMAGES, VIEW_ALIASES))
             raise
         plans.append(plan)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from .deadline import Deadline
 from .errors import ApiError, ConnectionFailed, ImageStoreError
 from .transport import STALL_SECONDS, Transport, announced_length
+from .urls import mask_credentials
 
 if TYPE_CHECKING:
     from .transport.response import Response
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 
 PAUSE_SECONDS = 1
-
-MAX_SHOWN_CHARACTERS = 300
-"""Characters of a URL in a message."""
 
 
 class Interrupted(ConnectionFailed):
@@ -236,33 +233,6 @@ class WebClient:
                 origin, self._deadline, self._trust, identity, STALL_SECONDS
             )
         return self._transports[origin]
-
-
-def user_part(url: str) -> str:
-    """What is, or may be, the user part of a URL, with the password; an empty text if it has none.
-
-    It may contain characters that should have been quoted: then all up to the last ``@`` is taken for it.
-    """
-    rest = url.partition("//")[2]
-    host = re.split("[/?#]", rest, maxsplit=1)[0]
-    if "@" in host or (":" in host and "[" not in host and not _PORT.search(host)):
-        return rest.rpartition("@")[0]
-    if ":" in host and "[" not in host:
-        # A port, or a user name and the beginning of a password.
-        return rest.partition("?")[0].rpartition("@")[0]
-    return ""
-
-
-def mask_credentials(url: str) -> str:
-    """A URL, or what should be one, for people to read: without user part and query, and not without end."""
-    scheme, mark, rest = url.partition("//")
-    user = user_part(url)
-    rest, question, _query = rest[len(user) :].partition("?")
-    shown = f"{scheme}{mark}{user and '***'}{rest}{question and '?***'}"
-    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else f"{shown[:MAX_SHOWN_CHARACTERS]}…"
-
-
-_PORT = re.compile(r":\d*$")
 
 
 def _joined(url: str, target: str) -> str:

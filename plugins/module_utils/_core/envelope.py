@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Mapping
 
-from .dialect import Dialect
 from .errors import ApiError, clean_text
 from .json_reader import parse_json
 
@@ -71,6 +70,8 @@ def quote_reason(address: str, reason: str) -> str:
 
 def failure_hint(reason: str) -> str:
     """What to do about a server's error, where its text is that of the operating system; else empty."""
+    from .dialect import Dialect
+
     if Dialect.is_disk_full(reason):
         return (
             "The disk of the server is full. On its host, df -h shows which; lxc image list (or incus image list)"

@@ -17,11 +17,12 @@ from typing import Any, Mapping
 from urllib.parse import urlencode, urlsplit
 
 from .deadline import Deadline
-from .downloads import OpenResponse, WebClient, mask_credentials
+from .downloads import OpenResponse, WebClient
 from .errors import ApiError, AuthenticationError, ConnectionFailed, ImageNotFound, OptionError
 from .images import similar_names
 from .json_reader import parse_json
 from .transport.verification import Verification
+from .urls import mask_credentials
 
 MAX_DOCUMENT_BYTES = 4 << 20
 """What a registry has to accept as a manifest, at least, and hardly any allows more."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sized
 from urllib.parse import unquote, urlsplit
 
 from .deadline import Deadline
-from .dialect import Dialect
 from .envelope import api_error, clean_reason, failure_hint, quote_reason, read_envelope
 from .errors import (
     ApiError,
@@ -28,6 +27,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .dialect import Dialect
     from .transport import Transport
     from .transport.body import Body, Stream
     from .transport.response import Response
@@ -121,6 +121,8 @@ class Server:
     @cached_property
     def dialect(self) -> Dialect:
         """What this server can do and how it words things."""
+        from .dialect import Dialect
+
         with self.validating_response("itself"):
             return Dialect.parse(self.info)
 

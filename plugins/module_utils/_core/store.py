@@ -23,15 +23,6 @@ from typing import (
     Mapping,
 )
 
-from .access import (
-    VIEW_ALIASES,
-    VIEW_IMAGES,
-    VIEW_PROFILES,
-    Entitlement,
-    edit_image,
-    entitlement_query,
-    require_entitlements,
-)
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -46,6 +37,7 @@ from .server import ApiResponse, Server
 from .transport import url_path
 
 if TYPE_CHECKING:
+    from .access import Entitlement
     from .transport.body import Body, Stream
     from .transport.response import Response
 
@@ -75,8 +67,10 @@ class Store:
         with self.server.validating_response("its images"):
             return _sorted_contents(images)
 
-    def visibility_warning(self, needed: Collection[Entitlement] = (VIEW_IMAGES,)) -> str:
-        """Why this client may not see all images, and what would help; empty if it sees all of them."""
+    def visibility_warning(self, with_aliases: bool = False) -> str:
+        """Why this client may not see all images, and aliases if so, and what would help; empty if it sees them all."""
+        from .access import VIEW_ALIASES, VIEW_IMAGES
+
         try:
             self.server.require_trust()
         except AuthenticationError as error:
@@ -85,7 +79,7 @@ class Store:
                 f" {error.hint}"
             ).strip()
         try:
-            self._require_project(needed)
+            self._require_project((VIEW_IMAGES, VIEW_ALIASES) if with_aliases else (VIEW_IMAGES,))
         except OptionError as error:
             return f"{error} It sees public images only."
         except AuthenticationError as error:
@@ -94,7 +88,7 @@ class Store:
 
     def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
         """The error, with a hint added if the image may be hidden from this client."""
-        narrow = self.visibility_warning((VIEW_IMAGES, VIEW_ALIASES))
+        narrow = self.visibility_warning(with_aliases=True)
         return ImageNotFound(error.message, f"{narrow} {error.hint}".strip()) if narrow else error
 
     def contents_of_all_projects(self) -> Contents:
@@ -159,6 +153,8 @@ class Store:
             with self.server.validating_response("its profiles"):
                 known = sorted(str(profile["name"]) for profile in listed)
             for missing in sorted(set(profiles) - set(known)):
+                from .access import VIEW_PROFILES
+
                 self._require_project((VIEW_PROFILES,))
                 raise OptionError(
                     f"project {self.project} on {self.server.address} has no profile {missing}",
@@ -394,6 +390,8 @@ class Store:
 
     def why_no_export_secret(self, fingerprint: str) -> str:
         """Why this client gets no such key, as far as the server tells beforehand; else an empty text."""
+        from .access import edit_image, entitlement_query
+
         needed = (edit_image(fingerprint),)
         if entitlement_query(self.server, needed):
             try:
@@ -488,6 +486,8 @@ class Store:
 
     def _require_project(self, needed: Collection[Entitlement] = ()) -> None:
         """Check that this client may see the project, and has these entitlements on it. Raises as its callers do."""
+        from .access import entitlement_query, require_entitlements
+
         path = url_path("/1.0/projects/{}", self.project)
         query = entitlement_query(self.server, needed)
         try:

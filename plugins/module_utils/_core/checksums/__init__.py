@@ -11,8 +11,9 @@ from functools import partial
 from typing import Mapping
 from urllib.parse import urlsplit
 
-from ..downloads import Download, Retries, WebClient, mask_credentials
+from ..downloads import Download, Retries, WebClient
 from ..errors import ApiError, FileError
+from ..urls import mask_credentials
 from .listing import DIGITS, find_digest, path_of_url
 
 __all__ = ["DIGITS", "Checksum", "ChecksumFile", "fetch_checksum", "path_of_url"]

@@ -10,8 +10,8 @@ import re
 from typing import Any, Mapping
 
 from ..checksums import DIGITS, Checksum, ChecksumFile
-from ..downloads import mask_credentials
 from ..errors import OptionError
+from ..urls import mask_credentials
 from .specification import require_not_blank
 from .web import WebAddress, headers_of
 

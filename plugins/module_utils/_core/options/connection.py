@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ..errors import OptionError
 from ..images import is_fingerprint
-from ..tokens import TrustToken
-from ..transport.verification import ClientCertificate
 from .specification import at_least, reject, require_not_blank
+
+if TYPE_CHECKING:
+    from ..tokens import TrustToken
+    from ..transport.verification import ClientCertificate
 
 
 def connection() -> dict[str, Any]:
@@ -94,7 +96,7 @@ class TlsOptions:
             option=option,
             cert=params[option],
             fingerprint=_certificate_fingerprint(params, f"{option}_fingerprint"),
-            client=ClientCertificate(cert, key) if cert else None,
+            client=_client_certificate(cert, key) if cert else None,
             bearer_token=params[bearer_option] or None,
             bearer_option=bearer_option,
         )
@@ -131,7 +133,7 @@ class ConnectionOptions:
         if over_network and tls.is_pinned and not params["validate_certs"]:
             pin = "server_cert" if tls.cert else "server_cert_fingerprint"
             raise OptionError(f"validate_certs=false cannot be used with {pin}", "Remove it.")
-        token = TrustToken.parse(params["trust_token"]) if params["trust_token"] else None
+        token = _trust_token(params["trust_token"]) if params["trust_token"] else None
         if over_network and tls.bearer_token:
             reject(params, "bearer_token", "client_cert", "trust_token")
         return cls(
@@ -258,6 +260,18 @@ def _credentials(username: str | None, password: str | None) -> tuple[str, str] 
     if ":" in username:
         raise OptionError("source_username contains a colon", "The password is source_password.")
     return username, password or ""
+
+
+def _client_certificate(cert: str, key: str) -> ClientCertificate:
+    from ..transport.verification import ClientCertificate
+
+    return ClientCertificate(cert, key)
+
+
+def _trust_token(text: str) -> TrustToken:
+    from ..tokens import TrustToken
+
+    return TrustToken.parse(text)
 
 
 def _certificate_fingerprint(params: Mapping[str, Any], option: str) -> str | None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ..errors import OptionError
 from ..images import parse_fingerprint
 from ..planning.desired_state import DesiredState
-from ..sources.controller_file import ControllerFile
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
 from .specification import at_least, merged, names_of, reject, require_not_blank
-from .web import WebAddress, headers_of
+
+if TYPE_CHECKING:
+    from ..sources.controller_file import ControllerFile
 
 
 def image_import() -> dict[str, Any]:
@@ -153,11 +154,19 @@ def _local_files(params: Mapping[str, Any]) -> LocalFiles:
         paths=tuple(params[name] for name in names),
         remote_src=params["remote_src"],
         compression=params["compression"],
-        controller_file=ControllerFile.parse(told) if told else None,
+        controller_file=_controller_file(told) if told else None,
     )
 
 
+def _controller_file(told: Mapping[str, Any]) -> ControllerFile:
+    from ..sources.controller_file import ControllerFile
+
+    return ControllerFile.parse(told)
+
+
 def _web_image(params: Mapping[str, Any], retries: int, checked_otherwise: bool) -> WebImage:
+    from .web import WebAddress, headers_of
+
     reject(params, "a web server", "remote_src")
     names = ("url",) if params["url"] else ("metadata_url", "rootfs_url")
     if len(names) > 1 and params["mode"] == "pull":

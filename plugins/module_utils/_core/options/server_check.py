@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from ..downloads import mask_credentials
 from ..errors import OptionError
 from ..server_check import ASPECTS, CheckRequest
+from ..urls import mask_credentials
 from .specification import at_least
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 from urllib.parse import unquote, urlsplit
 
-from ..downloads import mask_credentials
 from ..errors import OptionError
+from ..urls import mask_credentials
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Sequence
 
-from ..access import VIEW_ALIASES, VIEW_IMAGES, Entitlement
 from ..images import Image, short_fingerprint
 
 if TYPE_CHECKING:
+    from ..access import Entitlement
     from ..sources import Offer
     from .steps import Step
 
@@ -44,6 +44,8 @@ class Plan:
     @property
     def entitlements(self) -> tuple[Entitlement, ...]:
         """What the client has to be allowed to do for it. That nothing is there can be told only with a view of all."""
+        from ..access import VIEW_ALIASES, VIEW_IMAGES
+
         subject, fingerprint = self.subject, ""
         needed: list[Entitlement] = []
         if isinstance(subject, Image):

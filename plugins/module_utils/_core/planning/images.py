@@ -13,18 +13,10 @@ from ..errors import OptionError
 from ..images import NEVER, Contents, Image, format_time, short_fingerprint
 from . import NEW_IMAGE, Plan
 from .desired_state import EMPTY_IMAGE, RESERVED_PREFIX, DesiredState
-from .steps import (
-    AddAlias,
-    DeleteImage,
-    DeleteReplaced,
-    MoveAlias,
-    RemoveAlias,
-    SetAttributes,
-    Step,
-)
 
 if TYPE_CHECKING:
     from ..sources import Offer
+    from .steps import Step
 
 
 def plan_present(
@@ -52,6 +44,8 @@ def plan_present(
     if isinstance(subject, Image):
         names = _changed_attributes(subject, desired)
         if subject.fingerprint == transferred:
+            from .steps import SetAttributes
+
             already_set = {
                 name for step in done if isinstance(step, SetAttributes) for name in step.names
             }
@@ -68,15 +62,21 @@ def plan_present(
             full = desired.with_defaults_from(subject.replaces)
     steps: list[Step] = []
     if names or full is not desired:
+        from .steps import SetAttributes
+
         steps.append(SetAttributes(names, full))
     steps += _alias_steps(contents, subject, full, outdated)
-    if desired.delete_outdated:
+    if desired.delete_outdated and outdated:
+        from .steps import DeleteReplaced
+
         kept = frozenset(desired.aliases or ())
         steps += [DeleteReplaced(image.fingerprint, image.alias_names - kept) for image in outdated]
         deleted += outdated
         for image in outdated:
             contents = contents.without(image)
-    if desired.delete_replaced:
+    if desired.delete_replaced and (done or steps):
+        from .steps import DeleteReplaced
+
         replaced = _replaced(contents, subject, (*done, *steps))
         steps += [DeleteReplaced(image.fingerprint) for image in replaced]
         deleted += replaced
@@ -128,18 +128,25 @@ def _alias_steps(
 ) -> list[Step]:
     if desired.aliases is None:
         return []
+    targets = {name: contents.by_alias(name) for name in desired.aliases}
+    unwanted: frozenset[str] = frozenset()
+    if desired.purge_aliases and isinstance(subject, Image):
+        unwanted = subject.alias_names - set(desired.aliases)
+    if not unwanted and all(
+        image and image.fingerprint == subject.fingerprint for image in targets.values()
+    ):
+        return []
+    from .steps import AddAlias, MoveAlias, RemoveAlias
+
     steps: list[Step] = []
-    for name in desired.aliases:
-        current = contents.by_alias(name)
+    for name, current in targets.items():
         if current is None:
             steps.append(AddAlias(name, desired.alias_descriptions.get(name, "")))
         elif current.fingerprint != subject.fingerprint:
             if current not in outdated:
                 _require_movable(name, current, subject, desired)
             steps.append(MoveAlias(name, current.fingerprint, desired.alias_descriptions.get(name)))
-    if desired.purge_aliases and isinstance(subject, Image):
-        steps += [RemoveAlias(name) for name in sorted(subject.alias_names - set(desired.aliases))]
-    return steps
+    return [*steps, *(RemoveAlias(name) for name in sorted(unwanted))]
 
 
 def _require_movable(
@@ -162,6 +169,8 @@ def _require_movable(
 
 def _replaced(contents: Contents, subject: Image | Offer, steps: Sequence[Step]) -> list[Image]:
     """The images whose last alias these steps take away."""
+    from .steps import MoveAlias
+
     moved = {step.name: step.current for step in steps if isinstance(step, MoveAlias)}
     images = (contents.by_fingerprint(current) for current in dict.fromkeys(moved.values()))
     return [
@@ -199,4 +208,6 @@ def plan_absent(image: Image | None) -> Plan:
     """The plan to delete this image; None: there is none."""
     if image is None:
         return Plan(None, (), {}, {}, removes=True)
+    from .steps import DeleteImage
+
     return Plan(image, (DeleteImage(image.fingerprint),), {}, {}, (image,), removes=True)

@@ -10,8 +10,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Callable, Iterable, Iterator, TypeVar
 
-from ..downloads import mask_credentials
 from ..errors import ConnectionFailed, FileError, TimedOut
+from ..urls import mask_credentials
 
 MAX_FINDINGS = 200
 

@@ -10,10 +10,10 @@ import re
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from ..catalog.record import Catalog, Product
-from ..downloads import mask_credentials
 from ..errors import FileError
 from ..images import CONTAINER
 from ..sources.image_headers import FAMILIES, parse_image_headers
+from ..urls import mask_credentials
 from .endpoint import Endpoint, Reply
 from .findings import Finding, Findings, shown
 

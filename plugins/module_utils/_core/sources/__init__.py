@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol, runtime_checkable
 
-from ..access import CREATE_IMAGES, VIEW_IMAGES, Entitlement, delete_image, edit_image
 from ..errors import ConflictError, ConnectionFailed, FileError
 from ..images import ARCHIVE
 
 if TYPE_CHECKING:
+    from ..access import Entitlement
     from ..images import Alias, Image
     from ..store import Store
     from ..store_view import StoreView
@@ -54,6 +54,8 @@ class Offer(ABC):
     @property
     def entitlements(self) -> tuple[Entitlement, ...]:
         """What the client has to be allowed to do in order to bring it."""
+        from ..access import CREATE_IMAGES, VIEW_IMAGES, delete_image, edit_image
+
         noted = (edit_image(),) if self.records_archive else ()
         replaced = (delete_image(self.replaces.fingerprint),) if self.replaces else ()
         return (VIEW_IMAGES, CREATE_IMAGES, *noted, *replaced)

@@ -13,8 +13,8 @@ from typing import Sequence
 from urllib.parse import urlsplit
 
 from ..deadline import Deadline
-from ..downloads import mask_credentials
 from ..errors import FileError
+from ..urls import mask_credentials
 
 
 class AllowedHosts:

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ..errors import FileError, NeedsFile, OptionError
-from ..images import Alias, Image
-from ..store import Store
-from ..store_view import StoreView
 from . import Offer, TransferResult, require_fingerprint
+
+if TYPE_CHECKING:
+    from ..images import Alias, Image
+    from ..store import Store
+    from ..store_view import StoreView
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from ..archives.files import Digest, ImageFiles
 from ..errors import ConflictError, FileError, OperationFailed
 from ..images import Alias, Image
-from ..store import Store
-from ..store_view import StoreView
-from ..transport.body import Body, Segment
 from . import Offer, TransferResult, record_archive, require_fingerprint
+
+if TYPE_CHECKING:
+    from ..store import Store
+    from ..store_view import StoreView
+    from ..transport.body import Body
 
 
 class FileSource:
@@ -114,6 +117,8 @@ class Upload(Offer):
 
 def upload_body(files: ImageFiles, image_type: str | None) -> Body:
     """The body of ``POST /1.0/images``: a unified file as it is, a split image as a form."""
+    from ..transport.body import Body, Segment
+
     segments = [Segment(file, size) for file, size in zip(files.files, files.sizes)]
     if len(segments) == 1:
         return Body(segments, "application/octet-stream")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Callable, Sequence
 from urllib.parse import urlsplit
 
-from ..downloads import mask_credentials
 from ..errors import FileError
+from ..urls import mask_credentials
 
 FAMILIES = ("LXD", "Incus")
 

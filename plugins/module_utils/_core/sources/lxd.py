@@ -18,15 +18,13 @@ from ..images import (
     is_fingerprint,
     is_prefix,
 )
-from ..store import Store
-from ..store_view import StoreView
 from . import CopyRequest, Offer, TransferResult, with_fingerprint_hint
-from .export_form import ExportForm, file_name, is_form
-from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 
 if TYPE_CHECKING:
     from ..downloads import OpenResponse, Retries
+    from ..store import Store
+    from ..store_view import StoreView
     from ..transport.body import Stream
     from ..transport.response import Response
 
@@ -158,6 +156,8 @@ class LxdSource:
         # Not every server tells beforehand that it will refuse the secret.
         is_free = self._request.mode == "auto"
         fallback = (lambda: self._relay(image, held)) if is_free else None
+        from .pull import Pull
+
         return Pull(
             image.fingerprint,
             image.type,
@@ -201,6 +201,7 @@ class LxdSource:
         """
         from ..downloads import Download, OpenResponse
         from ..transport.body import Stream
+        from .export_form import ExportForm, file_name, is_form
         from .upload_form import UploadForm
 
         transport = self._source.server.transport
@@ -293,4 +294,6 @@ def _certificate(store: Store) -> str:
 def _exports_form(response: Response) -> bool:
     """Whether the response to an export is a form. Closes it."""
     response.close()
+    from .export_form import is_form
+
     return is_form(response.headers.get("Content-Type", ""))

@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Callable, Mapping
 from urllib.parse import quote
 
-from ..downloads import mask_credentials
 from ..errors import (
     ApiError,
     ConflictError,
@@ -41,6 +40,7 @@ from ..images import (
 from ..oci_registry import OciName, OciRegistry
 from ..store import Store
 from ..store_view import StoreView
+from ..urls import mask_credentials
 from . import CopyRequest, Offer, TransferResult, update_with_retry, with_fingerprint_hint
 from .attributes import set_source_attributes
 

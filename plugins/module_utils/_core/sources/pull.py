@@ -114,7 +114,7 @@ class Pull(Offer):
             if self._check and not store.has_image(self.fingerprint):
                 self._check(None)
             return ConflictError(f"{store} received the image from another client")
-        from ..downloads import mask_credentials
+        from ..urls import mask_credentials
 
         where = mask_credentials(
             self._source.get("url") or self._source.get("server") or "its registry"

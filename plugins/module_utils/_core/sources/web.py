@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..archives.file_kinds import ARCHIVES, WORDS, file_kind
-from ..downloads import Download, Retries, WebClient, mask_credentials
+from ..downloads import Download, Retries, WebClient
 from ..errors import ConflictError, FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Image
 from ..store import Store
 from ..store_view import StoreView
 from ..transport.body import Stream
+from ..urls import mask_credentials
 from . import Offer
 from .allowed_hosts import AllowedHosts
 from .image_headers import ImageHeaders, parse_image_headers

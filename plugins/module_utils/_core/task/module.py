@@ -77,7 +77,7 @@ class ImageModule(AnsibleModule):
 
     def _shown_params(self) -> dict[str, Any]:
         """The options as they may be shown."""
-        from ..downloads import mask_credentials
+        from ..urls import mask_credentials
 
         def shown(value: Any) -> Any:
             if isinstance(value, str):
@@ -164,7 +164,7 @@ def _secrets_of(text: str) -> Iterator[str]:
     """User part, password, query and its longer values of an address; nothing of any other text."""
     if "://" not in text:
         return
-    from ..downloads import user_part
+    from ..urls import user_part
 
     user = user_part(text)
     if user:

@@ -46,7 +46,7 @@ def shown_image(raw: Mapping[str, Any]) -> dict[str, Any]:
     if origin.get("certificate"):
         shown["certificate"] = _digest(str(origin["certificate"]))
     if "@" in str(origin.get("server")):
-        from ..downloads import mask_credentials
+        from ..urls import mask_credentials
 
         shown["server"] = mask_credentials(str(origin["server"]))
     return {**image, "update_source": shown}

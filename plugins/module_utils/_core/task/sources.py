@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Iterable, Iterator
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from ..client_config import Remote
     from ..deadline import Deadline
     from ..exporting import ExportSource
     from ..images import Image
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from ..options.image_export import ExportOptions
     from ..options.image_import import ImportOptions, LocalFiles, WebImage
     from ..options.image_info import InfoOptions
+    from ..remotes import Remote
     from ..sources import Source
     from ..sources.simplestreams import ImageServer
     from ..store import Store

@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import (
-    ClientConfig,
-    image_server_address,
-    local_socket,
-    server_address,
-)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ConnectionFailed,
     FileError,
     OptionError,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.remotes import (
+    image_server_address,
+    local_socket,
+    server_address,
 )
 
 CONFIG = """

@@ -11,7 +11,6 @@ import json
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.common.parameters import PASS_VARS
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.downloads import mask_credentials
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_copy import (
     image_copy,
 )
@@ -22,6 +21,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image
     image_store,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.task.module import ImageModule
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.urls import mask_credentials
 
 
 @pytest.mark.parametrize(
