@@ -11,6 +11,8 @@ version_added: 1.0.0
 description:
   - Imports an image into an image store, and sets its aliases and attributes. The image comes from one file or
     directory (a unified image), from two files (a split image, metadata and root file system), or from a web server.
+  - Disks and root file systems as vendors publish them, which have no metadata, are imported as well. The metadata is
+    made from the options, and a disk is converted if necessary.
   - Images are identified by their content. A file is not sent again if the store has its image, whatever the file is
     called.
   - Options that are omitted leave existing values unchanged.
@@ -40,8 +42,20 @@ options:
     type: path
   rootfs:
     description:
-      - The root file system of a split image. Requires O(metadata). A squashfs or tar archive makes a container
-        image, a qcow2 disk a virtual machine image.
+      - The root file system of a split image. A squashfs or tar archive makes a container image, a qcow2 disk a
+        virtual machine image.
+      - Without O(metadata), a bare disk or root file system. Its metadata is made from O(architecture), O(os),
+        O(release), O(variant), O(description) and O(cloud_init).
+      - A disk makes a virtual machine image. It is a qcow2, or a raw, vmdk, vhdx or vdi disk, which is converted by
+        C(qemu-img) (in the Debian package C(qemu-utils)) on the managed host. Each of them can be compressed by gzip,
+        xz, zstd or bzip2, or be the only file in a zip.
+      - A disk must be complete in this file. It is rejected if it has a backing file, an external data file, a parent
+        or content in other files, if it is encrypted or truncated, and if it has neither a partition table nor a
+        boot sector. ISO images and OVA files are rejected, too.
+      - Converted and unpacked disks need room in Ansible's C(remote_tmp) as long as the task runs. Whether there is
+        enough is checked first.
+      - The same file with the same options always becomes the same image, whatever the file is called, and if it is
+        converted, with the same version of C(qemu-img). An image that was made of it before is recognized.
     type: path
   url:
     description:
@@ -57,8 +71,53 @@ options:
     type: str
   rootfs_url:
     description:
-      - The URL of the root file system of a split image. Requires O(metadata_url).
+      - The URL of the root file system of a split image.
+      - Without O(metadata_url), the URL of a bare disk or root file system, which is as in O(rootfs). Requires
+        O(checksum) or O(fingerprint), and can therefore be a URL with C(http). A qcow2 and a tar archive are streamed
+        to the server, others are downloaded to Ansible's C(remote_tmp) first.
     type: str
+  architecture:
+    description:
+      - The architecture of a bare disk or root file system, by any name that LXD knows, such as V(amd64) or V(x86_64).
+        Default is that of the server.
+    type: str
+  os:
+    description:
+      - The operating system of a bare disk or root file system. Like O(release), O(variant) and O(description), it
+        becomes a property of the image, as the images of distributions have them.
+    type: str
+  release:
+    description:
+      - The release of a bare disk or root file system. Quote numbers with a decimal point.
+    type: str
+  variant:
+    description:
+      - The variant of a bare disk or root file system.
+    type: str
+  description:
+    description:
+      - The description of the image of a bare disk or root file system, which lists of images show.
+    type: str
+  cloud_init:
+    description:
+      - Whether the image of a bare root file system has templates that give cloud-init its seed, from C(cloud-init.*)
+        and C(user.*) in the configuration of an instance. A template for C(/etc/hostname) is always included.
+      - It cannot be used with a disk.
+    type: bool
+    default: false
+  checksum:
+    description:
+      - The checksum of a bare disk or root file system, which is V(sha256:) or V(sha512:) followed by the digest, or by
+        the C(https) URL of a checksum file in which the name of the file is looked up.
+      - If the store has an image that was made of the file with this checksum, the file is not read or downloaded.
+      - O(url_headers), O(url_username), O(url_password), O(url_ca_path) and O(url_validate_certs) apply to the URL of
+        the checksum file as well.
+    type: str
+  checksum_keyring:
+    description:
+      - A file with OpenPGP keys on the managed host. The checksum file must have a valid signature by one of them,
+        which is part of it, or beside it with the suffix C(.gpg), C(.sign) or C(.asc). It is verified by C(gpgv).
+    type: path
   remote_src:
     description:
       - Whether the files are on the managed host.
@@ -163,6 +222,26 @@ EXAMPLES = r"""
       release: "1.35"
     public: true
     expires_at: 2030-12-31
+
+- name: Import a disk without metadata
+  imagestore.lxd.lxd_image_import:
+    rootfs: /srv/images/cloud.vmdk
+    remote_src: true
+    os: Debian
+    release: "12"
+    description: Debian 12
+    aliases:
+      - debian-vm
+
+- name: Import a root file system without metadata from the web, with templates for cloud-init
+  imagestore.lxd.lxd_image_import:
+    rootfs_url: https://downloads.example.com/rootfs.tar.xz
+    checksum: sha256:https://downloads.example.com/SHA256SUMS
+    os: Debian
+    release: "12"
+    cloud_init: true
+    aliases:
+      - debian
 
 - name: Import the output directory of a build
   imagestore.lxd.lxd_image_import:

@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ from lab import (
     Server,
     WebServer,
     build_directory,
+    build_disk,
     build_image,
+    build_rootfs,
     client_certificate,
     client_config,
     whole_machine,
@@ -135,6 +138,9 @@ class Site:
         ):
             for name in names:
                 shutil.copy(path, name)
+        disk = build_disk(made)
+        convert = ["qemu-img", "convert", "-O", "vmdk", str(disk), "/srv/images/cloud.vmdk"]
+        subprocess.run(convert, check=True)
         for project in ("site", "build"):
             self.lxd1.run("project", "create", project)
         for name in ("busybox", "busybox-old", "testing"):
@@ -289,6 +295,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     for path, name in ((machine.metadata, "disk-meta.tar.gz"), (machine.rootfs, "disk.qcow2")):
         shutil.copy(path, folder / "www" / name)
+    rootfs = build_rootfs(folder / "images").rename(folder / "www/rootfs.tar.xz")
+    digest = sha256(rootfs.read_bytes()).hexdigest()
+    (folder / "www/SHA256SUMS").write_text(f"{digest}  rootfs.tar.xz\n")
     tree = Tree(folder / "www")
     tree.publish(alpine, "alpine/3.23", os="Alpine")
     tree.publish(busybox, "busybox")

@@ -100,6 +100,13 @@ def format_time(moment: datetime) -> str:
 ARCHIVE = "imagestore.archive"
 """The property in which an image that was made of a directory has the SHA-256 of that, packed but not compressed."""
 
+ROOTFS = "imagestore.rootfs"
+"""The property in which an image that was made of a bare disk or root file system has the keys of that.
+
+A key is a digest of the file's digest and of the options that went into the metadata (see ``disks.rootfs_key``). There
+is one for each algorithm that the file's digest is known by, separated by a comma and a space.
+"""
+
 INSTANCE = "imagestore.instance"
 """The property in which an image that was published has the instances or snapshots that it was made of.
 
@@ -231,6 +238,11 @@ class Image:
         """What it was made of, if it was published; see ``INSTANCE``."""
         return tuple(filter(None, self.properties.get(INSTANCE, "").split(", ")))
 
+    @property
+    def rootfs_keys(self) -> tuple[str, ...]:
+        """What it was made of, if that was a bare disk or root file system; see ``ROOTFS``."""
+        return tuple(filter(None, self.properties.get(ROOTFS, "").split(", ")))
+
     def require_not_cached(self) -> None:
         """Raises OptionError if its server will remove it by itself, and its aliases with it."""
         if self.cached:
@@ -328,6 +340,16 @@ class Contents:
     def by_archive(self, digest: str) -> Image | None:
         """The image that was made of the directory with this digest; rather one to keep than a cached one."""
         found = [image for image in self.images if image.properties.get(ARCHIVE) == digest]
+        return min(found, key=lambda image: image.cached, default=None)
+
+    @property
+    def has_rootfs_keys(self) -> bool:
+        """Whether any image was made of a bare disk or root file system."""
+        return any(ROOTFS in image.properties for image in self.images)
+
+    def by_rootfs_key(self, key: str) -> Image | None:
+        """The image that was made of this disk or root file system; rather one to keep than a cached one."""
+        found = [image for image in self.images if key in image.rootfs_keys]
         return min(found, key=lambda image: image.cached, default=None)
 
     def by_instance(self, identity: str) -> Image | None:

@@ -106,6 +106,17 @@ class StoreView:
         self.see(self.likely_aliases)
         return self.contents().has_archives or self._list().has_archives
 
+    @property
+    def has_rootfs_keys(self) -> bool:
+        """Whether any image was made of a bare disk or root file system."""
+        self.see(self.likely_aliases)
+        return self.contents().has_rootfs_keys or self._list().has_rootfs_keys
+
+    def by_rootfs_key(self, key: str) -> Image | None:
+        """The image that was made of this disk or root file system; rather one to keep than a cached one."""
+        self.see(self.likely_aliases)
+        return self.contents().by_rootfs_key(key) or self._list().by_rootfs_key(key)
+
     def not_found(self, name: str) -> ImageNotFound:
         """What to raise when there is no image of this name: it also says what there is, so it takes a list."""
         return self._list().not_found(name)

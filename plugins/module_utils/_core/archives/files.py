@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import threading
-from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Sequence
 
 from ..errors import FileError
@@ -80,14 +80,16 @@ class ImageFiles:
 class Digest(threading.Thread):
     """Computes the fingerprint in a thread, while others may read the files.
 
-    With ``number``, it is the SHA-256 of only that file.
+    With ``number``, it is the digest of only that file; with ``algorithm``, another than SHA-256.
     """
 
-    def __init__(self, files: ImageFiles, number: int | None = None) -> None:
+    def __init__(
+        self, files: ImageFiles, number: int | None = None, algorithm: str = "sha256"
+    ) -> None:
         super().__init__(daemon=True)
         self._files = files
         self._read = slice(None) if number is None else slice(number, number + 1)
-        self._hash = sha256()
+        self._hash = hashlib.new(algorithm)
         self._error: OSError | None = None
         self.start()
 

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
-from ..checksums import DIGITS, Checksum, ChecksumFile
 from ..errors import OptionError
 from ..urls import mask_credentials
 from .specification import require_not_blank
-from .web import WebAddress, headers_of
+
+if TYPE_CHECKING:
+    from ..checksums import Checksum, ChecksumFile
+    from .web import WebAddress
 
 
 def checksum() -> dict[str, Any]:
@@ -44,6 +46,8 @@ def parse_checksum(
         if keyring:
             raise OptionError("checksum_keyring is set without checksum", "Set both, or remove it.")
         return None
+    from ..checksums import DIGITS, Checksum
+
     algorithm, _colon, rest = value.strip().partition(":")
     algorithm, rest = algorithm.lower(), rest.strip()
     if algorithm not in DIGITS:
@@ -69,6 +73,9 @@ _EXPECTED = "Expected sha256: or sha512:, then a digest or the https URL of a ch
 def _checksum_file(
     params: Mapping[str, Any], algorithm: str, url: str, file: WebAddress | None
 ) -> ChecksumFile:
+    from ..checksums import ChecksumFile
+    from .web import WebAddress, headers_of
+
     address = WebAddress.parse(url, "checksum", checked_otherwise=True)
     if address.origin[0] != "https":
         raise OptionError(

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, Mapping
 from ..errors import OptionError
 from ..images import parse_fingerprint
 from ..planning.desired_state import DesiredState
+from .checksum import checksum
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
+from .rootfs import ROOTFS_OPTIONS, rootfs_facts
 from .specification import at_least, merged, names_of, reject, require_not_blank
 
 if TYPE_CHECKING:
+    from ..checksums import Checksum, ChecksumFile
+    from ..disks.metadata import RootfsFacts
     from ..sources.controller_file import ControllerFile
 
 
@@ -49,17 +53,16 @@ def image_import() -> dict[str, Any]:
             # What the controller knows of a file that is there; see plugin_utils/controller_files.py.
             "_file": {"type": "dict"},
         },
-        "mutually_exclusive": list(combinations(("src", "metadata", "url", "metadata_url"), 2)),
-        "required_together": [
-            ("metadata", "rootfs"),
-            ("metadata_url", "rootfs_url"),
-            ("url_username", "url_password"),
-        ],
-        "required_one_of": [("src", "metadata", "url", "metadata_url")],
-        "required_by": {"metadata_url": "fingerprint"},
+        "mutually_exclusive": list(combinations(_FORMS, 2)),
+        "required_together": [("url_username", "url_password")],
+        "required_one_of": [_FORMS],
+        "required_by": {"metadata": "rootfs", "metadata_url": ["rootfs_url", "fingerprint"]},
         "supports_check_mode": True,
     }
-    return merged(connection(), image(), own)
+    return merged(connection(), image(), rootfs_facts(), checksum(), own)
+
+
+_FORMS = ("src", "rootfs", "url", "rootfs_url")
 
 
 @dataclass(frozen=True)
@@ -105,11 +108,30 @@ class WebImage:
 
 
 @dataclass(frozen=True)
+class BareRootfs:
+    """A disk or root file system without metadata, in one file or at one address.
+
+    ``facts`` go into the metadata; their architecture is empty if it is to be the server's.
+    """
+
+    location: LocalFiles | WebImage
+    facts: RootfsFacts
+    checksum: Checksum | ChecksumFile | None = None
+    checksum_server: WebImage | None = None
+    """How to download the checksum file, if there is one."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.location.name
+
+
+@dataclass(frozen=True)
 class ImportOptions:
     """What to import, what it must be (``fingerprint``, None: whatever it is), and what it should be like."""
 
     connection: ConnectionOptions
-    form: LocalFiles | WebImage
+    form: LocalFiles | WebImage | BareRootfs
     fingerprint: str | None
     desired: DesiredState
 
@@ -126,12 +148,23 @@ class ImportOptions:
         retries = at_least("retries", params["retries"], 0)
         if params["compression"] != "gzip" and not params["src"]:
             raise OptionError("compression can be used with a directory only", "Remove it.")
-        form: LocalFiles | WebImage
-        if params["url"] or params["metadata_url"]:
-            form = _web_image(params, retries, bool(expected))
+        form: LocalFiles | WebImage | BareRootfs
+        if is_bare(params):
+            form = _bare_rootfs(params, retries, bool(expected))
         else:
-            form = _local_files(params)
+            context = "an image that has its metadata"
+            reject(params, context, *ROOTFS_OPTIONS, "checksum", "checksum_keyring")
+            if params["url"] or params["metadata_url"]:
+                form = _web_image(params, retries, bool(expected))
+            else:
+                form = _local_files(params)
         return cls(ConnectionOptions.from_params(params), form, expected, desired_state(params))
+
+    @property
+    def controller_file(self) -> ControllerFile | None:
+        """What the controller says of the file; None if it is not one of the controller."""
+        form = self.form.location if isinstance(self.form, BareRootfs) else self.form
+        return form.controller_file if isinstance(form, LocalFiles) else None
 
     @property
     def attempt(self) -> str:
@@ -139,17 +172,69 @@ class ImportOptions:
         return f"import {self.form.name}"
 
 
-def _local_files(params: Mapping[str, Any]) -> LocalFiles:
-    reject(params, "files", "url_headers", "url_username", "url_ca_path", "url_allowed_hosts")
-    if params["mode"] != "auto" or not params["url_validate_certs"]:
-        raise OptionError("mode and url_validate_certs cannot be used with files", "Remove them.")
+def is_bare(params: Mapping[str, Any]) -> bool:
+    """Whether the task names a disk or root file system alone."""
+    return bool(
+        (params.get("rootfs") and not params.get("metadata"))
+        or (params.get("rootfs_url") and not params.get("metadata_url"))
+    )
+
+
+def _bare_rootfs(params: Mapping[str, Any], retries: int, has_fingerprint: bool) -> BareRootfs:
+    from ..checksums import ChecksumFile
+    from .checksum import parse_checksum
+    from .rootfs import parse_rootfs_facts
+    from .web import WebAddress
+
+    facts = parse_rootfs_facts(params)
+    if params["rootfs"]:
+        checksum = parse_checksum(params)
+        local = _local_files(params, uses_web=isinstance(checksum, ChecksumFile))
+        return BareRootfs(local, facts, checksum, _checksum_server(params, checksum, retries))
+    checksum = parse_checksum(params, WebAddress.parse(params["rootfs_url"], "rootfs_url", True))
+    if not checksum and not has_fingerprint:
+        raise OptionError(
+            "rootfs_url is set, but neither checksum nor fingerprint",
+            "Set checksum, so that what is downloaded can be verified.",
+        )
+    location = _web_image(params, retries, True)
+    return BareRootfs(location, facts, checksum, _checksum_server(params, checksum, retries))
+
+
+def _checksum_server(
+    params: Mapping[str, Any], checksum: Checksum | ChecksumFile | None, retries: int
+) -> WebImage | None:
+    from ..checksums import ChecksumFile
+
+    if not isinstance(checksum, ChecksumFile):
+        return None
+    return WebImage(
+        addresses=(checksum.url,),
+        mode="relay",
+        retries=retries,
+        headers=checksum.headers,
+        ca_path=params["url_ca_path"],
+        validate=params["url_validate_certs"],
+        allowed_hosts=names_of("url_allowed_hosts", params["url_allowed_hosts"]) or (),
+        secrets=checksum.secrets,
+    )
+
+
+def _local_files(params: Mapping[str, Any], uses_web: bool = False) -> LocalFiles:
+    """The files that the options name; ``uses_web`` is whether options for web servers have a use besides."""
+    if not uses_web:
+        reject(params, "files", "url_headers", "url_username", "url_ca_path", "url_allowed_hosts")
+        if not params["url_validate_certs"]:
+            raise OptionError("url_validate_certs cannot be used with files", "Remove it.")
+    if params["mode"] != "auto":
+        raise OptionError("mode cannot be used with files", "Remove it.")
     told = params["_file"]
     if not told and not params["remote_src"]:
         raise OptionError(
             "the files are on the controller, and this module was not called by its action plugin",
             "Set remote_src: true for files of the managed host.",
         )
-    names = ("src",) if params["src"] else ("metadata", "rootfs")
+    names = [name for name in ("src", "metadata", "rootfs") if params[name]]
     return LocalFiles(
         paths=tuple(params[name] for name in names),
         remote_src=params["remote_src"],
@@ -168,11 +253,9 @@ def _web_image(params: Mapping[str, Any], retries: int, checked_otherwise: bool)
     from .web import WebAddress, headers_of
 
     reject(params, "a web server", "remote_src")
-    names = ("url",) if params["url"] else ("metadata_url", "rootfs_url")
-    if len(names) > 1 and params["mode"] == "pull":
-        raise OptionError(
-            "mode=pull cannot be used with split files from a web server", "Remove it."
-        )
+    names = [name for name in ("url", "metadata_url", "rootfs_url") if params[name]]
+    if names != ["url"] and params["mode"] == "pull":
+        raise OptionError("mode=pull cannot be used with rootfs_url", "Remove it.")
     addresses = [WebAddress.parse(params[name], name, checked_otherwise) for name in names]
     credentials = addresses[-1].credentials
     if params["url_username"]:

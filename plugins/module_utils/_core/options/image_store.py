@@ -15,8 +15,9 @@ from ansible.module_utils.common.arg_spec import ModuleArgumentSpecValidator
 from ..errors import OptionError
 from .connection import ConnectionOptions, connection
 from .image_copy import CopyOptions, image_copy
-from .image_import import ImportOptions, image_import
+from .image_import import ImportOptions, image_import, is_bare
 from .image_state import ImageStateOptions, image_state
+from .rootfs import ROOTFS_OPTIONS
 from .specification import at_least, merged, names_of
 
 NOT_IN_DEFAULTS = frozenset(
@@ -31,6 +32,7 @@ NOT_IN_DEFAULTS = frozenset(
         "url",
         "metadata_url",
         "rootfs_url",
+        "checksum",
     ]
 )
 """Options that choose a form, or that two images cannot share."""
@@ -243,17 +245,33 @@ def _excluded_defaults(form: _Form, own: Mapping[str, Any]) -> set[str]:
         if own.get("state") == "absent":
             return set(form.own_options)
         excluded.add("state")
-    elif any(name in own for name in ("url", "metadata_url", "rootfs_url")):
-        excluded |= {"remote_src", "compression"} | ({"mode"} if "url" not in own else set())
     elif form.selectors != ("image",):
-        excluded |= {"mode", *(name for name in form.own_options if name.startswith("url_"))}
-        if "src" not in own:
-            excluded.add("compression")
+        excluded |= _excluded_from_import(form, own)
     aliases = own.get("aliases", own.get("alias"))
     if aliases is None:
         excluded.add("purge_aliases")
     if not aliases:
         excluded.add("delete_replaced")
+    return excluded
+
+
+def _excluded_from_import(form: _Form, own: Mapping[str, Any]) -> set[str]:
+    """The same for an entry that is an import."""
+    excluded: set[str] = set()
+    is_local = not any(name in own for name in ("url", "metadata_url", "rootfs_url"))
+    has_checksum_file = "://" in str(own.get("checksum"))
+    if not is_bare(own):
+        excluded |= {*ROOTFS_OPTIONS, "checksum_keyring"}
+    elif not has_checksum_file:
+        excluded.add("checksum_keyring")
+    if not is_local:
+        excluded |= {"remote_src", "compression"} | ({"mode"} if "url" not in own else set())
+        return excluded
+    excluded.add("mode")
+    if not has_checksum_file:
+        excluded |= {name for name in form.own_options if name.startswith("url_")}
+    if "src" not in own:
+        excluded.add("compression")
     return excluded
 
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Iterable,
+    Mapping,
+    Protocol,
+    runtime_checkable,
+)
 
 from ..errors import ConflictError, ConnectionFailed, FileError
-from ..images import ARCHIVE
+from ..images import ARCHIVE, ROOTFS
 
 if TYPE_CHECKING:
     from ..access import Entitlement
@@ -43,8 +51,10 @@ class Offer(ABC):
     """Bytes of image data that a transfer moves; None if that is not known before."""
     records_origin = False
     """Whether the server records the origin of the image, and so can keep it up to date."""
-    records_archive = False
-    """Whether the transfer records on the image what directory that was made of (see ``record_archive``)."""
+    records_content = False
+    """Whether the transfer records on the image what it was made of (``record_archive``, ``record_rootfs_keys``)."""
+    origin_key: str | None = None
+    """What offers of the same image have in common while its fingerprint is not known; None if nothing is known."""
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -56,7 +66,7 @@ class Offer(ABC):
         """What the client has to be allowed to do in order to bring it."""
         from ..access import CREATE_IMAGES, VIEW_IMAGES, delete_image, edit_image
 
-        noted = (edit_image(),) if self.records_archive else ()
+        noted = (edit_image(),) if self.records_content else ()
         replaced = (delete_image(self.replaces.fingerprint),) if self.replaces else ()
         return (VIEW_IMAGES, CREATE_IMAGES, *noted, *replaced)
 
@@ -136,6 +146,16 @@ def record_archive(store: Store, fingerprint: str, archive: str) -> None:
     update_with_retry(
         store, fingerprint, lambda image: {"properties": {**image.properties, ARCHIVE: archive}}
     )
+
+
+def record_rootfs_keys(store: Store, fingerprint: str, keys: Iterable[str]) -> None:
+    """Record the disk or root file system that an image was made of, so that it is recognized in later runs."""
+
+    def changes(image: Image) -> Mapping[str, Any]:
+        known = dict.fromkeys((*image.rootfs_keys, *keys))
+        return {"properties": {**image.properties, ROOTFS: ", ".join(known)}}
+
+    update_with_retry(store, fingerprint, changes)
 
 
 def with_fingerprint_hint(

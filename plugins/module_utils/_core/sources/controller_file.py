@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Mapping
 
 from ..errors import FileError, NeedsFile, OptionError
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from ..images import Alias, Image
     from ..store import Store
     from ..store_view import StoreView
+    from .disk import RootfsRequest
 
 
 @dataclass(frozen=True)
 class ControllerFile:
     """What the controller knows of a file: its ``name`` in messages, and what is in it if it had to be read.
 
-    ``archive`` is the digest of a directory, ``size`` the number of bytes that an upload sends, if file.
+    ``archive`` is the digest of a directory, ``size`` the number of bytes that an upload sends, if it is known. Of a
+    bare disk or root file system, ``digests`` are those of the file by algorithm, and ``size`` is that of the file, or
+    None if it has to be converted.
     """
 
     name: str
@@ -30,6 +33,7 @@ class ControllerFile:
     type: str | None = None
     archive: str | None = None
     size: int | None = None
+    digests: Mapping[str, str] | None = None
     problem: str = ""
     """What keeps the controller from sending the file; empty if nothing does."""
     only_asks: bool = False
@@ -44,6 +48,7 @@ class ControllerFile:
             and isinstance(raw.get("name"), str)
             and all(text is None or isinstance(text, str) for text in texts)
             and isinstance(raw.get("size", 0), (int, type(None)))
+            and isinstance(raw.get("digests", {}), (dict, type(None)))
         ):
             return cls(**raw)
         raise OptionError("_file is set by the action plugin only", "Remove it.")
@@ -72,6 +77,37 @@ class ControllerFileSource:
         return held if held and not held.cached else ControllerFileUpload(file, held)
 
 
+class ControllerRootfsSource:
+    """The disk or root file system in a file of the controller."""
+
+    def __init__(self, file: ControllerFile, request: RootfsRequest) -> None:
+        self._file = file
+        self._request = request
+        self.aliases: tuple[Alias, ...] = ()
+
+    def find(self, view: StoreView) -> Image | Offer:
+        """The image that was made of the same file before, or an offer that needs the file. Raises FileError."""
+        file, request = self._file, self._request
+        if file.problem:
+            raise FileError(file.problem)
+        held = view.by_fingerprint(request.expected)
+        if held is None and not request.expected and view.has_rootfs_keys:
+            for key in self._keys:
+                held = held or view.by_rootfs_key(key)
+        if held and not held.cached:
+            return held
+        request.require_usable(file.type)
+        checksum = request.checksum
+        if checksum and file.digests:
+            checksum.require(file.digests.get(checksum.algorithm, ""), file.name)
+        size = request.image_size(file.type or "", file.size)
+        return ControllerFileUpload(replace(file, fingerprint=request.expected, size=size), held)
+
+    @property
+    def _keys(self) -> list[str]:
+        return [self._request.key(*digest) for digest in sorted((self._file.digests or {}).items())]
+
+
 class ControllerFileUpload(Offer):
     """An upload that needs the file from the controller first."""
 
@@ -82,7 +118,7 @@ class ControllerFileUpload(Offer):
         self.type = file.type
         self.size = file.size
         self.replaces = replaces
-        self.records_archive = bool(file.archive)
+        self.records_content = bool(file.archive or file.digests)
         self._name = file.name
 
     def transfer(self, store: Store) -> TransferResult:

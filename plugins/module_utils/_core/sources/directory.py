@@ -58,7 +58,7 @@ class PackedUpload(Offer):
 
     route = "upload"
     type = CONTAINER
-    records_archive = True
+    records_content = True
 
     def __init__(self, source: DirectorySource, replaces: Image | None) -> None:
         self._source = source

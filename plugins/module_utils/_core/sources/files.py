@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 class FileSource:
     """The image in ``files``; with ``expected``, it must have that fingerprint.
 
-    ``archive`` is the digest of the directory that it was packed from, if any.
+    ``archive`` is the digest of the directory that it was packed from, if any; ``digest`` its fingerprint if that is
+    known already.
     """
 
     def __init__(
-        self, files: ImageFiles, expected: str | None = None, archive: str | None = None
+        self,
+        files: ImageFiles,
+        expected: str | None = None,
+        archive: str | None = None,
+        digest: str | None = None,
     ) -> None:
         self.files = files
         self.archive = archive
         self._expected = expected
-        self._digest: str | None = None
+        self._digest = digest
         self.aliases: tuple[Alias, ...] = ()
 
     def find(self, view: StoreView) -> Image | Offer:
@@ -48,7 +53,11 @@ class FileSource:
         # Imported late: an unchanged task does not need it.
         from ..archives.archive_scan import detect_image_type
 
-        return Upload(self, detect_image_type(self.files), self._digest or self._expected, held)
+        return self.upload(detect_image_type(self.files), held)
+
+    def upload(self, image_type: str | None, replaces: Image | None = None) -> Upload:
+        """The upload of the image, which is known to be of this type."""
+        return Upload(self, image_type, self._digest or self._expected, replaces)
 
     def start_digest(self) -> Digest | None:
         """Start hashing in the background, unless the fingerprint is known."""
@@ -80,7 +89,7 @@ class Upload(Offer):
         self.fingerprint = fingerprint
         self.replaces = replaces
         self.size = source.files.size
-        self.records_archive = bool(source.archive)
+        self.records_content = bool(source.archive)
 
     def identify(self) -> str | None:
         self.fingerprint = self._source.digest()

@@ -60,7 +60,8 @@ class Entry:
         """What entries about one image have in common: its fingerprint, or until that is known, where it comes from."""
         if self.leader:
             return self.leader.identity
-        return self.fingerprint or (self.attempt if self.offer else None)
+        offer = self.offer
+        return self.fingerprint or ((offer.origin_key or self.attempt) if offer else None)
 
     @property
     def wanted(self) -> DesiredState | None:

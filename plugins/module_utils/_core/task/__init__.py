@@ -10,6 +10,7 @@ every import is compiled anew.
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Protocol, TypeVar
 
@@ -176,6 +177,16 @@ class Task:
     def project(self) -> str:
         """The managed project."""
         return self._connection.project or self.connections.target.project or "default"
+
+    @property
+    def temporary_directory(self) -> str:
+        """Where large temporary files belong: Ansible's ``remote_tmp``."""
+        # Not the module's own directory in it, of which an empty one would remain if the module is killed.
+        remote_tmp = getattr(self.module, "_remote_tmp", None)
+        shared = os.path.expanduser(os.path.expandvars(str(remote_tmp or "")))
+        if os.path.isdir(shared) and os.access(shared, os.W_OK | os.X_OK):
+            return shared
+        return str(self.module.tmpdir)
 
     def prefetch(self, alias: str | None) -> None:
         """Let the server look for this alias while the rest of the library is imported here.

@@ -14,6 +14,7 @@ from ..errors import OptionError
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
+    from ..downloads import WebClient
     from ..exporting import ExportSource
     from ..images import Image
     from ..options.connection import SourceOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..options.image_info import InfoOptions
     from ..remotes import Remote
     from ..sources import Source
+    from ..sources.allowed_hosts import AllowedHosts
     from ..sources.simplestreams import ImageServer
     from ..store import Store
     from . import Task
@@ -197,10 +199,15 @@ def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageSer
 @contextmanager
 def import_source(task: Task, options: ImportOptions) -> Iterator[Source]:
     """Where the image to import comes from; files are open for as long as the context lasts."""
-    from ..options.image_import import LocalFiles
+    from ..options.image_import import BareRootfs, LocalFiles
 
     form, expected = options.form, options.fingerprint
-    if not isinstance(form, LocalFiles):
+    if isinstance(form, BareRootfs):
+        from .rootfs import rootfs_source
+
+        with rootfs_source(task, form, expected) as source:
+            yield source
+    elif not isinstance(form, LocalFiles):
         yield _web_source(task, form, expected)
     elif form.controller_file and not form.remote_src:
         from ..sources.controller_file import ControllerFileSource
@@ -228,18 +235,24 @@ def _file_source(form: LocalFiles, expected: str | None, deadline: Deadline) -> 
         yield FileSource(files, expected, archive)
 
 
-def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
-    """A web server's unified image, or the two files of a split one."""
+def web_client(task: Task, form: WebImage, hosts: AllowedHosts) -> WebClient:
+    """Downloads from the web server of the last address, as the options say."""
     from ..downloads import WebClient
-    from ..sources.allowed_hosts import AllowedHosts
-    from ..sources.web import SplitUrlSource, UrlSource
     from ..transport.verification import Verification
 
-    task.mask(*form.secrets)
     verification = Verification(form.ca_path, None, form.validate, "url_ca_path", takes_pin=False)
+    return WebClient(task.deadline, verification, form.addresses[-1], form.headers, hosts.require)
+
+
+def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
+    """A web server's unified image, or the two files of a split one."""
+    from ..sources.allowed_hosts import AllowedHosts
+    from ..sources.web import SplitUrlSource, UrlSource
+
+    task.mask(*form.secrets)
     *others, url = form.addresses
     hosts = AllowedHosts(form.addresses, form.allowed_hosts, task.deadline)
-    web = WebClient(task.deadline, verification, url, form.headers, hosts.require)
+    web = web_client(task, form, hosts)
     if others:
         return SplitUrlSource(web, (others[0], url), form.retries, expected or "")
     obstacle = ""

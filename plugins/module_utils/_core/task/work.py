@@ -45,10 +45,8 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
     Of a file of the controller the result says in ``needs`` whether it has to be sent (see ``plugins/action``).
     """
     from ..convergence import converge, planned_image
-    from ..options.image_import import LocalFiles
 
-    form = options.form
-    controller_file = form.controller_file if isinstance(form, LocalFiles) else None
+    controller_file = options.controller_file
     only_asks = controller_file is not None and controller_file.only_asks
     with import_source(task, options) as source:
         plan_for = planned_image(source, options.desired, task.progress)

@@ -1,0 +1,50 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that go into the metadata of an image that is made of a bare disk or root file system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping
+
+from ..errors import OptionError
+from .specification import architecture_of
+
+if TYPE_CHECKING:
+    from ..disks.metadata import RootfsFacts
+
+_TEXTS = ("os", "release", "variant", "description")
+
+
+def rootfs_facts() -> dict[str, Any]:
+    """The specification of the options that go into the metadata."""
+    return {
+        "argument_spec": {
+            "architecture": {"type": "str"},
+            **{name: {"type": "str"} for name in _TEXTS},
+            "cloud_init": {"type": "bool", "default": False},
+        },
+    }
+
+
+ROOTFS_OPTIONS = ("architecture", *_TEXTS, "cloud_init")
+"""Options of which none can be used with an image that has its metadata already."""
+
+
+def parse_rootfs_facts(params: Mapping[str, Any], native: str = "") -> RootfsFacts:
+    """From the options of the task; ``native`` is the architecture if none is given. Raises OptionError."""
+    from ..disks.metadata import RootfsFacts
+
+    texts = {name: _line(name, params.get(name)) for name in _TEXTS}
+    architecture = architecture_of(params.get("architecture")) or native
+    return RootfsFacts(architecture, **texts, cloud_init=bool(params.get("cloud_init")))
+
+
+def _line(option: str, value: str | None) -> str:
+    text = (value or "").strip()
+    if not text.isprintable():
+        raise OptionError(
+            f"{option} is {text!r}, which is not one line of printable text", "Correct it."
+        )
+    return text

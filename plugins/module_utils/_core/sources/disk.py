@@ -1,0 +1,258 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bare disks and root file systems: their metadata is made here, and disks are converted where they have to be."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Callable, ContextManager, Iterable
+
+from ..archives.files import Digest, ImageFiles
+from ..checksums import Checksum
+from ..disks.conversion import image_files
+from ..disks.metadata import RootfsFacts, metadata_archive, rootfs_key
+from ..disks.recognition import Recognized, recognize
+from ..errors import ConflictError, FileError, OptionError
+from ..images import VIRTUAL_MACHINE, Alias, Image
+from ..store import Store
+from ..store_view import StoreView
+from . import Offer, TransferResult, record_rootfs_keys
+from .files import FileSource
+
+if TYPE_CHECKING:
+    from ..deadline import Deadline
+    from ..disks.workspace import Workspace
+
+SHA256 = "sha256"
+
+
+class RootfsRequest:
+    """What a task asks for, besides where the disk or root file system is; ``name`` is what messages call that.
+
+    ``facts`` and ``checksum`` are functions, since the server has to be asked for its architecture, and a web server
+    for a checksum file. With ``expected``, the image must have that fingerprint. ``workspace`` is for temporary files.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        facts: Callable[[], RootfsFacts],
+        checksum: Callable[[], Checksum | None],
+        expected: str | None,
+        workspace: Workspace,
+        deadline: Deadline,
+    ) -> None:
+        self.name = name
+        self.expected = expected
+        self.workspace = workspace
+        self.deadline = deadline
+        self._facts = facts
+        self._checksum = checksum
+
+    @cached_property
+    def facts(self) -> RootfsFacts:
+        """What goes into the metadata."""
+        return self._facts()
+
+    @cached_property
+    def checksum(self) -> Checksum | None:
+        """What the file has to be; None if nothing is said."""
+        return self._checksum()
+
+    def key(self, algorithm: str, digest: str) -> str:
+        """What identifies the image that is made of a file with this digest."""
+        return rootfs_key(algorithm, digest, self.facts)
+
+    def by_checksum(self, view: StoreView) -> Image | None:
+        """The image of the store that was made of the file with the right checksum."""
+        if self.checksum is None or not view.has_rootfs_keys:
+            return None
+        return view.by_rootfs_key(self.key(self.checksum.algorithm, self.checksum.digest))
+
+    def require_usable(self, image_type: str | None) -> None:
+        """Raises OptionError if an option cannot be used for an image of this type."""
+        if self.facts.cloud_init and image_type == VIRTUAL_MACHINE:
+            raise OptionError(
+                f"cloud_init is set, and {self.name} is a disk",
+                "Templates are for the root file systems of containers. A virtual machine gets the seed by its"
+                " agent or a drive: remove cloud_init.",
+            )
+
+    def image_size(self, image_type: str, size: int | None) -> int | None:
+        """The bytes of the image whose rootfs has this size; None if that is not known."""
+        return None if size is None else size + len(metadata_archive(image_type, self.facts))
+
+
+class RootfsFileSource:
+    """A disk or root file system in a file of this host, which is ``file`` alone."""
+
+    def __init__(self, request: RootfsRequest, file: ImageFiles) -> None:
+        self.request = request
+        self.file = file
+        self.sent: str | None = None
+        """The fingerprint of the image, once that was sent."""
+        self.aliases: tuple[Alias, ...] = ()
+        self.known_fingerprint: str | None = None
+        """The fingerprint of the image, if the file is sent unchanged and was read already."""
+        self._digests: dict[str, Digest] = {}
+        self._stamp = _stamp(file)
+
+    def find(self, view: StoreView) -> Image | Offer:
+        """The image that was made of the same file before, or an upload. Raises FileError and OptionError.
+
+        The file is read for this only if the store has an image that was made of one, or an image of the same size.
+        """
+        request = self.request
+        held = view.by_fingerprint(request.expected or self.sent)
+        if held is None and not request.expected:
+            held = self._made_before(view)
+        if held and not held.cached:
+            return held
+        found = self.recognized
+        request.require_usable(found.type)
+        self.require_checksum()
+        size = self.image_size
+        if size is not None and held is None and view.may_have_size(size):
+            held = view.by_fingerprint(self.fingerprint())
+            if held and not held.cached:
+                return held
+        return RootfsUpload(self, held)
+
+    def _made_before(self, view: StoreView) -> Image | None:
+        if self.request.checksum:
+            return self.request.by_checksum(view)
+        return view.by_rootfs_key(self.key) if view.has_rootfs_keys else None
+
+    @cached_property
+    def recognized(self) -> Recognized:
+        """What the file is."""
+        return recognize(self.request.name, self.file.files[0], self.request.deadline)
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the image of a file that is sent unchanged. Reads the file."""
+        if self.known_fingerprint is None:
+            with self.image_files() as files:
+                self.known_fingerprint = files.digest()
+        return self.known_fingerprint
+
+    def require_checksum(self) -> None:
+        """Raises FileError unless the file has the right checksum. Reads the file if there is one."""
+        checksum = self.request.checksum
+        if checksum:
+            checksum.require(self.digest(checksum.algorithm), self.request.name)
+
+    @property
+    def image_size(self) -> int | None:
+        """The bytes of the image; None if the file has to be converted."""
+        found = self.recognized
+        known = self.file.size if found.is_sent_unchanged else None
+        return self.request.image_size(found.type, known)
+
+    @property
+    def key(self) -> str:
+        """What identifies the image. Reads the file."""
+        return self.request.key(SHA256, self.digest(SHA256))
+
+    @property
+    def keys(self) -> list[str]:
+        """What identifies the image, by each algorithm that is of use. Raises FileError if the file has changed."""
+        checksum = self.request.checksum
+        algorithms = dict.fromkeys([SHA256, *([checksum.algorithm] if checksum else [])])
+        keys = [self.request.key(algorithm, self.digest(algorithm)) for algorithm in algorithms]
+        if _stamp(self.file) != self._stamp:
+            raise FileError(
+                f"{self.request.name} changed while it was being read", "Run the task again."
+            )
+        return keys
+
+    def digest(self, algorithm: str) -> str:
+        """The digest of the file as it is."""
+        return self.start_digest(algorithm).result()
+
+    def start_digest(self, algorithm: str) -> Digest:
+        """The same in the background."""
+        if algorithm not in self._digests:
+            self._digests[algorithm] = Digest(self.file, algorithm=algorithm)
+        return self._digests[algorithm]
+
+    def image_files(self) -> ContextManager[ImageFiles]:
+        """The files of the image, open as long as the context lasts; a disk is converted for it."""
+        request = self.request
+        return image_files(
+            request.name,
+            self.file.files[0],
+            self.recognized,
+            request.facts,
+            request.workspace,
+            request.deadline,
+        )
+
+
+class RootfsUpload(Offer):
+    """An upload of what is made of a file. Its fingerprint may be known only afterwards."""
+
+    route = "upload"
+    records_content = True
+
+    def __init__(self, source: RootfsFileSource, replaces: Image | None) -> None:
+        self._source = source
+        self.type = source.recognized.type
+        self.fingerprint = source.request.expected
+        self.size = source.image_size
+        self.replaces = replaces
+
+    def identify(self) -> str | None:
+        if self.fingerprint is None and self.size is not None:
+            self.fingerprint = self._source.fingerprint()
+        elif self.fingerprint is None:
+            self.origin_key = self._source.key
+        return self.fingerprint
+
+    def transfer(self, store: Store) -> TransferResult:
+        # What may take long, or fail, comes before a cached copy is deleted.
+        return self._transfer(store)
+
+    def _transfer(self, store: Store) -> TransferResult:
+        source, expected = self._source, self._source.request.expected
+        source.start_digest(SHA256)
+        with source.image_files() as files:
+            known = source.known_fingerprint
+            if self.size is None:
+                # It took long to make, so it is not sent in vain; nor if the file has changed meanwhile.
+                known = files.digest()
+                self._require_missing(store, known, source.keys)
+            made = FileSource(files, expected, digest=known)
+            if known:
+                made.digest()
+            self.delete_cached_copy(store)
+            upload = made.upload(self.type)
+            try:
+                result = upload.transfer(store)
+            except ConflictError:
+                source.sent = upload.fingerprint
+                record_rootfs_keys(store, upload.fingerprint or "", source.keys)
+                raise
+        source.sent = result.fingerprint
+        record_rootfs_keys(store, result.fingerprint, source.keys)
+        return result
+
+    def _require_missing(self, store: Store, fingerprint: str, keys: Iterable[str]) -> None:
+        """Raises ConflictError if the store has the image, which is recognized from then on."""
+        present = store.find_image(fingerprint)
+        if present is None or (self.replaces and present.fingerprint == self.replaces.fingerprint):
+            return
+        if present.cached:
+            store.delete_image(fingerprint)
+            return
+        self._source.sent = fingerprint
+        record_rootfs_keys(store, fingerprint, keys)
+        raise ConflictError(f"the store has the image of {self._source.request.name}")
+
+
+def _stamp(file: ImageFiles) -> tuple[int, ...]:
+    """What changes when somebody writes to the file."""
+    status = os.fstat(file.files[0].fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
