@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the action plugins share: running the module, perhaps more than once, the last time perhaps in the background.
+"""What the action plugins share whose module may be run more than once, since its files may be on the controller.
 
 Private to the collection.
 """
@@ -14,31 +14,25 @@ from math import ceil
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import TimedOut
 from ansible_collections.imagestore.lxd.plugins.plugin_utils import controller_files
+from ansible_collections.imagestore.lxd.plugins.plugin_utils.module_action import ModuleAction
 
 DEFAULT_SECONDS = 1800
 """The default of the modules' option timeout."""
 
 
-class ControllerFileAction(ActionBase):
+class ControllerFileAction(ModuleAction):
     """The controller's part of a module whose files may be on the controller."""
-
-    TRANSFERS_FILES = True
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        self._supports_check_mode = True
-        self._supports_async = True
-        super().run(tmp, task_vars)
-        self._vars = task_vars or {}
         self._deadline = Deadline(_seconds(self._task.args.get("timeout")))
         answer: dict[str, Any] = {}
         try:
-            answer = self._run_task()
+            answer = super().run(tmp, task_vars)
         finally:
             if self._task.async_val and "ansible_job_id" not in answer:
                 # Ansible leaves the removal to the background job, and there is none.
@@ -46,29 +40,11 @@ class ControllerFileAction(ActionBase):
         return answer
 
     @abstractmethod
-    def _run_task(self) -> dict[str, Any]:
-        """Run the task and return its result."""
-
-    @property
-    def _in_background(self) -> bool:
-        return bool(self._task.async_val)
-
-    def _run_module(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The result of the module, run with these options in addition to those of the task."""
-        args = self._module_args(options)
-        return dict(self._execute_module(module_args=args, task_vars=self._vars))
-
-    def _run_final(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The same for the last run of the task, which is in the background if the task is."""
-        args = self._module_args(options)
-        answer = self._execute_module(
-            module_args=args, task_vars=self._vars, wrap_async=self._task.async_val
-        )
-        return dict(answer)
+    def _run_task(self) -> dict[str, Any]: ...
 
     def _module_args(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of the task, these in addition, and what is left of the timeout."""
-        args = {**self._task.args, **options}
+        args = super()._module_args(options)
         try:
             left = ceil(self._deadline.left())
         except TimedOut as error:

@@ -24,7 +24,7 @@ LAYERS = {
         ("disks",),
     ),
     "servers": (
-        ("remotes", "downloads", "dialect"),
+        ("remotes", "downloads", "dialect", "transfer_progress"),
         ("client_config",),
         ("oci_registry",),
         ("envelope", "checksums"),

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Sequence
 
 from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
 from .images import Contents, Image
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .sources import Source
     from .store import Store
     from .store_view import Prefetch
+
+if TYPE_CHECKING:
+    from .transfer_progress import Transfer, TransferRecorder
 
 MAX_ROUNDS = 5
 """How often the store may change under a task before it gives up."""
@@ -38,11 +42,19 @@ class Progress:
     """The fingerprint of the image that was transferred, or is in the store although its transfer failed."""
     prefetch: Prefetch | None = None
     """The first look at the store, if it was started early."""
+    name: str = ""
+    """The image's name for people who watch its transfer."""
+    recorder: TransferRecorder | None = None
+    """What records the transfer for them, if it is to be shown."""
 
     def next_view(self, store: Store) -> StoreView:
         """The view of the store for the next round."""
         prefetch, self.prefetch = self.prefetch, None
         return prefetch.result() if prefetch else StoreView(store)
+
+    def recorded(self, size: int | None) -> ContextManager[Transfer | None]:
+        """A transfer of ``size`` bytes (None if unknown) that is recorded while the context lasts, if it is to be."""
+        return self.recorder.record(self.name, size) if self.recorder else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -171,12 +183,15 @@ def require_possible(store: Store, plan: Plan, desired: DesiredState | None) -> 
 def transfer(store: Store, offer: Offer, progress: Progress) -> bool:
     """Transfer the image of an offer. False: its type was unknown before, so the plan has to be made again."""
     try:
-        transferred = offer.transfer(store)
+        with progress.recorded(offer.size) as store.server.transfer:
+            transferred = offer.transfer(store)
     except OperationFailed:
         # A cluster keeps what it could not hand on to all of its members (lxd/images.go, imageSyncBetweenNodes).
         if offer.fingerprint and store.has_image(offer.fingerprint):
             progress.stored = offer.fingerprint
         raise
+    finally:
+        store.server.transfer = None
     progress.actions += offer.actions
     progress.transferred += transferred.transferred
     progress.stored = offer.fingerprint = transferred.fingerprint

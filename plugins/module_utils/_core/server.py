@@ -28,12 +28,16 @@ from .errors import (
 
 if TYPE_CHECKING:
     from .dialect import Dialect
+    from .transfer_progress import Transfer
     from .transport import Transport
     from .transport.body import Body, Stream
     from .transport.response import Response
 
 POLL_SECONDS = 30
 """How long one ``/wait`` may last: a proxy in between may not like longer silence."""
+
+PROGRESS_SECONDS = 2
+"""The same for a transfer whose progress is shown."""
 
 CANCEL_SECONDS = 1.5
 """What a task takes beyond its deadline to cancel what it has started."""
@@ -62,6 +66,8 @@ class Server:
     def __init__(self, transport: Transport, hint_if_none: str = "") -> None:
         """``hint_if_none`` is what to suggest if there is no LXD or Incus server at the address."""
         self.transport = transport
+        self.transfer: Transfer | None = None
+        """The transfer that this server takes part in, if its progress is shown."""
         self._hint_if_none = hint_if_none
 
     @property
@@ -312,6 +318,8 @@ class Server:
         operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
         servers forget an operation some seconds after its end. ``once_ended`` is what TimedOut says of its outcome.
         """
+        if self.transfer and body:
+            self.transfer.follow(body)
         operation = self.call(method, path, query, json, body, headers).metadata
         return self.wait(self.operation_id(operation), query, once_ended)
 
@@ -353,7 +361,8 @@ class Server:
 
     def _wait_until_ended(self, path: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
         while True:
-            seconds = max(1, int(min(self.transport.deadline.left(), POLL_SECONDS)))
+            patience = PROGRESS_SECONDS if self.transfer else POLL_SECONDS
+            seconds = max(1, int(min(self.transport.deadline.left(), patience)))
             try:
                 self.call("GET", f"{path}/wait", {**(query or {}), "timeout": str(seconds)})
             except ApiError:
@@ -368,6 +377,8 @@ class Server:
                 raise ConflictError(
                     f"{self.address} no longer has the result of the operation"
                 ) from error
+            if self.transfer:
+                self.transfer.read_operation(_mapping(state.get("metadata")))
             code = state.get("status_code")
             if not isinstance(code, int):
                 raise self._not_lxd("no status of the operation that it has started")

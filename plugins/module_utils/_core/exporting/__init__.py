@@ -13,7 +13,7 @@ import tempfile
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, Any, Generator, Iterator, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, Generator, Iterator, NamedTuple, Protocol
 
 from ..archives.files import ImageFiles
 from ..convergence import Progress
@@ -21,6 +21,9 @@ from ..deadline import Deadline
 from ..downloads import Retries
 from ..errors import ConnectionFailed, FileError, OptionError
 from ..images import Image
+
+if TYPE_CHECKING:
+    from ..transfer_progress import Transfer
 
 RETRIES = 3
 """How often an interrupted transfer is resumed."""
@@ -85,12 +88,13 @@ def export(
     if not os.access(dest, os.W_OK | os.X_OK):
         raise FileError(f"no permission to write to {dest}")
     retries = Retries(RETRIES, deadline)
-    while True:
-        try:
-            files = _fetch(source, dest, retries, check_mode)
-            break
-        except ConnectionFailed as error:
-            retries.use(error)
+    with progress.recorded(image.size) as transfer:
+        while True:
+            try:
+                files = _fetch(source, dest, retries, check_mode, transfer)
+                break
+            except ConnectionFailed as error:
+                retries.use(error)
     progress.actions.append("export")
     progress.transferred += 0 if check_mode else image.size
     return Export(image, {}, files)
@@ -121,17 +125,21 @@ def _matching_files(dest: str, image: Image, deadline: Deadline) -> dict[str, st
     return {}
 
 
-def _fetch(source: ExportSource, dest: str, retries: Retries, check_mode: bool) -> dict[str, str]:
+def _fetch(
+    source: ExportSource, dest: str, retries: Retries, check_mode: bool, transfer: Transfer | None
+) -> dict[str, str]:
     """Download the files; their paths. In check mode, only as much as needed to know their names."""
     with closing(source.parts(retries)) as parts:
         if check_mode:
             return {key: _path(dest, name) for key, name, _blocks in parts}
-        return _write(parts, source.image, dest)
+        return _write(parts, source.image, dest, transfer)
 
 
-def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, str]:
+def _write(
+    parts: Iterator[ExportPart], image: Image, dest: str, transfer: Transfer | None
+) -> dict[str, str]:
     """Write the parts under temporary names, and rename them when the fingerprint is verified."""
-    digest = sha256()
+    digest, received = sha256(), 0
     paths: dict[str, str] = {}
     temporary: dict[str, str] = {}
     try:
@@ -145,6 +153,9 @@ def _write(parts: Iterator[ExportPart], image: Image, dest: str) -> dict[str, st
                 for block in blocks:
                     digest.update(block)
                     file.write(block)
+                    received += len(block)
+                    if transfer:
+                        transfer.moved = received
                 file.flush()
                 os.fsync(file.fileno())
             if digest.hexdigest() != image.fingerprint:

@@ -15,7 +15,15 @@ from ..planning.desired_state import DesiredState
 from ..sources import CopyRequest
 from .connection import ConnectionOptions, SourceOptions, connection, source
 from .image import desired_state, image
-from .specification import IMAGE_TYPE, architecture_of, at_least, merged, reject, require_not_blank
+from .specification import (
+    IMAGE_TYPE,
+    architecture_of,
+    at_least,
+    merged,
+    reject,
+    require_not_blank,
+    transfer_progress,
+)
 
 
 def image_copy() -> dict[str, Any]:
@@ -37,7 +45,7 @@ def image_copy() -> dict[str, Any]:
         },
         "supports_check_mode": True,
     }
-    return merged(connection(), source(), image(), own)
+    return merged(connection(), source(), image(), transfer_progress(), own)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from .connection import ConnectionOptions, SourceOptions, connection, source
-from .specification import IMAGE_TYPE, architecture_of, merged, reject, require_not_blank
+from .specification import (
+    IMAGE_TYPE,
+    architecture_of,
+    merged,
+    reject,
+    require_not_blank,
+    transfer_progress,
+)
 
 
 def image_export() -> dict[str, Any]:
@@ -25,7 +32,7 @@ def image_export() -> dict[str, Any]:
         "add_file_common_args": True,
         "supports_check_mode": True,
     }
-    return merged(connection(), source(), own)
+    return merged(connection(), source(), transfer_progress(), own)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Mapping
+from urllib.parse import urlsplit
 
 from ..errors import OptionError
 from ..images import parse_fingerprint
@@ -17,7 +18,7 @@ from .checksum import checksum
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
 from .rootfs import ROOTFS_OPTIONS, rootfs_facts
-from .specification import at_least, merged, names_of, reject, require_not_blank
+from .specification import at_least, merged, names_of, reject, require_not_blank, transfer_progress
 
 if TYPE_CHECKING:
     from ..checksums import Checksum, ChecksumFile
@@ -59,7 +60,9 @@ def image_import() -> dict[str, Any]:
         "required_by": {"metadata": "rootfs", "metadata_url": ["rootfs_url", "fingerprint"]},
         "supports_check_mode": True,
     }
-    return merged(connection(), image(), rootfs_facts(), checksum(), own)
+    return merged(
+        connection(), image(), rootfs_facts(), checksum(), transfer_progress(), own
+    )
 
 
 _FORMS = ("src", "rootfs", "url", "rootfs_url")
@@ -170,6 +173,13 @@ class ImportOptions:
     def attempt(self) -> str:
         """What the task is to do, for messages."""
         return f"import {self.form.name}"
+
+    @property
+    def label(self) -> str:
+        """What to call the image in a few words: its first alias, else the name of its file."""
+        form = self.form.location if isinstance(self.form, BareRootfs) else self.form
+        path = urlsplit(form.name).path if isinstance(form, WebImage) else form.name
+        return next(iter(self.desired.aliases or ()), path.rstrip("/").rpartition("/")[2])
 
 
 def is_bare(params: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from ..planning.desired_state import DesiredState
 from ..sources.instance import PublishRequest
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
-from .specification import merged, reject, require_not_blank
+from .specification import merged, reject, require_not_blank, transfer_progress
 
 
 def image_publish() -> dict[str, Any]:
@@ -29,7 +29,7 @@ def image_publish() -> dict[str, Any]:
         },
         "supports_check_mode": True,
     }
-    return merged(connection(), image(), own)
+    return merged(connection(), image(), transfer_progress(), own)
 
 
 @dataclass(frozen=True)

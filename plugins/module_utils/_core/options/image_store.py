@@ -18,7 +18,7 @@ from .image_copy import CopyOptions, image_copy
 from .image_import import ImportOptions, image_import, is_bare
 from .image_state import ImageStateOptions, image_state
 from .rootfs import ROOTFS_OPTIONS
-from .specification import at_least, merged, names_of
+from .specification import at_least, merged, names_of, transfer_progress
 
 NOT_IN_DEFAULTS = frozenset(
     [
@@ -53,7 +53,7 @@ def image_store() -> dict[str, Any]:
         },
         "supports_check_mode": True,
     }
-    return merged(connection(), own)
+    return merged(connection(), transfer_progress(), own)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,14 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def transfer_progress() -> dict[str, Any]:
+    """What modules have whose transfers the controller shows: the number of the file for them.
+
+    It is set by the action plugins only (see plugin_utils/progress.py).
+    """
+    return {"argument_spec": {"_progress": {"type": "int"}}}
+
+
 IMAGE_TYPE: dict[str, Any] = {"type": "str", "choices": ["container", "virtual-machine"]}
 
 

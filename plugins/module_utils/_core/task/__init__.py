@@ -20,6 +20,7 @@ from ..connections import Connections
 from ..deadline import Deadline
 from ..errors import ImageStoreError, MissingLibrary, OptionError
 from ..options.connection import ConnectionOptions
+from .module import transfer_recorder
 
 if TYPE_CHECKING:
     from ..convergence import Progress
@@ -117,6 +118,7 @@ class Task:
         self.place = connection.place
         self.deadline = Deadline(connection.timeout)
         self.connections = Connections(connection, self.deadline)
+        self.recorder = transfer_recorder(module)
         self._connection = connection
         self._only_reads = only_reads
 
@@ -150,7 +152,7 @@ class Task:
         """What the task has done up to now."""
         from ..convergence import Progress
 
-        return Progress()
+        return Progress(recorder=self.recorder)
 
     @cached_property
     def store(self) -> Store:

@@ -59,7 +59,7 @@ def _awaits_file(offer: Offer) -> bool:
 
 def _entry(task: Task, one: StoreEntry, shared: SharedSources, files: ExitStack) -> Entry:
     """The entry, ready to be planned. What is wrong with its source or files is kept for its turn."""
-    options, progress = one.options, Progress()
+    options, progress = one.options, Progress(name=one.label, recorder=task.recorder)
     desired = options.desired
     source: Source | None = None
     name = ""

@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 from urllib.parse import unquote
 
 from ansible.module_utils.basic import AnsibleModule
+
+if TYPE_CHECKING:
+    from ..transfer_progress import TransferRecorder
 
 MASK = "********"
 IN_INVOCATION = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -127,6 +131,20 @@ class ImageModule(AnsibleModule):
         if self.params.get("state") == "absent" and choices and "absent" not in choices:
             msg = f"{msg.rstrip('.')}. To delete an image, use imagestore.lxd.lxd_image with state: absent."
         return msg
+
+
+def transfer_recorder(module: AnsibleModule) -> TransferRecorder | None:
+    """What records transfers for the controller to show; None if it has not asked for that.
+
+    To be called before ``module.tmpdir`` is used, which may make another directory than the controller knows.
+    """
+    number = module.params.get("_progress")
+    directory = module._tmpdir or getattr(module, "_remote_tmp", None)
+    if number is None or not directory:
+        return None
+    from ..transfer_progress import TransferRecorder
+
+    return TransferRecorder(os.path.expanduser(os.path.expandvars(directory)), number)
 
 
 def _hidden(value: Any) -> Any:

@@ -34,6 +34,7 @@ def copy_image(task: Task, options: CopyOptions) -> dict[str, Any]:
         task.prefetch(options.request.alias)
     # Options that do not fit the source are found here, before the server is told to trust this client.
     source = copy_source(task, options)
+    task.progress.name = options.request.name
     plan_for = planned_image(source, options.desired, task.progress)
     result = converge(task.store, plan_for, task.progress, task.check_mode, options.desired)
     return image_values(task, result)
@@ -48,6 +49,7 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
 
     controller_file = options.controller_file
     only_asks = controller_file is not None and controller_file.only_asks
+    task.progress.name = options.label
     with import_source(task, options) as source:
         plan_for = planned_image(source, options.desired, task.progress)
         check_mode = task.check_mode or only_asks
@@ -65,6 +67,7 @@ def publish_image(task: Task, options: PublishOptions) -> dict[str, Any]:
     from ..sources.instance import InstanceSource
 
     task.prefetch(next(iter(options.desired.aliases or ()), None))
+    task.progress.name = options.request.name
     source = InstanceSource(task.store, options.request)
     plan_for = planned_image(source, options.desired, task.progress)
     result = converge(task.store, plan_for, task.progress, task.check_mode, options.desired)
@@ -121,6 +124,7 @@ def export_image(task: Task, options: ExportOptions) -> dict[str, Any]:
     """Write an image's files into a directory."""
     from ..exporting import export, require_directory
 
+    task.progress.name = options.name
     require_directory(options.dest)
     _require_file_attributes(task, options.dest)
     source = export_source(task, options)

@@ -15,21 +15,27 @@ from . import BLOCK
 
 @dataclass(frozen=True)
 class Segment:
-    """``size`` bytes of an open file, from its beginning."""
+    """``size`` bytes of an open file, from ``start`` on."""
 
     file: IO[bytes]
     size: int
+    start: int = 0
 
     def blocks(self) -> Iterator[bytes]:
         """The bytes, a block at a time. Raises FileError if the file has become shorter."""
         left = self.size
-        self.file.seek(0)
+        self.file.seek(self.start)
         while left:
             block = self.file.read(min(BLOCK, left))
             if not block:
                 raise self.shrunk()
             left -= len(block)
             yield block
+
+    def pieces(self) -> Iterator[Segment]:
+        """The same as segments that are no larger than a block."""
+        for offset in range(0, self.size, BLOCK):
+            yield Segment(self.file, min(BLOCK, self.size - offset), self.start + offset)
 
     def shrunk(self) -> FileError:
         """What to raise when fewer bytes come out of the file than it had."""
@@ -41,20 +47,33 @@ class Segment:
 class Body:
     """A request body of known length: bytes and parts of files, one after the other.
 
-    Its length is ``len``, where requests looks for it. Over a Unix socket its ``parts`` are sent as they are.
+    Its length is ``len``, where requests looks for it. Over a Unix socket its ``pieces`` are sent.
     """
 
     def __init__(self, parts: Sequence[bytes | Segment], content_type: str) -> None:
         self.parts = parts
         self.content_type = content_type
+        self.sent = 0
+        """Bytes handed on up to now."""
         self.len = sum(part.size if isinstance(part, Segment) else len(part) for part in parts)
 
     def __iter__(self) -> Iterator[bytes]:
+        for piece in self.pieces():
+            if isinstance(piece, Segment):
+                yield from piece.blocks()
+            else:
+                yield piece
+
+    def pieces(self) -> Iterator[bytes | Segment]:
+        """The same for a connection that sends parts of files by itself."""
         for part in self.parts:
             if isinstance(part, Segment):
-                yield from part.blocks()
+                for piece in part.pieces():
+                    yield piece
+                    self.sent += piece.size
             else:
                 yield part
+                self.sent += len(part)
 
 
 class Stream:
@@ -68,7 +87,7 @@ class Stream:
     ) -> None:
         self._blocks = blocks
         self._frame = frame
-        self._sent = 0
+        self.sent = 0
         self.content_type = content_type
         if length is not None:
             self.len = length
@@ -76,14 +95,14 @@ class Stream:
     @property
     def content(self) -> int:
         """Bytes sent up to now, without the ``frame`` of a form around them."""
-        return max(0, self._sent - self._frame)
+        return max(0, self.sent - self._frame)
 
     def __iter__(self) -> Iterator[bytes]:
         announced = getattr(self, "len", None)
         for block in self._blocks:
-            self._sent += len(block)
-            if announced is not None and self._sent > announced:
+            self.sent += len(block)
+            if announced is not None and self.sent > announced:
                 raise FileError(f"received more than the announced {announced} bytes")
             yield block
-        if announced is not None and self._sent < announced:
-            raise FileError(f"received {self._sent} bytes instead of the announced {announced}")
+        if announced is not None and self.sent < announced:
+            raise FileError(f"received {self.sent} bytes instead of the announced {announced}")

@@ -45,12 +45,14 @@ class UnixSocketClient:
     ) -> Response:
         """Send a request; see ``HttpClient``."""
         length = getattr(body, "len", None)
+        # Of a Body, parts of files remain parts of files.
+        content: Any = body.pieces() if hasattr(body, "pieces") else body
         given = {**headers, "Content-Length": str(length)} if length else dict(headers)
         connection = self._connection()
         try:
             connection.set_patience(patience)
             try:
-                connection.request(method, target, getattr(body, "parts", body), given)
+                connection.request(method, target, content, given)
             except BrokenPipeError:
                 # A server that refuses a request need not read its body.
                 connection.is_reusable = False
@@ -136,7 +138,7 @@ class _Connection(http.client.HTTPConnection):
     def send(self, data: Any) -> None:
         if isinstance(data, (bytes, bytearray, memoryview)):
             super().send(data)
-        elif self.sock.sendfile(data.file, 0, data.size) != data.size:
+        elif self.sock.sendfile(data.file, data.start, data.size) != data.size:
             raise data.shrunk()
 
 
