@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - imagestore.lxd.connection
   - imagestore.lxd.source
   - imagestore.lxd.image
+  - imagestore.lxd.progress
 options:
   image:
     description:

@@ -30,6 +30,7 @@ extends_documentation_fragment:
   - imagestore.lxd.connection
   - imagestore.lxd.source
   - ansible.builtin.files
+  - imagestore.lxd.progress
 options:
   name:
     description:

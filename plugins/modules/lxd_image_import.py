@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - imagestore.lxd.attributes.action_group
   - imagestore.lxd.connection
   - imagestore.lxd.image
+  - imagestore.lxd.progress
 attributes:
   async:
     details:

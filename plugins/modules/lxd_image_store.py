@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - imagestore.lxd.attributes
   - imagestore.lxd.attributes.action_group
   - imagestore.lxd.connection
+  - imagestore.lxd.progress
 attributes:
   async:
     details:

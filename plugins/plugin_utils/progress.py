@@ -50,6 +50,11 @@ SHOW_SECONDS = 5
 
 MIN_PAUSE_SECONDS = 1
 
+MAX_NUMBER = 1 << 60
+"""Of bytes and seconds that another host tells."""
+
+MAX_SECONDS_SHOWN = 99 * 3600
+
 
 @contextmanager
 def shown_progress(action: ActionBase, task_vars: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -84,9 +89,9 @@ class TransferState:
     """How far one transfer is, as the module tells it."""
 
     image: str
-    moved: int | None
-    total: int | None
-    percent: int | None
+    moved: float | None
+    total: float | None
+    percent: float | None
     rate: float | None
     seconds: float
 
@@ -96,11 +101,11 @@ class TransferState:
         raw = json.loads(line)
         return cls(
             image=clean_text(str(raw["image"])),
-            moved=_whole(raw["moved"]),
-            total=_whole(raw["total"]),
-            percent=_whole(raw["percent"]),
-            rate=None if raw["rate"] is None else float(raw["rate"]),
-            seconds=float(raw["seconds"]),
+            moved=_number(raw["moved"]),
+            total=_number(raw["total"]),
+            percent=_number(raw["percent"]),
+            rate=_number(raw["rate"]),
+            seconds=_number(raw["seconds"]) or 0,
         )
 
     @property
@@ -217,10 +222,13 @@ def _as_shell_word(path: str) -> str:
     return re.sub(r"([^\w@%+=:,./~${}-])", r"\\\1", path)
 
 
-def _whole(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _number(value: Any) -> float | None:
+    """Raises ValueError, TypeError and the like unless it is one, or None."""
+    if value is None or 0 <= value < MAX_NUMBER:
+        return value  # type: ignore[no-any-return]
+    raise ValueError(value)
 
 
 def _time(seconds: float) -> str:
     """As in 0:01:15."""
-    return str(timedelta(seconds=int(seconds)))
+    return str(timedelta(seconds=int(min(seconds, MAX_SECONDS_SHOWN))))

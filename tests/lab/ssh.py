@@ -62,6 +62,11 @@ class SshHost:
         """The user's home."""
         return Path(pwd.getpwnam(self.user).pw_dir)
 
+    @property
+    def connections(self) -> int:
+        """How many connections it has accepted up to now."""
+        return (self._folder / "log").read_text().count("Accepted publickey")
+
     def __enter__(self) -> SshHost:
         install(PACKAGES)
         self._folder = Path(tempfile.mkdtemp(prefix="lab-ssh-", dir="/tmp"))

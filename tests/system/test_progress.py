@@ -10,17 +10,27 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from playbooks import prepare, read_results
+from ansible.module_utils.common.text.formatters import bytes_to_human
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transfer_progress import PREFIX
+
+from lab import Image, Proxy, Server, SshHost, build_large
+from playbooks import LOCAL, prepare
+from runner import Modules, until
+
+MODULE = "imagestore.lxd.lxd_image"
 
 LINE = re.compile(
     r"progress: \[(?P<host>\w+)\] (?P<image>\S+): "
-    r"(?P<moved>[\d.]+ .?B)(?: of (?P<total>[\d.]+ .?B))?, (?P<rate>[\d.]+ .?B/s), (?P<left>\d:\d\d:\d\d) left"
+    r"(?P<moved>[\d.]+ .?B) of (?P<total>[\d.]+ .?B), [\d.]+ .?B/s, \d:\d\d:\d\d left"
 )
 
 
@@ -30,38 +40,189 @@ class Watched:
 
     status: int
     lines: list[tuple[float, str]]
-    results: dict[str, dict[str, Any]]
 
     @property
     def output(self) -> str:
-        return "\n".join(line for _time, line in self.lines)
+        return "\n".join(line for _seconds, line in self.lines)
 
     def progress(self, host: str) -> list[tuple[float, dict[str, str]]]:
-        """The lines about transfers of a host."""
-        found = ((seconds, LINE.fullmatch(line)) for seconds, line in self.lines)
-        return [
-            (seconds, line.groupdict()) for seconds, line in found if line and line["host"] == host
-        ]
+        """The lines about the transfers of a host. Each line about a transfer has to be complete."""
+        found = []
+        for seconds, line in self.lines:
+            if "progress:" in line:
+                matched = LINE.fullmatch(line)
+                assert matched, line
+                if matched["host"] == host:
+                    found.append((seconds, matched.groupdict()))
+        return found
 
 
-def watch(
-    folder: Path, hosts: dict[str, dict[str, Any]], *tasks: dict[str, Any], **keys: Any
-) -> Watched:
+def watch(folder: Path, hosts: dict[str, Any], *tasks: dict[str, Any], **keys: Any) -> Watched:
     """Run a play on a terminal."""
     command, environment = prepare(folder, hosts, *tasks, **keys)
-    terminal, slave = pty.openpty()
+    terminal, of_the_play = pty.openpty()
     started = time.monotonic()
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=of_the_play,
+        stderr=of_the_play,
     )
-    os.close(slave)
+    os.close(of_the_play)
     lines: list[tuple[float, str]] = []
     rest = b""
-    # A terminal that nobody uses any more is an error to read.
+    # A terminal that no process uses any more cannot be read.
     with suppress(OSError):
         while data := os.read(terminal, 1 << 16):
             *whole, rest = (rest + data).split(b"\n")
             now = time.monotonic() - started
             lines += [(now, line.decode().rstrip("\r")) for line in whole]
     os.close(terminal)
-    return Watched(process.wait(), lines, read_results(folder))
+    return Watched(process.wait(), lines)
+
+
+def left_files(*folders: Path) -> list[Path]:
+    """The files with a progress that are left below these directories."""
+    return [path for folder in folders for path in folder.rglob(f"{PREFIX}*")]
+
+
+@contextmanager
+def slow(target: str | Path) -> Iterator[Proxy]:
+    """A line to a server that carries some 2 MB per second."""
+    with Proxy(target) as line:
+        line.latency = 0.1
+        yield line
+
+
+def over_ssh(ssh: SshHost) -> dict[str, Any]:
+    """Variables of a host over SSH, where tasks become root."""
+    return {
+        **ssh.variables,
+        "ansible_become": True,
+        "ansible_python_interpreter": sys.executable,
+        # Not shared with other plays on this machine.
+        "ansible_remote_tmp": str(ssh.home / ".ansible/tmp"),
+    }
+
+
+def start(folder: Path, task: dict[str, Any], progress: str) -> subprocess.Popen[str]:
+    """Start a play of one task on this machine without a terminal."""
+    folder.mkdir()
+    command, environment = prepare(folder, {"here": LOCAL}, {"name": "it", **task})
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**environment, "IMAGESTORE_PROGRESS": progress},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_long_transfers_show_themselves_about_every_five_seconds(
+    tmp_path: Path, lxd: Server, other: Server, ssh: SshHost
+) -> None:
+    """Here and over SSH with become, several at once; not in the background, and not without a terminal."""
+    names = ["copied", "stored", "exported", "imported", "background", "unseen", "forced"]
+    paths = {name: build_large(tmp_path, 24 << 20, version=name).metadata for name in names}
+    size = bytes_to_human(paths["copied"].stat().st_size)
+    for name in names[:3]:
+        other.run("image", "import", str(paths[name]), "--public", "--alias", name)
+    with slow(lxd.socket) as line, slow(other.url) as from_url, slow(other.socket) as from_socket:
+        store = {"server": f"unix://{lxd.socket}"}
+        source = {"source_server": from_url.url, "source_cert": str(other.certificate)}
+
+        def imported(name: str) -> dict[str, Any]:
+            server = f"unix://{line.socket}"
+            return {
+                f"{MODULE}_import": {"server": server, "src": str(paths[name]), "remote_src": True}
+            }
+
+        entry = {**source, "image": "stored", "mode": "relay", "aliases": "an-alias"}
+        exported = {
+            "server": f"unix://{from_socket.socket}",
+            "name": "exported",
+            "dest": str(tmp_path),
+        }
+        tasks: dict[str, dict[str, Any]] = {
+            "copied": {f"{MODULE}_copy": {**store, **source, "image": "copied", "mode": "pull"}},
+            "stored": {f"{MODULE}_store": {**store, "images": [entry]}},
+            "exported": {f"{MODULE}_export": exported},
+            "imported": imported("imported"),
+            "background": {**imported("background"), "async": 100, "poll": 1},
+        }
+        hosts = {
+            name: over_ssh(ssh) if name in ("copied", "imported", "background") else LOCAL
+            for name in tasks
+        }
+        play = [
+            {"name": name, **task, "when": f"inventory_hostname == '{name}'"}
+            for name, task in tasks.items()
+        ]
+        unseen = start(tmp_path / "1", imported("unseen"), "")
+        forced = start(tmp_path / "2", imported("forced"), "yes")
+        watched = watch(tmp_path, hosts, *play, strategy="free")
+        texts = [process.communicate()[0] for process in (unseen, forced)]
+
+    assert watched.status == 0, watched.output
+    shown = {host: watched.progress(host) for host in hosts}
+    assert {host: {line["image"] for _seconds, line in lines} for host, lines in shown.items()} == {
+        "copied": {"copied"},
+        "stored": {"an-alias"},
+        "exported": {"exported"},
+        "imported": {paths["imported"].name},
+        "background": set(),
+    }
+    for host, lines in shown.items():
+        times = [seconds for seconds, _line in lines]
+        assert all(4.9 <= after - before < 8 for before, after in pairwise(times)), (host, times)
+        assert {line["total"] for _seconds, line in lines} <= {size}
+        assert len({line["moved"] for _seconds, line in lines}) == len(lines)
+    assert "progress:" not in texts[0]
+    assert f"progress: [here] {paths['forced'].name}: " in texts[1]
+    until(lambda: left_files(tmp_path, ssh.home) == [])
+
+
+def test_a_killed_module_leaves_nothing_after_the_next_run(
+    tmp_path: Path, modules: Modules, lxd: Server
+) -> None:
+    image = build_large(tmp_path, 8 << 20)
+    temporary = tmp_path / "remote_tmp"
+    asked = {"_progress": 1, "_ansible_remote_tmp": str(temporary)}
+    with slow(lxd.socket) as line:
+        files = {"src": str(image.metadata), "remote_src": True}
+        killed = modules.start("lxd_image_import", **asked, **files, server=f"unix://{line.socket}")
+        until(lambda: left_files(temporary) != [])
+        killed.kill()
+    assert left_files(temporary) != []
+    assert modules.import_image(image, **{**asked, "_progress": 2}).actions == ["upload"]
+    assert left_files(temporary) == []
+
+
+def test_unchanged_tasks_cost_no_request_and_no_connection_more(
+    tmp_path: Path, lxd: Server, modules: Modules, image: Image, ssh: SshHost
+) -> None:
+    """On a terminal, where each command that Ansible runs on the managed host is a connection of its own."""
+    modules.import_image(image)
+    store = {"server": f"unix://{lxd.socket}"}
+    each = {"ansible_ssh_args": "-o ControlMaster=no"}
+    hosts = {"there": {**over_ssh(ssh), **each}}
+    tasks = [
+        {f"{MODULE}_import": {**store, "src": str(image.metadata), "remote_src": True}},
+        {f"{MODULE}_copy": {**store, "image": image.fingerprint, "source_project": "other"}},
+    ]
+
+    def connections(*tasks: dict[str, Any]) -> int:
+        before = ssh.connections
+        watched = watch(tmp_path, hosts, *({"name": "it", **task} for task in tasks))
+        assert watched.status == 0, watched.output
+        assert "changed=0" in watched.output
+        return ssh.connections - before
+
+    pings = connections(*[{"ansible.builtin.ping": {}}] * len(tasks))
+    mark = lxd.mark()
+    assert connections(*tasks) == pings
+    assert len(lxd.requests(mark)) == len(tasks)
