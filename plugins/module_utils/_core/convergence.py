@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .sources import Source
     from .store import Store
     from .store_view import Prefetch
-
-if TYPE_CHECKING:
     from .transfer_progress import Transfer, TransferRecorder
 
 MAX_ROUNDS = 5

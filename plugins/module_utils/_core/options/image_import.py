@@ -60,9 +60,7 @@ def image_import() -> dict[str, Any]:
         "required_by": {"metadata": "rootfs", "metadata_url": ["rootfs_url", "fingerprint"]},
         "supports_check_mode": True,
     }
-    return merged(
-        connection(), image(), rootfs_facts(), checksum(), transfer_progress(), own
-    )
+    return merged(connection(), image(), rootfs_facts(), checksum(), transfer_progress(), own)
 
 
 _FORMS = ("src", "rootfs", "url", "rootfs_url")

@@ -46,13 +46,13 @@ class UnixSocketClient:
         """Send a request; see ``HttpClient``."""
         length = getattr(body, "len", None)
         # Of a Body, parts of files remain parts of files.
-        content: Any = body.pieces() if hasattr(body, "pieces") else body
+        pieces = getattr(body, "pieces", None)
         given = {**headers, "Content-Length": str(length)} if length else dict(headers)
         connection = self._connection()
         try:
             connection.set_patience(patience)
             try:
-                connection.request(method, target, content, given)
+                connection.request(method, target, pieces() if pieces else body, given)
             except BrokenPipeError:
                 # A server that refuses a request need not read its body.
                 connection.is_reusable = False

@@ -14,7 +14,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.transfer_prog
     Transfer,
     TransferRecorder,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport import Body
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.transport.body import Body
 
 
 @pytest.mark.parametrize(
