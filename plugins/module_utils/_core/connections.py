@@ -27,7 +27,8 @@ from .transport import STALL_SECONDS, Transport
 if TYPE_CHECKING:
     from .client_config import ClientConfig
     from .deadline import Deadline
-    from .options.connection import ConnectionOptions, SourceOptions, TlsOptions
+    from .options.connection import ConnectionOptions, TlsOptions
+    from .options.source import SourceOptions
     from .sources.simplestreams import ImageServer
     from .store import Store
     from .tokens import BearerToken

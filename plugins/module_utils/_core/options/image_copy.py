@@ -12,9 +12,10 @@ from typing import Any, Mapping
 from ..errors import OptionError
 from ..images import is_prefix
 from ..planning.desired_state import DesiredState
-from ..sources import CopyRequest
-from .connection import ConnectionOptions, SourceOptions, connection, source
+from ..sources.copy_request import CopyRequest
+from .connection import ConnectionOptions, connection
 from .image import desired_state, image
+from .source import SourceOptions, source
 from .specification import (
     IMAGE_TYPE,
     architecture_of,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
-from .connection import ConnectionOptions, SourceOptions, connection, source
+from .connection import ConnectionOptions, connection
+from .source import SourceOptions, source
 from .specification import (
     IMAGE_TYPE,
     architecture_of,

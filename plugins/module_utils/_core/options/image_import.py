@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Mapping
 from urllib.parse import urlsplit
@@ -18,12 +18,12 @@ from .checksum import checksum
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
 from .rootfs import ROOTFS_OPTIONS, rootfs_facts
-from .specification import at_least, merged, names_of, reject, require_not_blank, transfer_progress
+from .specification import at_least, merged, reject, require_not_blank, transfer_progress
 
 if TYPE_CHECKING:
-    from ..checksums import Checksum, ChecksumFile
-    from ..disks.metadata import RootfsFacts
     from ..sources.controller_file import ControllerFile
+    from .bare_rootfs import BareRootfs
+    from .web_image import WebImage
 
 
 def image_import() -> dict[str, Any]:
@@ -85,49 +85,6 @@ class LocalFiles:
 
 
 @dataclass(frozen=True)
-class WebImage:
-    """A unified image at one address, or a split image at two (metadata, then rootfs).
-
-    ``headers`` are sent to the server of the last address only; they include the credentials. ``allowed_hosts`` are
-    patterns of hosts to which the web servers may refer besides their own and public ones. ``secrets`` are texts to
-    mask besides the options.
-    """
-
-    addresses: tuple[str, ...]
-    mode: str
-    retries: int
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    ca_path: str | None = None
-    validate: bool = True
-    allowed_hosts: tuple[str, ...] = ()
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    @property
-    def name(self) -> str:
-        """What to call the image in messages."""
-        return self.addresses[-1]
-
-
-@dataclass(frozen=True)
-class BareRootfs:
-    """A disk or root file system without metadata, in one file or at one address.
-
-    ``facts`` go into the metadata; their architecture is empty if it is to be the server's.
-    """
-
-    location: LocalFiles | WebImage
-    facts: RootfsFacts
-    checksum: Checksum | ChecksumFile | None = None
-    checksum_server: WebImage | None = None
-    """How to download the checksum file, if there is one."""
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return self.location.name
-
-
-@dataclass(frozen=True)
 class ImportOptions:
     """What to import, what it must be (``fingerprint``, None: whatever it is), and what it should be like."""
 
@@ -151,21 +108,24 @@ class ImportOptions:
             raise OptionError("compression can be used with a directory only", "Remove it.")
         form: LocalFiles | WebImage | BareRootfs
         if is_bare(params):
-            form = _bare_rootfs(params, retries, bool(expected))
+            from .bare_rootfs import bare_rootfs
+
+            form = bare_rootfs(params, retries, bool(expected))
         else:
             context = "an image that has its metadata"
             reject(params, context, *ROOTFS_OPTIONS, "checksum", "checksum_keyring")
             if params["url"] or params["metadata_url"]:
-                form = _web_image(params, retries, bool(expected))
+                from .web_image import web_image
+
+                form = web_image(params, retries, bool(expected))
             else:
-                form = _local_files(params)
+                form = local_files(params)
         return cls(ConnectionOptions.from_params(params), form, expected, desired_state(params))
 
     @property
     def controller_file(self) -> ControllerFile | None:
         """What the controller says of the file; None if it is not one of the controller."""
-        form = self.form.location if isinstance(self.form, BareRootfs) else self.form
-        return form.controller_file if isinstance(form, LocalFiles) else None
+        return self.form.controller_file
 
     @property
     def attempt(self) -> str:
@@ -188,47 +148,7 @@ def is_bare(params: Mapping[str, Any]) -> bool:
     )
 
 
-def _bare_rootfs(params: Mapping[str, Any], retries: int, has_fingerprint: bool) -> BareRootfs:
-    from ..checksums import ChecksumFile
-    from .checksum import parse_checksum
-    from .rootfs import parse_rootfs_facts
-    from .web import WebAddress
-
-    facts = parse_rootfs_facts(params)
-    if params["rootfs"]:
-        checksum = parse_checksum(params)
-        local = _local_files(params, uses_web=isinstance(checksum, ChecksumFile))
-        return BareRootfs(local, facts, checksum, _checksum_server(params, checksum, retries))
-    checksum = parse_checksum(params, WebAddress.parse(params["rootfs_url"], "rootfs_url", True))
-    if not checksum and not has_fingerprint:
-        raise OptionError(
-            "rootfs_url is set, but neither checksum nor fingerprint",
-            "Set checksum, so that what is downloaded can be verified.",
-        )
-    location = _web_image(params, retries, True)
-    return BareRootfs(location, facts, checksum, _checksum_server(params, checksum, retries))
-
-
-def _checksum_server(
-    params: Mapping[str, Any], checksum: Checksum | ChecksumFile | None, retries: int
-) -> WebImage | None:
-    from ..checksums import ChecksumFile
-
-    if not isinstance(checksum, ChecksumFile):
-        return None
-    return WebImage(
-        addresses=(checksum.url,),
-        mode="relay",
-        retries=retries,
-        headers=checksum.headers,
-        ca_path=params["url_ca_path"],
-        validate=params["url_validate_certs"],
-        allowed_hosts=names_of("url_allowed_hosts", params["url_allowed_hosts"]) or (),
-        secrets=checksum.secrets,
-    )
-
-
-def _local_files(params: Mapping[str, Any], uses_web: bool = False) -> LocalFiles:
+def local_files(params: Mapping[str, Any], uses_web: bool = False) -> LocalFiles:
     """The files that the options name; ``uses_web`` is whether options for web servers have a use besides."""
     if not uses_web:
         reject(params, "files", "url_headers", "url_username", "url_ca_path", "url_allowed_hosts")
@@ -255,40 +175,3 @@ def _controller_file(told: Mapping[str, Any]) -> ControllerFile:
     from ..sources.controller_file import ControllerFile
 
     return ControllerFile.parse(told)
-
-
-def _web_image(params: Mapping[str, Any], retries: int, checked_otherwise: bool) -> WebImage:
-    from .web import WebAddress, headers_of
-
-    reject(params, "a web server", "remote_src")
-    names = [name for name in ("url", "metadata_url", "rootfs_url") if params[name]]
-    if names != ["url"] and params["mode"] == "pull":
-        raise OptionError("mode=pull cannot be used with rootfs_url", "Remove it.")
-    addresses = [WebAddress.parse(params[name], name, checked_otherwise) for name in names]
-    credentials = addresses[-1].credentials
-    if params["url_username"]:
-        if credentials:
-            raise OptionError(
-                f"{names[-1]} contains credentials, and url_username is set", "Remove one of them."
-            )
-        credentials = params["url_username"], params["url_password"]
-    headers = headers_of(params["url_headers"] or {}, credentials)
-    first = addresses[0]
-    if len(names) > 1 and (
-        (first.credentials and first.credentials != credentials)
-        or (headers and first.origin != addresses[-1].origin)
-    ):
-        raise OptionError(
-            "metadata_url and rootfs_url need different credentials or headers, or are on two servers",
-            "The credentials and headers of one server are sent to no other.",
-        )
-    return WebImage(
-        addresses=tuple(address.url for address in addresses),
-        mode=params["mode"],
-        retries=retries,
-        headers=headers,
-        ca_path=params["url_ca_path"],
-        validate=params["url_validate_certs"],
-        allowed_hosts=names_of("url_allowed_hosts", params["url_allowed_hosts"]) or (),
-        secrets=tuple(value for name, value in headers.items() if name == "Authorization"),
-    )

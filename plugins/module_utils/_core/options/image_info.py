@@ -11,7 +11,8 @@ from typing import Any, Mapping
 
 from ..errors import OptionError
 from ..images import ImageFilter, parse_properties
-from .connection import ConnectionOptions, SourceOptions, connection, source
+from .connection import ConnectionOptions, connection
+from .source import SourceOptions, source
 from .specification import IMAGE_TYPE, architecture_of, merged
 
 

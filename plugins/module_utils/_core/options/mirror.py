@@ -15,7 +15,8 @@ from ..errors import OptionError
 from ..mirror import MirrorPolicy
 from ..mirror.selection import SelectEntry
 from .catalog import catalog_location
-from .connection import ConnectionOptions, SourceOptions, TlsOptions, source
+from .connection import ConnectionOptions, TlsOptions
+from .source import SourceOptions, source
 from .specification import IMAGE_TYPE, architecture_of, at_least, require_not_blank
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?(B|KiB|MiB|GiB|TiB)?\Z")

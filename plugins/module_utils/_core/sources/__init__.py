@@ -18,7 +18,7 @@ from typing import (
     runtime_checkable,
 )
 
-from ..errors import ConflictError, ConnectionFailed, FileError
+from ..errors import ConflictError, FileError
 from ..images import ARCHIVE, ROOTFS
 
 if TYPE_CHECKING:
@@ -93,30 +93,6 @@ class Offer(ABC):
         """Transfer the image, with no cached copy in the way."""
 
 
-@dataclass(frozen=True)
-class CopyRequest:
-    """What a task asks of a source that is another server.
-
-    ``name`` is an alias or fingerprint there; ``type`` None is whichever it stands for. With ``latest`` the source is
-    asked on every run, else only where the store cannot tell. ``mode`` is a route or ``auto``. With ``auto_update``
-    the target has to know the origin afterwards. ``alias`` is the first that the image is to have here, or None.
-    """
-
-    name: str
-    type: str | None = None
-    latest: bool = False
-    copy_aliases: bool = False
-    mode: str = "auto"
-    retries: int = 3
-    auto_update: bool = False
-    alias: str | None = None
-
-    @property
-    def always_ask(self) -> bool:
-        """Whether the source has to be asked in any case, whatever the store holds."""
-        return self.latest or self.copy_aliases
-
-
 def require_fingerprint(name: str, fingerprint: str, expected: str) -> None:
     """Raises FileError unless a file has the expected fingerprint."""
     if fingerprint != expected:
@@ -156,20 +132,6 @@ def record_rootfs_keys(store: Store, fingerprint: str, keys: Iterable[str]) -> N
         return {"properties": {**image.properties, ROOTFS: ", ".join(known)}}
 
     update_with_retry(store, fingerprint, changes)
-
-
-def with_fingerprint_hint(
-    error: ConnectionFailed, request: CopyRequest, view: StoreView
-) -> ConnectionFailed:
-    """The error for a source that cannot be reached, with a hint how to run without it."""
-    present = view.by_alias(request.alias) if request.alias else None
-    if request.always_ask:
-        return error
-    fingerprint = present.fingerprint if present else "<fingerprint>"
-    return ConnectionFailed(
-        error.message,
-        f"{error.hint} With image={fingerprint} the source is contacted only if the store lacks that image.".strip(),
-    )
 
 
 class Source(Protocol):

@@ -18,7 +18,8 @@ from ..images import (
     is_fingerprint,
     is_prefix,
 )
-from . import CopyRequest, Offer, TransferResult, with_fingerprint_hint
+from . import Offer, TransferResult
+from .copy_request import CopyRequest, with_fingerprint_hint
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 
 if TYPE_CHECKING:

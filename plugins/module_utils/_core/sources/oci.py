@@ -41,8 +41,9 @@ from ..oci_registry import OciName, OciRegistry
 from ..store import Store
 from ..store_view import StoreView
 from ..urls import mask_credentials
-from . import CopyRequest, Offer, TransferResult, update_with_retry, with_fingerprint_hint
+from . import Offer, TransferResult, update_with_retry
 from .attributes import set_source_attributes
+from .copy_request import CopyRequest, with_fingerprint_hint
 
 OCI = "oci"
 

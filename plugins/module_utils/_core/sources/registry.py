@@ -22,7 +22,8 @@ from ..images import (
 )
 from ..store import Store
 from ..store_view import StoreView
-from . import CopyRequest, Offer
+from . import Offer
+from .copy_request import CopyRequest
 from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
 

@@ -39,7 +39,8 @@ from ..simplestreams.reading import (
 from ..store import Store
 from ..store_view import StoreView
 from ..transport.body import Stream
-from . import CopyRequest, Offer, with_fingerprint_hint
+from . import Offer
+from .copy_request import CopyRequest, with_fingerprint_hint
 from .pull import Pull
 from .relay import Relay
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route

@@ -18,8 +18,9 @@ from ..sources.controller_file import ControllerFileUpload
 from ..store_sync import Outcome, merged_diff, sync
 from ..store_sync.entries import Entry
 from ..store_sync.unlisted import Unlisted
+from .import_source import import_source
 from .results import readable_diff, shown_image
-from .sources import SharedSources, copy_source, import_source
+from .sources import SharedSources, copy_source
 
 if TYPE_CHECKING:
     from ..options.image_store import StoreEntry, StoreOptions

@@ -14,13 +14,14 @@ from ..checksums import Checksum, fetch_checksum, path_of_url
 from ..disks.metadata import RootfsFacts
 from ..disks.workspace import Workspace
 from ..downloads import Retries
-from ..options.image_import import BareRootfs, LocalFiles
+from ..options.image_import import LocalFiles
 from ..sources.allowed_hosts import AllowedHosts
 from ..sources.disk import RootfsRequest
 from ..urls import mask_credentials
-from .sources import web_client
+from .import_source import web_client
 
 if TYPE_CHECKING:
+    from ..options.bare_rootfs import BareRootfs
     from ..sources import Source
     from . import Task
 

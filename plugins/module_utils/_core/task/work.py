@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ImageNotFound, NeedsFile
 from ..images import is_prefix
 from .results import alias_values, image_values, shown_image
-from .sources import copy_source, export_source, import_source, offered_images
 
 if TYPE_CHECKING:
     from ..options.image_alias import AliasOptions
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 def copy_image(task: Task, options: CopyOptions) -> dict[str, Any]:
     """Make the store hold the image that the options name at a source."""
     from ..convergence import converge, planned_image
+    from .sources import copy_source
 
     if not is_prefix(options.request.name.lower()):
         task.prefetch(options.request.alias)
@@ -46,6 +46,7 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
     Of a file of the controller the result says in ``needs`` whether it has to be sent (see ``plugins/action``).
     """
     from ..convergence import converge, planned_image
+    from .import_source import import_source
 
     controller_file = options.controller_file
     only_asks = controller_file is not None and controller_file.only_asks
@@ -108,6 +109,8 @@ def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
 
 def list_images(task: Task, options: InfoOptions) -> dict[str, Any]:
     """The images that fit the options."""
+    from .sources import offered_images
+
     if options.source.is_given:
         task.place = options.source.place
         images = offered_images(task, options)
@@ -123,6 +126,7 @@ def list_images(task: Task, options: InfoOptions) -> dict[str, Any]:
 def export_image(task: Task, options: ExportOptions) -> dict[str, Any]:
     """Write an image's files into a directory."""
     from ..exporting import export, require_directory
+    from .sources import export_source
 
     task.progress.name = options.name
     require_directory(options.dest)

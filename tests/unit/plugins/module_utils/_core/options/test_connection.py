@@ -8,8 +8,10 @@ import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.connection import (
     ConnectionOptions,
-    SourceOptions,
     connection,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.source import (
+    SourceOptions,
     source,
 )
 from parameters import parameters

@@ -12,7 +12,6 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_import import (
     ImportOptions,
     LocalFiles,
-    WebImage,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_state import (
     ImageStateOptions,
@@ -20,6 +19,9 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_store import (
     StoreOptions,
     image_store,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.web_image import (
+    WebImage,
 )
 from parameters import parameters
 

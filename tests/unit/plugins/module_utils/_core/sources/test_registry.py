@@ -15,7 +15,9 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import
     OptionError,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Contents, Image
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources import CopyRequest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.copy_request import (
+    CopyRequest,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.registry import (
     RegistrySource,
 )
