@@ -397,14 +397,7 @@ def fuzz(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site: .cache/docs/build/html."""
     session.install(core(_CORE), *requirements(session))
-    place, env = ROOT / ".cache/docs", user()
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    place.chmod(0o755)  # antsibull-docs refuses a folder that others may write to
-    options = ("--use-current", "--squash-hierarchy", "--lenient", "--dest-dir", str(place))
-    session.run("antsibull-docs", "sphinx-init", *options, "imagestore.lxd", env=env)
-    with session.chdir(place):
-        session.run("bash", "build.sh", env=env, external=True)
+    session.run("python", "tests/tools/build_site.py", env=user())
 
 
 @nox.session(python=_PYTHON, default=False)

@@ -16,7 +16,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "plugins/modules").glob("lxd_*.py"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/docsite/rst").glob("*.rst"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs/site/index.rst",
+    *sorted((ROOT / "docs/docsite/rst").glob("*.rst")),
+]
 #: What they show, the guides show, too.
 ROLE_PAGES = sorted((ROOT / "roles").glob("*/README.md"))
 

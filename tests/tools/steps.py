@@ -96,7 +96,7 @@ def steps() -> list[Step]:
         missing = "" if pythons.find(version) else f"Python {version} was not found"
         found.append(Step(f"units-{version}", needs="tests/unit", why_not=missing))
     names = (
-        "codeqa formatters yamllint page docs-check extra-checks license-check changelog"
+        "docs codeqa formatters yamllint page docs-check extra-checks license-check changelog"
         " repository antsibull-nox-config"
     )
     return found + [Step(name) for name in names.split()]
