@@ -123,8 +123,16 @@ def test_tasks_use_existing_modules_and_options(where):
             assert faults(name, {**defaults, **(task[module] or {})}) == [], task["name"]
 
 
+def variables_for_all(where):
+    """The variables that the page of a play sets for all hosts, in a file of their own."""
+    page = where.partition(":")[0]
+    files = (block for place, block in SHOWN.items() if place.partition(":")[0] == page)
+    texts = [block.text for block in files if block.file == "group_vars/all.yml"]
+    return yaml.safe_load(texts[0]) if texts else {}
+
+
 ROLES = [
-    pytest.param(entry["role"], entry.get("vars", {}), id=where)
+    pytest.param(entry["role"], {**variables_for_all(where), **entry.get("vars", {})}, id=where)
     for where, block in PLAYS_AND_TASKS.items()
     for play in yaml.safe_load(block.text)
     for entry in play.get("roles", [])
