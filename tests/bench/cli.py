@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import copy_images, import_directory, import_files, publish, store
+from . import copy_images, import_directory, import_disks, import_files, publish, store
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -28,6 +28,8 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "import-memory": import_files.memory,
     "import-unchanged": import_files.unchanged,
     "import-directory": import_directory.directory,
+    "import-qcow2": import_disks.qcow2,
+    "import-raw": import_disks.raw,
     "copy-pull": copy_images.pull,
     "copy-relay": copy_images.relay,
     "copy-unchanged": copy_images.unchanged,

@@ -31,7 +31,7 @@ from .errors import ApiError, LabError
 from .families import FAMILIES, FAMILY, Family
 from .images import KINDS, Image, build_directory, build_image
 from .labs import attach, down, servers, sweep, up
-from .large import build_large
+from .large import build_large, build_large_disk
 from .machine import whole_machine
 from .proxy import DOWN, UP, Proxy
 from .registry import Registry
@@ -70,6 +70,7 @@ __all__ = [
     "build_disk",
     "build_image",
     "build_large",
+    "build_large_disk",
     "build_rootfs",
     "client_certificate",
     "client_config",

@@ -78,20 +78,10 @@ def _debootstrap(path: Path) -> None:
         subprocess.run(
             ["rm", "-rf", root / "var/cache/apt", root / "var/lib/apt/lists"], check=True
         )
-        words = [
-            "tar",
-            "--numeric-owner",
-            "--xattrs",
-            "-I",
-            "zstd -q -T0",
-            "-C",
-            root,
-            "-cf",
-            packed,
-        ]
-        subprocess.run([*words, "."], check=True)
+        words = ["tar", "--numeric-owner", "--xattrs", "-I", "zstd -q -T0"]
+        subprocess.run([*words, "-C", str(root), "-cf", str(packed), "."], check=True)
         made = path.with_suffix(".new")
-        subprocess.run(["cp", packed, made], check=True)
+        subprocess.run(["cp", str(packed), str(made)], check=True)
         made.replace(path)
 
 

@@ -22,7 +22,8 @@ from . import content
 from .content import Recipe
 from .errors import LabError
 from .images import CONTAINER, Image
-from .packing import PACKERS, TIME, Member, tar
+from .packages import install
+from .packing import PACKERS, TIME, Member, tar, tool
 
 _BLOCK = 1 << 20
 
@@ -70,6 +71,22 @@ def build_large(
     recipe = Recipe(version, name, properties)
     stem = folder / f"{name}-{version}-{size}"
     return _split(recipe, stem, size) if split else _unified(recipe, stem, size)
+
+
+def build_large_disk(folder: Path, size: int, *, version: str = "1", name: str = "disk") -> Path:
+    """Build a raw disk of ``size`` random bytes below a partition table; the same bytes each time."""
+    install(("fdisk",))
+    content.tools()
+    path = Path(folder).absolute() / f"{name}-{version}-{size}.raw"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _in_one_step(path) as file:
+        with _noise(version) as noise:
+            for _block in range(size // _BLOCK):
+                file.write(noise.read(_BLOCK))
+        file.flush()
+        label = f"label: dos\nlabel-id: 0x{size & 0xFFFFFFFF:08x}\nstart=2048, type=83\n"
+        tool(["sfdisk", "--quiet", "--wipe=never", file.name], label.encode())
+    return path
 
 
 def _unified(recipe: Recipe, stem: Path, size: int) -> Image:
