@@ -49,7 +49,7 @@ def raw_disk(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["disk", "rootfs"])
-def test_clients_copy_the_image(
+def test_clients_get_the_same_image_as_by_an_import(
     trusting: Server, by_system: Modules, site: CatalogSite, kind: str
 ) -> None:
     is_disk = kind == "disk"
@@ -62,6 +62,10 @@ def test_clients_copy_the_image(
         source_server=site.server.url,
         source_protocol="simplestreams",
     )
+    options = {**FACTS, "rootfs": str(file), "cloud_init": not is_disk, "remote_src": True}
+    imported = by_system.done("lxd_image_import", **options)
+    assert imported["fingerprint"] == copied["fingerprint"]
+    assert imported["transferred"] == 0
     assert trusting.images()[copied["fingerprint"]]["properties"]["os"] == "Debian"
 
 
