@@ -25,6 +25,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import cloud_vendors
 import pytest
 import yaml
 from conftest import reset_server
@@ -140,6 +141,8 @@ class Site:
             (web_after, ("/srv/images/web-next.tar.xz",)),
             (machine.metadata, self._both("disk-meta.tar.gz")),
             (machine.rootfs, self._both("disk.qcow2")),
+            (build_disk(made), ("/srv/images/debian-13-generic-amd64.qcow2",)),
+            (build_rootfs(made, "tar.zst"), ("/srv/images/debian-rootfs.tar.zst",)),
             (self.lxd1.certificate, (self.folder / "play/files/lxd1.example.com.crt",)),
         ):
             for name in names:
@@ -157,6 +160,7 @@ class Site:
         self._add(self.build, "internal")
         self.variables = {
             "disk_fingerprint": machine.fingerprint,
+            "disk_sha256": sha256(machine.rootfs.read_bytes()).hexdigest(),
             "image_password": PASSWORD,
             "lxd_bearer_token": self.lxd2.bearer_token(),
             "registry_password": PASSWORD,
@@ -281,6 +285,7 @@ class Names(Authority):
         "downloads.example.com",
         PRIVATE,
         "images.lxd.canonical.com",
+        *cloud_vendors.HOSTS,
         IMAGES1,
         IMAGES2,
         *REGISTRIES,
@@ -304,6 +309,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     rootfs = build_rootfs(folder / "images").rename(folder / "www/rootfs.tar.xz")
     digest = sha256(rootfs.read_bytes()).hexdigest()
     (folder / "www/SHA256SUMS").write_text(f"{digest}  rootfs.tar.xz\n")
+    shutil.copytree("/usr/share/keyrings", folder / "keyrings")
+    keyring = folder / "keyrings/ubuntu-cloudimage-keyring.gpg"
+    cloud_vendors.publish(folder / "www", folder / "images", keyring)
     tree = Tree(folder / "www")
     tree.publish(alpine, "alpine/3.23", os="Alpine")
     tree.publish(busybox, "busybox")
@@ -343,6 +351,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         patch.setenv("SSL_CERT_FILE", str(authority.certificate))
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
+        mount(folder / "keyrings", "/usr/share/keyrings")
         lxd1, build = Server("lxd1"), Server("build")
         incus1 = Server("incus1", family="incus7")
         registry = Registry(authority, port=443)
