@@ -170,6 +170,7 @@ images:
         - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and
           C(certificate).
         - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
+        - User name and password of a registry in C(server) are masked.
       returned: if the server recorded it
       type: dict
     project:

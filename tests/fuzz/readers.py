@@ -51,6 +51,11 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.instances import Instances
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.oci_registry.manifests import (
+    Manifest,
+    parse_tags,
+    parse_token,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.server import Server
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
@@ -121,6 +126,13 @@ def _headers(data: bytes) -> None:
     for family in ("LXD", "Incus"):
         with suppress(ImageStoreError):
             parse_image_headers(ADDRESS, 200, values, family)
+
+
+def _registry(data: bytes) -> None:
+    """A manifest, an index of manifests, a list of tags, or a token."""
+    for parse in (Manifest.parse, parse_tags, parse_token):
+        with suppress(ValueError):  # which the client of registries reports as an error of its own
+            parse(data)
 
 
 def _metadata(data: bytes) -> None:
@@ -244,6 +256,7 @@ TARGETS = {
     "export-form": Target(_form, damaged),
     "image-headers": Target(_headers, damaged),
     "metadata": Target(_metadata, _either(other_json, damaged)),
+    "oci-registry": Target(_registry, _either(other_json, damaged)),
     "simplestreams-index": Target(_index, _either(other_json, damaged)),
     "simplestreams-products": Target(_products, _either(other_json, damaged)),
     "token": Target(_token, _either(other_json, damaged)),

@@ -87,7 +87,7 @@ class TestATokenForARegistry:
             (Answer(503), "/token responds with the HTTP status 503"),
             (Answer(body=b"<html>"), "responds with no token"),
             (Answer(body=b'["t"]'), "responds with no token"),
-            (Answer(body=b'{"token": "a\\nb"}'), "responds with an invalid token"),
+            (Answer(body=b'{"token": "a\\nb"}'), "responds with no token"),
             (Answer(body=b" " * (1 << 20), endless=True), "more than 4 MiB"),
         ],
     )
@@ -117,6 +117,14 @@ class TestATokenForARegistry:
         (Answer(body=b"{}"), "no manifest of team/web"),
         (Answer(body=b'{"layers": [{"digest": "a", "size": "b"}]}'), "no manifest of team/web"),
         (Answer(body=b'{"manifests": [[]]}'), "no manifest of team/web"),
+        (Answer(body=b'{"manifests": 7}'), "no manifest of team/web"),
+        (
+            Answer(
+                body=b'{"manifests": [{"digest": "../../../secret",'
+                b' "platform": {"os": "linux", "architecture": "amd64"}}]}'
+            ),
+            "no manifest of team/web",
+        ),
         (Answer(body=b'{"manifests": []}'), "has no image team/web:1 for amd64"),
         (Answer(body=b" " * (1 << 20), endless=True), "more than 4 MiB"),
         (Answer(body=b"{" + b'"a":0,' * 200_000), "no manifest of team/web"),

@@ -135,6 +135,28 @@ class TestAnImageOfARegistry:
         assert "os" not in done["image"]["properties"]
         assert not done["image"]["expires_at"].startswith("2031")
 
+    @pytest.mark.parametrize("asks", ["this host", "the server"])
+    def test_replaces_the_image_that_the_server_caches_for_an_instance(
+        self, trusting: Server, registry: Registry, copies: Copies, web: str, asks: str
+    ) -> None:
+        source = {
+            "type": "image",
+            "mode": "pull",
+            "server": registry.url,
+            "protocol": "oci",
+            "alias": web,
+        }
+        trusting.operation("POST", "/1.0/instances", {"name": "c1", "source": source})
+        (image,) = trusting.images().values()
+        assert image["cached"]
+        modules = copies.modules if asks == "this host" else Modules().at(trusting)
+        with pytest.MonkeyPatch.context() as patch:
+            if asks == "the server":
+                patch.delenv("SSL_CERT_FILE")
+            done = Copies(modules, **copies.source)(web, aliases=["web"])
+        assert done.actions == ["replace cached image", "pull", "add alias web"]
+        assert not done["image"]["cached"]
+
     def test_can_be_named_by_a_remote_of_the_client_configuration(
         self, private_registry: Registry, by_system: Modules, tmp_path: Path
     ) -> None:
@@ -347,6 +369,7 @@ class TestARegistryThatOnlyTheServerReaches:
         self, copies: Copies, authority: Authority, web: str
     ) -> None:
         cert = str(authority.certificate)
+        assert copies(web, check=True)["fingerprint"] is None
         assert copies(web, check=True, source_cert=cert)["fingerprint"]
         assert "a" * 64 in copies.fails(web, source_cert_fingerprint="a" * 64)
 

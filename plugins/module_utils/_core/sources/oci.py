@@ -37,7 +37,8 @@ from ..images import (
     is_fingerprint,
     short_fingerprint,
 )
-from ..oci_registry import OciName, OciRegistry
+from ..oci_registry import OciRegistry
+from ..oci_registry.names import OciName
 from ..store import Store
 from ..store_view import StoreView
 from ..urls import mask_credentials
@@ -101,6 +102,7 @@ class OciSource:
         except ConnectionFailed as error:
             if self._is_pinned:
                 raise with_fingerprint_hint(error, self._request, view) from error
+            self._asked = True
         held = view.by_fingerprint(self._fingerprint)
         if held and not held.cached:
             return held
@@ -147,11 +149,11 @@ class OciSource:
         """Ask the registry, once in a task, what the name stands for."""
         if self._asked:
             return
-        self._asked = True
         server = self._target.server
         found = self._registry.find(self._name, server.architectures[0])
         self._fingerprint = server.dialect.oci_fingerprint(found.digest, found.layers)
         self._size = found.size
+        self._asked = True
 
     def _learn(self, fingerprint: str) -> None:
         """The server has told which image the name stands for."""

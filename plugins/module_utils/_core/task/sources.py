@@ -13,6 +13,7 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from ..exporting import ExportSource
     from ..images import Image
+    from ..oci_registry import OciRegistry
     from ..options.image_copy import CopyOptions
     from ..options.image_export import ExportOptions
     from ..options.image_info import InfoOptions
@@ -30,6 +31,7 @@ class SharedSources:
     def __init__(self) -> None:
         self._stores: dict[tuple[Remote | None, SourceOptions], Store] = {}
         self._image_servers: dict[tuple[Remote, SourceOptions], ImageServer] = {}
+        self._registries: dict[tuple[Remote, SourceOptions], OciRegistry] = {}
 
     def store(self, task: Task, remote: Remote | None, origin: SourceOptions) -> Store:
         """The store of a source that is a LXD or Incus."""
@@ -45,6 +47,19 @@ class SharedSources:
             self._image_servers[key] = _image_server(task, remote, origin)
         return self._image_servers[key]
 
+    def registry(self, task: Task, remote: Remote, origin: SourceOptions) -> OciRegistry:
+        """A source that is an OCI registry."""
+        from ..oci_registry import OciRegistry
+
+        key = remote, origin
+        if key not in self._registries:
+            verification = task.connections.verification(remote, origin.tls)
+            credentials = origin.credentials or remote.credentials
+            self._registries[key] = OciRegistry(
+                remote.address, task.deadline, verification, credentials
+            )
+        return self._registries[key]
+
 
 def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None = None) -> Source:
     """Where the image to copy comes from; of several copies of a task, with what they have in ``shared``."""
@@ -56,7 +71,7 @@ def copy_source(task: Task, options: CopyOptions, shared: SharedSources | None =
         return RegistrySource(origin.registry, task.store, request)
     remote = task.connections.source(origin)
     if remote and remote.protocol == "oci":
-        return _oci_source(task, options, remote)
+        return _oci_source(task, options, remote, shared)
     if remote and remote.protocol == "simplestreams":
         from ..connections import require_image_server_options
         from ..sources.simplestreams import SimplestreamsSource
@@ -144,9 +159,8 @@ def _source_store(task: Task, remote: Remote | None, origin: SourceOptions) -> S
     return Store(task.store.server, origin.project or "default")
 
 
-def _oci_source(task: Task, options: CopyOptions, remote: Remote) -> Source:
+def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: SharedSources) -> Source:
     """An image of an OCI registry. Raises OptionError if an option does not fit."""
-    from ..oci_registry import OciRegistry
     from ..options.image_copy import no_auto_update
     from ..sources.oci import OciSource, server_with_credentials
 
@@ -172,8 +186,7 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote) -> Source:
     if credentials:
         user_part = server.partition("//")[2].rpartition("@")[0]
         task.mask(credentials[1], user_part, user_part.partition(":")[2])
-    verification = task.connections.verification(remote, origin.tls)
-    registry = OciRegistry(remote.address, task.deadline, verification, credentials)
+    registry = shared.registry(task, remote, origin)
     return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Origin
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.oci_registry import OciName
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.oci_registry.names import OciName
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.oci import (
     server_with_credentials,
 )
