@@ -135,8 +135,8 @@ class ImportOptions:
     @property
     def label(self) -> str:
         """What to call the image in a few words: its first alias, else the name of its file."""
-        form = self.form.location if isinstance(self.form, BareRootfs) else self.form
-        path = urlsplit(form.name).path if isinstance(form, WebImage) else form.name
+        name = self.form.name
+        path = urlsplit(name).path if "://" in name else name
         return next(iter(self.desired.aliases or ()), path.rstrip("/").rpartition("/")[2])
 
 

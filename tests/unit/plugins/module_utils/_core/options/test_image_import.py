@@ -17,6 +17,18 @@ def options(**given):
     return ImportOptions.from_params(parameters(image_import(), **given))
 
 
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ({"url": "https://a/images/web?token=1"}, "web"),
+        ({"rootfs": "/srv/disk.qcow2", "remote_src": True}, "disk.qcow2"),
+        ({"src": "/srv/web.tar.xz", "remote_src": True, "aliases": ["site"]}, "site"),
+    ],
+)
+def test_are_called_by_their_first_alias_or_their_file(given, label):
+    assert options(**given).label == label
+
+
 class TestWebServer:
     def test_gets_the_credentials_of_its_url_as_a_header(self):
         form = options(url="https://me:p%40ss@a/web").form
