@@ -21,6 +21,7 @@ author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes
+  - imagestore.lxd.progress
 requirements:
   - requests 2.25 or later
   - PyYAML, to write the page and to read a client configuration

@@ -88,6 +88,7 @@ def _is_wanted(action: ActionBase) -> bool:
 class TransferState:
     """How far one transfer is, as the module tells it."""
 
+    number: float | None
     image: str
     moved: float | None
     total: float | None
@@ -100,6 +101,7 @@ class TransferState:
         """From a line of the module's file, which may be anything. Raises ValueError, TypeError and the like."""
         raw = json.loads(line)
         return cls(
+            number=_number(raw["number"]),
             image=clean_text(str(raw["image"])),
             moved=_number(raw["moved"]),
             total=_number(raw["total"]),
@@ -153,7 +155,8 @@ class ProgressWatcher:
         self._host = host
         self._reader = _with_own_connection(action)
         self._ended = threading.Event()
-        self._shown_at: dict[str, float] = {}
+        self._shown_at: dict[float | None, float] = {}
+        """When each transfer was shown, by its number."""
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -180,14 +183,14 @@ class ProgressWatcher:
     def _show(self, state: TransferState) -> float:
         """Show a transfer if it is time for it; the seconds until it is time again."""
         now = time.monotonic()
-        since = min(state.seconds, now - self._shown_at.get(state.image, -SHOW_SECONDS))
+        since = min(state.seconds, now - self._shown_at.get(state.number, -SHOW_SECONDS))
         if since < SHOW_SECONDS:
             return max(SHOW_SECONDS - since, MIN_PAUSE_SECONDS)
         if not self._ended.is_set():
             line = f"progress: [{self._host}] {state.image}: {state.text}"
             # From a worker this goes to the main process, which writes one line after the other.
             self._reader._display.display(line, screen_only=True)
-            self._shown_at[state.image] = now
+            self._shown_at[state.number] = now
         return SHOW_SECONDS
 
     def _read(self) -> list[TransferState]:

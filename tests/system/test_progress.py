@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -19,10 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible.module_utils.common.text.formatters import bytes_to_human
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.transfer_progress import PREFIX
+from mirrors import MirrorSite
 
-from lab import Image, Proxy, Server, SshHost, build_large
+from lab import DOWN, Authority, Image, Proxy, Server, SshHost, build_large
 from playbooks import LOCAL, prepare
 from runner import Modules, until
 
@@ -126,10 +129,19 @@ def test_long_transfers_show_themselves_about_every_five_seconds(
     tmp_path: Path, lxd: Server, other: Server, ssh: SshHost
 ) -> None:
     """Here and over SSH with become, several at once; not in the background, and not without a terminal."""
-    names = ["copied", "stored", "exported", "imported", "background", "unseen", "forced"]
+    names = [
+        "copied",
+        "stored",
+        "exported",
+        "mirrored",
+        "imported",
+        "background",
+        "unseen",
+        "forced",
+    ]
     paths = {name: build_large(tmp_path, 24 << 20, version=name).metadata for name in names}
     size = bytes_to_human(paths["copied"].stat().st_size)
-    for name in names[:3]:
+    for name in names[:4]:
         other.run("image", "import", str(paths[name]), "--public", "--alias", name)
     with slow(lxd.socket) as line, slow(other.url) as from_url, slow(other.socket) as from_socket:
         store = {"server": f"unix://{lxd.socket}"}
@@ -151,6 +163,15 @@ def test_long_transfers_show_themselves_about_every_five_seconds(
             "copied": {f"{MODULE}_copy": {**store, **source, "image": "copied", "mode": "pull"}},
             "stored": {f"{MODULE}_store": {**store, "images": [entry]}},
             "exported": {f"{MODULE}_export": exported},
+            "mirrored": {
+                f"{MODULE}_mirror": {
+                    "root": str(tmp_path / "mirror"),
+                    "base_url": "https://mirror.example.com",
+                    "source_server": from_url.url,
+                    "source_cert": str(other.certificate),
+                    "select": ["mirrored"],
+                }
+            },
             "imported": imported("imported"),
             "background": {**imported("background"), "async": 100, "poll": 1},
         }
@@ -173,6 +194,7 @@ def test_long_transfers_show_themselves_about_every_five_seconds(
         "copied": {"copied"},
         "stored": {"an-alias"},
         "exported": {"exported"},
+        "mirrored": {"mirrored"},
         "imported": {paths["imported"].name},
         "background": set(),
     }
@@ -226,3 +248,26 @@ def test_unchanged_tasks_cost_no_request_and_no_connection_more(
     mark = lxd.mark()
     assert connections(*tasks) == pings
     assert len(lxd.requests(mark)) == len(tasks)
+
+
+@pytest.mark.families("lxd")
+def test_the_downloads_of_a_mirror_are_recorded(tmp_path: Path, authority: Authority) -> None:
+    site = MirrorSite(tmp_path, authority)
+    temporary = tmp_path / "remote_tmp"
+    site.upstream.publish("alpine/3.23", "20260101", size=4 << 20)
+    with site.server, Proxy(site.url) as line:
+        fault = line.stall(3 << 20, DOWN, times=None)
+        options = {"source_server": line.url, "source_cert": str(site.server.pair.certificate)}
+        asked = {"_progress": 1, "_ansible_remote_tmp": str(temporary)}
+        mirror = Modules().start("lxd_image_mirror", **{**site.params, **options, **asked})
+        until(lambda: b'"moved"' in b"".join(path.read_bytes() for path in left_files(temporary)))
+        (file,) = left_files(temporary)
+        states = [json.loads(line) for line in file.read_text().split("\n")[:-1]]
+        line.heal()
+        assert fault.struck
+        assert not mirror.wait().failed
+    assert [(state["image"], state["total"]) for state in states] == [
+        ("alpine/3.23 (amd64)", 4 << 20)
+    ]
+    assert 0 < states[0]["moved"] < 4 << 20
+    assert left_files(temporary) == []

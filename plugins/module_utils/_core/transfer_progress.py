@@ -17,6 +17,7 @@ import re
 import threading
 import time
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, Iterator, Mapping, Protocol
 
 PREFIX = "lxd_image_progress-"
@@ -43,8 +44,10 @@ class Transfer:
     ``total`` is the size of the image in bytes, None if that is not known.
     """
 
-    def __init__(self, image: str, total: int | None) -> None:
+    def __init__(self, image: str, total: int | None, number: int = 0) -> None:
         self.image = image
+        self.number = number
+        """Distinguishes it from others of the task, whose images may have the same name."""
         self.total = total
         self.moved: int | None = None
         """Bytes moved up to now; None if nobody counts them."""
@@ -92,6 +95,7 @@ class Transfer:
             # A form has headers besides the files.
             moved, percent = min(moved, self.total), None
         return {
+            "number": self.number,
             "image": self.image[:MAX_NAME_CHARACTERS],
             "moved": moved,
             "total": self.total,
@@ -111,6 +115,7 @@ class TransferRecorder:
         self._directory = directory
         self._path = os.path.join(directory, f"{PREFIX}{number}")
         self._transfers: list[Transfer] = []
+        self._numbers = count()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread()
@@ -119,7 +124,7 @@ class TransferRecorder:
     @contextmanager
     def record(self, image: str, total: int | None) -> Iterator[Transfer]:
         """Record a transfer as long as the context lasts."""
-        transfer = Transfer(image, total)
+        transfer = Transfer(image, total, next(self._numbers))
         with self._lock:
             self._transfers.append(transfer)
             if len(self._transfers) == 1:

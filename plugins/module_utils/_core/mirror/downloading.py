@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import IO, Any, Callable, Collection, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Callable, Collection, ContextManager, Mapping, Sequence
 
 from ..catalog.record import Part
 from ..catalog.web_root import WebRoot
@@ -21,6 +22,9 @@ from ..simplestreams import File
 from . import StagedFile
 from .staging import Staging, disk_error, read_blocks
 
+if TYPE_CHECKING:
+    from ..transfer_progress import Transfer, TransferRecorder
+
 Open = Callable[[File, Mapping[str, str]], OpenResponse]
 
 _OUT_OF_RANGE = 416
@@ -28,10 +32,11 @@ _OUT_OF_RANGE = 416
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of an image server, and what it is in the tree."""
+    """A file of an image server, what it is in the tree, and what people call its image."""
 
     file: File
     part: Part
+    title: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class Downloader:
         deadline: Deadline,
         retries: int,
         parallel: int,
+        recorder: TransferRecorder | None = None,
     ) -> None:
         self._open = open_file
         self._tree = tree
@@ -61,6 +67,7 @@ class Downloader:
         self._deadline = deadline
         self._retries = retries
         self._parallel = parallel
+        self._recorder = recorder
         self._obstacle: ImageStoreError | None = None
         self.received = 0
         self.errors: dict[str, ImageStoreError] = {}
@@ -161,9 +168,9 @@ class Downloader:
         retries = Retries(self._retries, self._deadline)
         transfer = _Transfer(remote, self._open, retries, self._deadline)
         try:
-            with self._staging.download(remote.part) as file:
+            with self._staging.download(remote.part) as file, self._recorded(remote) as recorded:
                 try:
-                    transfer.run(file, begun)
+                    transfer.run(file, begun, recorded)
                     staged = self._staging.complete(remote.part, file)
                     self.staged[remote.part.path] = staged
                 except OSError as error:
@@ -179,6 +186,10 @@ class Downloader:
             self.errors[remote.part.path] = error
         return transfer.received
 
+    def _recorded(self, remote: RemoteFile) -> ContextManager[Transfer | None]:
+        recorder = self._recorder
+        return recorder.record(remote.title, remote.part.size) if recorder else nullcontext()
+
 
 class _Transfer:
     """One file on its way. ``received`` counts bytes."""
@@ -192,7 +203,7 @@ class _Transfer:
         self._deadline = deadline
         self.received = 0
 
-    def run(self, file: IO[bytes], begun: list[Any]) -> None:
+    def run(self, file: IO[bytes], begun: list[Any], recorded: Transfer | None) -> None:
         """Complete the file, whose beginning may be there already; then ``begun`` are the digests of all of it.
 
         Raises FileError if it is not the file that the index has, ApiError, ConnectionFailed, TimedOut, OSError.
@@ -202,7 +213,7 @@ class _Transfer:
             have = os.fstat(file.fileno()).st_size
             digests = [sha256(), *(digest.copy() for digest in begun)]
             try:
-                self._complete(file, digests, have if have <= part.size else 0)
+                self._complete(file, digests, have if have <= part.size else 0, recorded)
             except ConnectionFailed as error:
                 self._retries.use(error)
                 continue
@@ -218,7 +229,9 @@ class _Transfer:
                 )
             # What was there already may be to blame.
 
-    def _complete(self, file: IO[bytes], digests: Sequence[Any], have: int) -> None:
+    def _complete(
+        self, file: IO[bytes], digests: Sequence[Any], have: int, recorded: Transfer | None
+    ) -> None:
         """Read what is there, and append what is missing."""
         size = self._remote.part.size
         download = self._request(file, have) if have < size else None
@@ -234,6 +247,8 @@ class _Transfer:
             _update(digests, block)
             file.write(block)
             self.received += len(block)
+            if recorded:
+                recorded.moved = start
         if start != size:
             raise self._wrong_size(f"{start} bytes")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from hashlib import sha256
-from typing import IO, Collection
+from typing import IO, TYPE_CHECKING, Collection
 
 from ..archives.image_info import part_ending
 from ..catalog import names
@@ -26,6 +26,9 @@ from . import MirrorPolicy, Obtained, StagedFile
 from .selection import Candidate, Selector
 from .staging import Staging, disk_error
 
+if TYPE_CHECKING:
+    from ..transfer_progress import Transfer, TransferRecorder
+
 _REQUIREMENT = "requirements."
 _UNKNOWN_ENDING = "tar"
 
@@ -34,13 +37,20 @@ class ExportedSource:
     """The images of ``store`` that this client sees and that have an alias. ``address`` is normalized."""
 
     def __init__(
-        self, store: Store, address: str, protocol: str, staging: Staging, policy: MirrorPolicy
+        self,
+        store: Store,
+        address: str,
+        protocol: str,
+        staging: Staging,
+        policy: MirrorPolicy,
+        recorder: TransferRecorder | None = None,
     ) -> None:
         self.address = address
         self.protocol = protocol
         self._store = store
         self._staging = staging
         self._policy = policy
+        self._recorder = recorder
         self._images: dict[str, Image] = {}
 
     def plan(self, selector: Selector, previous: Mirror, check_mode: bool) -> Mirror:
@@ -78,8 +88,14 @@ class ExportedSource:
             _Export(self._store, self._images[product.newest.fingerprint], self._staging, deadline)
             for product in missing
         ]
+
+        def attempt(product: Product, export: _Export) -> ImageStoreError | None:
+            recorder, size = self._recorder, self._images[product.newest.fingerprint].size
+            with recorder.record(product.name, size) if recorder else nullcontext() as recorded:
+                return export.attempt(self._policy.retries, recorded)
+
         with ThreadPoolExecutor(self._policy.parallel) as pool:
-            errors = list(pool.map(lambda one: one.attempt(self._policy.retries), exports))
+            errors = list(pool.map(attempt, missing, exports))
         products = {product.key: product for product in target.exported}
         earlier = {product.key: product for product in previous.exported}
         for product, export, error in zip(missing, exports, errors):
@@ -113,12 +129,12 @@ class _Export:
         self.staged: dict[str, StagedFile] = {}
         self.is_disk_error = False
 
-    def attempt(self, retries: int) -> ImageStoreError | None:
+    def attempt(self, retries: int, recorded: Transfer | None) -> ImageStoreError | None:
         """Export the image; what went wrong, or None."""
         left = Retries(retries, self._deadline)
         while True:
             try:
-                self._export(left)
+                self._export(left, recorded)
             except ConnectionFailed as error:
                 try:
                     left.use(error)
@@ -132,9 +148,9 @@ class _Export:
             else:
                 return None
 
-    def _export(self, retries: Retries) -> None:
+    def _export(self, retries: Retries, recorded: Transfer | None) -> None:
         source = StoreExport(self._store, self._image.fingerprint)
-        whole = sha256()
+        whole, moved = sha256(), 0
         self.parts.clear()
         with ExitStack() as stack:
             written: list[tuple[str, StagedFile]] = []
@@ -149,6 +165,9 @@ class _Export:
                     whole.update(block)
                     file.write(block)
                     self.received += len(block)
+                    moved += len(block)
+                    if recorded:
+                        recorded.moved = moved
                 os.fsync(file.fileno())
                 found = _part_of(file, own.hexdigest(), path)
                 written.append((path, self._staging.complete(found, file)))

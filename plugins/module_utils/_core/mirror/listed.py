@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import gmtime, strftime
-from typing import Any, Collection, Iterator, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence, Tuple
 
 from ..catalog.mirrored import READERS, part_of_file, product_entry
 from ..catalog.record import Mirror, MirroredProduct, Part, parts_of
@@ -31,6 +31,9 @@ from . import MirrorPolicy, Obtained
 from .downloading import Downloader, RemoteFile, SplitImage
 from .selection import Candidate, Selector, newest
 from .staging import Staging
+
+if TYPE_CHECKING:
+    from ..transfer_progress import TransferRecorder
 
 VersionKey = Tuple[str, str]
 """The name of a product in its list, and that of a version."""
@@ -64,7 +67,8 @@ class Listed:
                     self.faults.setdefault(key, fault)
         sound = [image for image in images if (name, image.serial) not in self.faults]
         for image in sound:
-            remotes = [RemoteFile(file, part_of_file(file)) for file in image.files]
+            title = _shown(image.product.names, name, image.product.arch)
+            remotes = [RemoteFile(file, part_of_file(file), title) for file in image.files]
             for remote in remotes:
                 placed[image.serial, remote.file] = remote.part
                 self.files.setdefault(remote.part.path, remote)
@@ -104,13 +108,20 @@ class ListedSource:
     protocol = "simplestreams"
 
     def __init__(
-        self, server: ImageServer, tree: WebRoot, staging: Staging, policy: MirrorPolicy, now: int
+        self,
+        server: ImageServer,
+        tree: WebRoot,
+        staging: Staging,
+        policy: MirrorPolicy,
+        now: int,
+        recorder: TransferRecorder | None = None,
     ) -> None:
         self.address = normalized_address(server.address)
         self._server = server
         self._tree = tree
         self._staging = staging
         self._policy = policy
+        self._recorder = recorder
         since = None if policy.keep_days is None else now - policy.keep_days * 86_400
         self._since_day = None if since is None else strftime("%Y%m%d", gmtime(since))
         self._listed = Listed()
@@ -141,7 +152,13 @@ class ListedSource:
         listed, policy = self._listed, self._policy
         missing = [remote for path, remote in listed.files.items() if path not in present]
         downloader = Downloader(
-            self._server.open, self._tree, self._staging, deadline, policy.retries, policy.parallel
+            self._server.open,
+            self._tree,
+            self._staging,
+            deadline,
+            policy.retries,
+            policy.parallel,
+            self._recorder,
         )
         downloader.run(missing, self._unverified(previous, present), present)
         broken = dict(listed.faults)
@@ -289,5 +306,8 @@ def _sorted(products: Mapping[str, MirroredProduct]) -> tuple[MirroredProduct, .
 
 def _title(product: MirroredProduct) -> str:
     """What people call a product."""
-    name = product.names[0] if product.names else product.name
-    return f"{name} ({product.document.get('arch', '')})"
+    return _shown(product.names, product.name, product.document.get("arch", ""))
+
+
+def _shown(names: Sequence[str], name: str, architecture: str) -> str:
+    return f"{names[0] if names else name} ({architecture})"

@@ -17,7 +17,13 @@ from ..mirror.selection import SelectEntry
 from .catalog import catalog_location
 from .connection import ConnectionOptions, TlsOptions
 from .source import SourceOptions, source
-from .specification import IMAGE_TYPE, architecture_of, at_least, require_not_blank
+from .specification import (
+    IMAGE_TYPE,
+    architecture_of,
+    at_least,
+    require_not_blank,
+    transfer_progress,
+)
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?(B|KiB|MiB|GiB|TiB)?\Z")
 _UNITS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -51,6 +57,7 @@ def image_mirror() -> dict[str, Any]:
             "config_dir": {"type": "path"},
             "timeout": {"type": "int", "default": 1800},
             **options,
+            **transfer_progress()["argument_spec"],
         },
         "mutually_exclusive": [
             ("source_remote", "source_server"),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from ..connections import Connections
 from ..deadline import Deadline
@@ -17,12 +18,17 @@ from ..mirror.listed import ListedSource
 from ..mirror.mirroring import Mirroring, MirrorResult
 from ..options.mirror import MirrorOptions
 
+if TYPE_CHECKING:
+    from ..transfer_progress import TransferRecorder
+
 
 class MirrorWork:
     """One renewal of a mirror, within the time that the options give."""
 
-    def __init__(self, options: MirrorOptions) -> None:
+    def __init__(self, options: MirrorOptions, recorder: TransferRecorder | None = None) -> None:
+        """``recorder`` records the downloads for people who watch them, if there are any."""
         self._options = options
+        self._recorder = recorder
         deadline = Deadline(options.connection.timeout)
         self._connections = Connections(options.connection, deadline)
         self._mirroring = Mirroring(options.location, options.policy, deadline)
@@ -55,8 +61,12 @@ class MirrorWork:
         if remote.protocol == "simplestreams":
             server = self._connections.to_image_server(remote, options.source)
             now = int(time.time())
-            source = ListedSource(server, self._mirroring.tree, staging, policy, now)
+            source = ListedSource(
+                server, self._mirroring.tree, staging, policy, now, self._recorder
+            )
         else:
             store = self._connections.to_store(remote, options.source)
-            source = ExportedSource(store, address, remote.protocol, staging, policy)
+            source = ExportedSource(
+                store, address, remote.protocol, staging, policy, self._recorder
+            )
         return self._mirroring.update(source, options.select, check_mode)

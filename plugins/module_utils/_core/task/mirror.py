@@ -15,6 +15,7 @@ from ..options.mirror import MirrorOptions
 from ..refresh import MirrorWork
 from . import conclude, parse_options
 from .catalog import PATIENCE_SECONDS
+from .module import transfer_recorder
 from .sources import secrets_of
 
 
@@ -33,7 +34,7 @@ class MirrorTask:
     def __init__(self, module: AnsibleModule, options: MirrorOptions) -> None:
         self._module = module
         self._timeout = options.connection.timeout
-        self._work = MirrorWork(options)
+        self._work = MirrorWork(options, transfer_recorder(module))
         self.place = options.location.root
         module.no_log_values.update(secrets_of(options.source))
 

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 def state(**values):
-    unknown = dict.fromkeys(("moved", "total", "percent", "rate"))
+    unknown = dict.fromkeys(("number", "moved", "total", "percent", "rate"))
     return TransferState.parse(json.dumps({"image": "it", "seconds": 10, **unknown, **values}))
 
 
