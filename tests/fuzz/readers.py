@@ -229,7 +229,7 @@ def _answers(data: bytes) -> None:
         lambda: store.require_profiles_and_visibility(("web",), public=True),
         lambda: instances.get("c1"),
         lambda: instances.snapshot_time("c1", "s1"),
-        lambda: server.run("POST", "/1.0/images", json={}),
+        lambda: server.operations.run("POST", "/1.0/images", json={}),
     )
     for call in calls:
         with suppress(ImageStoreError):

@@ -30,6 +30,42 @@ ASK = "with-access-entitlements"
 """The query by which a server is asked which of the listed entitlements this client has on what it describes."""
 
 
+def why_not_trusted(server: Server) -> AuthenticationError:
+    """The error for a client that the server does not trust, saying what would help."""
+    token = server.transport.bearer_token
+    if token:
+        if server.dialect.supports("takes_bearer_tokens"):
+            return AuthenticationError(
+                f"{server.address} ignores {token.option}", token.hint_if_refused
+            )
+        return AuthenticationError(
+            f"{server.address} takes no bearer tokens, as in {token.option}",
+            "They come with the API extension auth_bearer (LXD 6.7 and later). Use a client certificate.",
+        )
+    identity = server.transport.identity
+    if not identity:
+        return AuthenticationError(
+            f"{server.address} trusts only clients with a certificate, and this task uses none",
+            "Set client_cert and client_key, or a config_dir that contains client.crt and client.key.",
+        )
+    from .transport.certificate_dates import why_not_valid_now
+    from .transport.verification import certificates
+
+    # A server says nothing of the reason, and takes an expired certificate for a stranger's.
+    outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
+    if outdated:
+        return AuthenticationError(
+            f"{server.address} does not trust the client certificate {identity.cert}, which {outdated}",
+            f"Create a new one and trust it: {server.dialect.trust_advice(identity.cert)}"
+            if "expired" in outdated
+            else "Check the clock of this host.",
+        )
+    return AuthenticationError(
+        f"{server.address} does not trust the client certificate {identity.cert}",
+        f"Trust it: {server.dialect.trust_advice(identity.cert)}",
+    )
+
+
 def use_trust_token(server: Server, token: TrustToken) -> bool:
     """Have the server trust this client's certificate; False if another task was quicker.
 

@@ -129,7 +129,7 @@ RULES: Mapping[str, Rule] = {
         " out, are errors of the call that waits",
         lxd=(((6, 10), ANY),),
         incus=ALWAYS,
-        met_by="server.Server.wait",
+        met_by="operations.Operations.wait",
     ),
 }
 """What not all servers do."""

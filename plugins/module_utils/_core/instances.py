@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from .deadline import Deadline
 from .errors import ApiError, AuthenticationError, ImageStoreError, OperationFailed, OptionError
 from .images import CONTAINER, NEVER, parse_time
-from .server import Server
 from .transport import url_path
 from .watchdog import watchdog
 
@@ -110,7 +109,7 @@ class Instances:
             asked["format"] = image_format
         try:
             with self._permitted(f"publish {name}"):
-                ended = self._server.run(
+                ended = self._server.operations.run(
                     "POST",
                     "/1.0/images",
                     self._query,
@@ -125,7 +124,7 @@ class Instances:
         return self._published(ended["metadata"], is_new=True)
 
     def _published(self, metadata: Mapping[str, Any], is_new: bool) -> PublishResult:
-        fingerprint = self._server.stored_fingerprint({"metadata": metadata})
+        fingerprint = self._server.operations.stored_fingerprint({"metadata": metadata})
         with self._server.validating_response("the image that it has stored"):
             return PublishResult(fingerprint, int(metadata["size"]), is_new)
 
@@ -177,8 +176,9 @@ class Instances:
         """The same on a connection of its own, with time left whatever the task has."""
         from .store import Store
 
-        transport = self._server.transport.with_deadline(Deadline(STATE_SECONDS))
-        return Instances(Store(Server(transport), self._store.project))
+        return Instances(
+            Store(self._server.with_deadline(Deadline(STATE_SECONDS)), self._store.project)
+        )
 
     def _wait_until_idle(self, name: str) -> None:
         """Wait for the end of all operations on the instance: until then the server refuses to start it."""
@@ -200,7 +200,7 @@ class Instances:
     def _set_state(self, name: str, state: Mapping[str, Any]) -> None:
         path = url_path("/1.0/instances/{}/state", name)
         ended = f"look at the state of the instance {name}"
-        self._server.run("PUT", path, self._query, state, once_ended=ended)
+        self._server.operations.run("PUT", path, self._query, state, once_ended=ended)
 
     def _set_ephemeral(self, name: str, value: bool) -> None:
         path = url_path("/1.0/instances/{}", name)

@@ -6,50 +6,32 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, Sized
 from urllib.parse import unquote, urlsplit
 
-from .deadline import Deadline
-from .envelope import api_error, clean_reason, failure_hint, quote_reason, read_envelope
+from .envelope import api_error, read_envelope
 from .errors import (
     ApiError,
     AuthenticationError,
-    ConflictError,
     ConnectionFailed,
     ImageStoreError,
-    OperationFailed,
-    TimedOut,
     clean_text,
 )
 
 if TYPE_CHECKING:
+    from .deadline import Deadline
     from .dialect import Dialect
+    from .operations import Operations
     from .transfer_progress import Transfer
     from .transport import Transport
     from .transport.body import Body, Stream
     from .transport.response import Response
 
-POLL_SECONDS = 30
-"""How long one ``/wait`` may last: a proxy in between may not like longer silence."""
-
-PROGRESS_SECONDS = 2
-"""The same for a transfer whose progress is shown."""
-
-CANCEL_SECONDS = 1.5
-"""What a task takes beyond its deadline to cancel what it has started."""
-
 MAX_LIST_ITEMS = 20_000
 """Images, aliases or projects of a list."""
-
-FINDS_IMAGE = "the next run will find the image"
-"""What to expect once an operation that stores an image has ended although its task has timed out, as a clause."""
-
-_SUCCESS = 200
-_ENDED = {_SUCCESS, 400, 401}
 
 
 @dataclass(frozen=True)
@@ -69,6 +51,10 @@ class Server:
         self.transfer: Transfer | None = None
         """The transfer that this server takes part in, if its progress is shown."""
         self._hint_if_none = hint_if_none
+
+    def with_deadline(self, deadline: Deadline) -> Server:
+        """The same server, over a connection of its own with another deadline."""
+        return Server(self.transport.with_deadline(deadline), self._hint_if_none)
 
     @property
     def address(self) -> str:
@@ -90,7 +76,7 @@ class Server:
         if not environment:
             self.require_trust()
         if not isinstance(environment, dict):
-            raise self._not_lxd("no description of its environment")
+            raise self.not_lxd("no description of its environment")
         return environment
 
     @property
@@ -98,7 +84,7 @@ class Server:
         """The architectures that the server runs, its own first. Raises AuthenticationError."""
         architectures = self._texts_of_environment("architectures")
         if not architectures:
-            raise self._not_lxd("no list of its architectures")
+            raise self.not_lxd("no list of its architectures")
         return architectures
 
     @property
@@ -121,7 +107,7 @@ class Server:
         """A list of the environment; empty if it is missing or null."""
         texts = self.environment.get(name) or []
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise self._not_lxd(f"no list of its {name}")
+            raise self.not_lxd(f"no list of its {name}")
         return texts
 
     @cached_property
@@ -132,6 +118,13 @@ class Server:
         with self.validating_response("itself"):
             return Dialect.parse(self.info)
 
+    @cached_property
+    def operations(self) -> Operations:
+        """The operations in the background that requests start."""
+        from .operations import Operations
+
+        return Operations(self)
+
     @property
     def is_trusted(self) -> bool:
         """Whether this client may do more than look at public images. Over a Unix socket it always may."""
@@ -139,40 +132,10 @@ class Server:
 
     def require_trust(self) -> None:
         """Raises AuthenticationError, saying what would help, unless the server trusts this client."""
-        if self.is_trusted:
-            return
-        token = self.transport.bearer_token
-        if token:
-            if self.dialect.supports("takes_bearer_tokens"):
-                raise AuthenticationError(
-                    f"{self.address} ignores {token.option}", token.hint_if_refused
-                )
-            raise AuthenticationError(
-                f"{self.address} takes no bearer tokens, as in {token.option}",
-                "They come with the API extension auth_bearer (LXD 6.7 and later). Use a client certificate.",
-            )
-        identity = self.transport.identity
-        if not identity:
-            raise AuthenticationError(
-                f"{self.address} trusts only clients with a certificate, and this task uses none",
-                "Set client_cert and client_key, or a config_dir that contains client.crt and client.key.",
-            )
-        from .transport.certificate_dates import why_not_valid_now
-        from .transport.verification import certificates
+        if not self.is_trusted:
+            from .access import why_not_trusted
 
-        # A server says nothing of the reason, and takes an expired certificate for a stranger's.
-        outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
-        if outdated:
-            raise AuthenticationError(
-                f"{self.address} does not trust the client certificate {identity.cert}, which {outdated}",
-                f"Create a new one and trust it: {self.dialect.trust_advice(identity.cert)}"
-                if "expired" in outdated
-                else "Check the clock of this host.",
-            )
-        raise AuthenticationError(
-            f"{self.address} does not trust the client certificate {identity.cert}",
-            f"Trust it: {self.dialect.trust_advice(identity.cert)}",
-        )
+            raise why_not_trusted(self)
 
     def recheck_trust(self) -> bool:
         """Whether the server trusts this client, whatever it has said before.
@@ -209,7 +172,7 @@ class Server:
         """GET the description of something. Raises ApiError, and ConnectionFailed if the answer is no such thing."""
         metadata = self.call("GET", path, query).metadata
         if not isinstance(metadata, dict):
-            raise self._not_lxd(f"no description of {what}")
+            raise self.not_lxd(f"no description of {what}")
         return metadata
 
     def get_list(
@@ -218,7 +181,7 @@ class Server:
         """GET the descriptions of all of a kind; ``null`` is an empty list. Raises ApiError, ConnectionFailed."""
         listed = self.call("GET", path, {**(query or {}), "recursion": "1"}).metadata or []
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-            raise self._not_lxd(f"no list of {what}")
+            raise self.not_lxd(f"no list of {what}")
         self._require_bounded(listed, what)
         return listed
 
@@ -231,7 +194,7 @@ class Server:
 
     def _require_bounded(self, listed: Sized, what: str) -> None:
         if len(listed) > MAX_LIST_ITEMS:
-            raise self._not_lxd(f"a list of {what} with more than {MAX_LIST_ITEMS} of them")
+            raise self.not_lxd(f"a list of {what} with more than {MAX_LIST_ITEMS} of them")
 
     def _send(
         self,
@@ -261,7 +224,7 @@ class Server:
         try:
             return read_envelope(self.transport, response)
         except ValueError as error:
-            raise self._not_lxd(str(error)) from error
+            raise self.not_lxd(str(error)) from error
 
     def _refusal_of_token(self, path: str, error: ApiError) -> AuthenticationError | None:
         """What to raise if the bearer token is behind an error: the server then refuses all requests, ``/1.0`` too."""
@@ -287,9 +250,10 @@ class Server:
         try:
             yield
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise self._not_lxd(f"no description of {what}") from error
+            raise self.not_lxd(f"no description of {what}") from error
 
-    def _not_lxd(self, what: str) -> ConnectionFailed:
+    def not_lxd(self, what: str) -> ConnectionFailed:
+        """What to raise for an answer of ``what``."""
         return ConnectionFailed(
             f"{self.address} responds with {what}, which is not LXD's API",
             f"Is that the address and port of a LXD or Incus server? {self._hint_if_none}".strip(),
@@ -301,110 +265,3 @@ class Server:
         if response.status_code >= 400:
             raise api_error(self.address, self._envelope(response), response)
         return response
-
-    def run(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None = None,
-        json: Any = None,
-        body: Body | Stream | None = None,
-        headers: Mapping[str, str] | None = None,
-        once_ended: str = FINDS_IMAGE,
-    ) -> Mapping[str, Any]:
-        """A call that starts an operation: waits for its end and returns the operation (``shared/api/operation.go``).
-
-        Its ``metadata`` is a mapping, if an empty one. Raises OperationFailed with the server's ``err``, TimedOut (the
-        operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
-        servers forget an operation some seconds after its end. ``once_ended`` is what TimedOut says of its outcome.
-        """
-        if self.transfer and body:
-            self.transfer.follow(body)
-        operation = self.call(method, path, query, json, body, headers).metadata
-        return self.wait(self.operation_id(operation), query, once_ended)
-
-    def operation_id(self, operation: Any) -> str:
-        """The id in the description of an operation. Raises ConnectionFailed if there is none."""
-        found = operation.get("id") if isinstance(operation, dict) else None
-        if not isinstance(found, str) or not _OPERATION_ID.match(found):
-            raise self._not_lxd("no description of the operation that it has started")
-        return found
-
-    def wait(
-        self,
-        operation_id: str,
-        query: Mapping[str, str] | None = None,
-        once_ended: str = FINDS_IMAGE,
-    ) -> Mapping[str, Any]:
-        """Wait for the end of a running operation; see ``run``."""
-        path = f"/1.0/operations/{operation_id}"
-        try:
-            state = self._wait_until_ended(path, query)
-        except TimedOut as error:
-            raise self._after_timeout(path, query, error, once_ended) from error
-        metadata = _mapping(state.get("metadata"))
-        if state["status_code"] != _SUCCESS:
-            err = clean_reason(state.get("err") or state.get("status"))
-            raise OperationFailed(quote_reason(self.address, err), err, failure_hint(err), metadata)
-        return {**state, "metadata": metadata}
-
-    def stored_fingerprint(self, operation: Mapping[str, Any]) -> str:
-        """The fingerprint of the image that an operation (see ``run``) has stored. Raises ConnectionFailed."""
-        fingerprint = operation["metadata"].get("fingerprint")
-        if not isinstance(fingerprint, str):
-            raise self._not_lxd("no fingerprint of the image that it has stored")
-        return fingerprint
-
-    def cancel(self, path: str, query: Mapping[str, str] | None = None) -> None:
-        """Cancel an operation, even past the deadline. Raises ApiError where the server does not allow it."""
-        Server(self.transport.with_deadline(Deadline(CANCEL_SECONDS))).call("DELETE", path, query)
-
-    def _wait_until_ended(self, path: str, query: Mapping[str, str] | None) -> Mapping[str, Any]:
-        while True:
-            patience = PROGRESS_SECONDS if self.transfer else POLL_SECONDS
-            seconds = max(1, int(min(self.transport.deadline.left(), patience)))
-            try:
-                self.call("GET", f"{path}/wait", {**(query or {}), "timeout": str(seconds)})
-            except ApiError:
-                # Incus reports a failed operation, and a poll that timed out, as an error of the call itself
-                # (cmd/incusd/operations.go). The operation tells which it was.
-                pass
-            try:
-                state = self.get_object(path, "the operation that it has started", query)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
-                raise ConflictError(
-                    f"{self.address} no longer has the result of the operation"
-                ) from error
-            if self.transfer:
-                self.transfer.read_operation(_mapping(state.get("metadata")))
-            code = state.get("status_code")
-            if not isinstance(code, int):
-                raise self._not_lxd("no status of the operation that it has started")
-            if code in _ENDED:
-                return state
-
-    def _after_timeout(
-        self, path: str, query: Mapping[str, str] | None, error: TimedOut, once_ended: str
-    ) -> TimedOut:
-        """Cancel the operation if the server allows it. Returns the error to raise, which says what became of it."""
-        name = f"operation {path.rsplit('/', 1)[1]} of {self.address}"
-        try:
-            self.cancel(path, query)
-        except ApiError:
-            left = f"{name} cannot be cancelled and goes on: once it has ended, {once_ended}"
-        except ImageStoreError as problem:
-            left = (
-                f"{name} could not be cancelled ({problem.message}): if it ends well, {once_ended}"
-            )
-        else:
-            left = f"{name} was cancelled"
-        return TimedOut(f"{error.message}; {left}", error.hint)
-
-
-_OPERATION_ID = re.compile(r"[0-9A-Za-z-]{1,64}\Z")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -183,12 +183,14 @@ class Store:
         dialect = self.server.dialect
         headers = {dialect.header(name): value for name, value in named.items() if value}
         try:
-            ended = self.server.run("POST", "/1.0/images", self._query, body=body, headers=headers)
+            ended = self.server.operations.run(
+                "POST", "/1.0/images", self._query, body=body, headers=headers
+            )
         except OperationFailed as error:
             if dialect.is_already_exists(error.err):
                 raise ConflictError(f"{self} received the image from another client") from error
             raise
-        return self.server.stored_fingerprint(ended)
+        return self.server.operations.stored_fingerprint(ended)
 
     def pull(self, source: Mapping[str, Any]) -> tuple[Image, bool]:
         """Have the server download an image; the resulting image, and whether it was stored during this operation.
@@ -197,8 +199,8 @@ class Store:
         the request sets one attribute, a server resets all others (``lxd/images.go``, imgPostRemoteInfo).
         """
         source = {"type": "image", "mode": "pull", **source}
-        ended = self.server.run("POST", "/1.0/images", self._query, {"source": source})
-        image = self.current_image(self.server.stored_fingerprint(ended))
+        ended = self.server.operations.run("POST", "/1.0/images", self._query, {"source": source})
+        image = self.current_image(self.server.operations.stored_fingerprint(ended))
         with self.server.validating_response("the operation that it has started"):
             return image, image.uploaded_at >= parse_time(ended["created_at"])
 
@@ -250,7 +252,9 @@ class Store:
     def delete_image(self, fingerprint: str) -> None:
         """Delete an image and its aliases, unless it is deleted already."""
         try:
-            self.server.run("DELETE", url_path("/1.0/images/{}", fingerprint), self._query)
+            self.server.operations.run(
+                "DELETE", url_path("/1.0/images/{}", fingerprint), self._query
+            )
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -428,12 +432,12 @@ class Store:
     def push(self, fingerprint: str, target: Mapping[str, Any]) -> None:
         """Have this server send an image to the ``target`` (``shared/api/image.go``, ImageExportPost)."""
         path = url_path("/1.0/images/{}/export", fingerprint)
-        self.server.run("POST", path, self._query, dict(target))
+        self.server.operations.run("POST", path, self._query, dict(target))
 
     @contextmanager
     def _secret_of(self, operation: Mapping[str, Any]) -> Iterator[str]:
         """The secret of a token operation, which is cancelled afterwards: it would never end by itself."""
-        path = f"/1.0/operations/{self.server.operation_id(operation)}"
+        path = f"/1.0/operations/{self.server.operations.operation_id(operation)}"
         with self.server.validating_response("a secret"):
             secret = str(operation["metadata"]["secret"])
         try:
@@ -441,11 +445,11 @@ class Store:
         except BaseException:
             with suppress(ImageStoreError):
                 # The first error is the one to report.
-                self.server.cancel(path, self._query)
+                self.server.operations.cancel(path, self._query)
             raise
         with suppress(ApiError):
             # It has ended, since the secret was used.
-            self.server.cancel(path, self._query)
+            self.server.operations.cancel(path, self._query)
 
     def _read(self, fingerprint: str) -> tuple[Image, str | None]:
         answer = self._get(

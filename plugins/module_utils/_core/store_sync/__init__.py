@@ -14,7 +14,6 @@ from ..convergence import converge, predict, require_possible, transfer
 from ..errors import ConflictError, ImageNotFound, ImageStoreError
 from ..images import Contents, Image, short_fingerprint
 from ..planning.steps import MoveAlias
-from ..server import Server
 from ..sources import Offer, update_with_retry
 from ..store import Store
 from ..store_view import StoreView
@@ -150,8 +149,8 @@ def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None
     """Transfer what is missing, several images at a time, each over its own connection to the server."""
 
     def transfer_one(entry: Entry) -> None:
-        transport = store.server.transport
-        own = Store(Server(transport.with_deadline(transport.deadline)), store.project)
+        deadline = store.server.transport.deadline
+        own = Store(store.server.with_deadline(deadline), store.project)
         try:
             if entry.offer:
                 transfer(own, entry.offer, entry.progress)
