@@ -24,14 +24,14 @@ class ActionModule(ControllerFileAction):
     def _run_task(self) -> dict[str, Any]:
         args = self._task.args
         files = ("src", "metadata", "rootfs")
-        names = [name for name in (*files, "url", "metadata_url") if args.get(name)]
+        names = [name for name in (*files, "url", "metadata_url", "rootfs_url") if args.get(name)]
         # Invalid combinations of options are reported by the module.
-        if names not in (["src"], ["metadata", "rootfs"]) or controller_files.is_remote(args):
+        if names not in controller_files.FILE_FORMS or controller_files.is_remote(args):
             return self._run_final({})
-        paths = [controller_files.find(self, str(args[name])) for name in names]
+        paths = {name: controller_files.find(self, str(args[name])) for name in names}
         if controller_files.is_local(self):
-            return self._run_final({**dict(zip(names, paths, strict=True)), "remote_src": True})
-        image = ControllerImage(*paths, deadline=self._deadline)
+            return self._run_final({**paths, "remote_src": True})
+        image = controller_files.controller_image(args, paths, self._deadline)
         result = self._import(image, names)
         if image.warning:
             self._display.warning(image.warning)

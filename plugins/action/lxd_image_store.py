@@ -41,11 +41,12 @@ class ActionModule(ControllerFileAction):
             if not names:
                 continue
             try:
-                paths = [controller_files.find(self, str(entries[number][name])) for name in names]
+                entry = entries[number]
+                paths = {name: controller_files.find(self, str(entry[name])) for name in names}
                 if here:
-                    known[number] = {**dict(zip(names, paths, strict=True)), "remote_src": True}
+                    known[number] = {**paths, "remote_src": True}
                     continue
-                images[number] = ControllerImage(*paths, deadline=self._deadline)
+                images[number] = controller_files.controller_image(entry, paths, self._deadline)
                 known[number] = {"_file": self._identified(images[number], entries[number])}
             except AnsibleActionFail as error:
                 # It fails this entry alone, which is for the module to say.
@@ -59,7 +60,7 @@ class ActionModule(ControllerFileAction):
             return []
         options = self._options(entry)
         names = [name for name in _FILES if entry.get(name)]
-        on_controller = names in (["src"], ["metadata", "rootfs"])
+        on_controller = names in controller_files.FILE_FORMS
         return names if on_controller and not controller_files.is_remote(options) else []
 
     def _options(self, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.arch
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.compression import (
     compressed,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import ImageFiles
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.files import (
+    Digest,
+    ImageFiles,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.image_directory import (
     ImageDirectory,
 )
@@ -36,8 +39,14 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.imag
     read_image_info,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.disks.recognition import (
+    recognize,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import CONTAINER
+
+FILE_FORMS = (["src"], ["metadata", "rootfs"], ["rootfs"])
+"""The combinations of options that name the files of an image."""
 
 
 class ControllerImage:
@@ -111,6 +120,37 @@ class ControllerImage:
                 file.flush()
                 self.warning = directory.warning
             yield (file.name,), archive.hexdigest()
+
+
+class ControllerRootfs(ControllerImage):
+    """A bare disk or root file system in a file of the controller, and the checksum that it is to have, if any."""
+
+    def __init__(self, path: str, deadline: Deadline, checksum: str = "") -> None:
+        super().__init__(path, deadline=deadline)
+        algorithm = checksum.strip().lower().partition(":")[0]
+        self._algorithms = {"sha256", "sha512"} if algorithm == "sha512" else {"sha256"}
+
+    def identify(self) -> dict[str, Any]:
+        with (
+            _action_errors("inspect", self.name),
+            ImageFiles(*self.paths, deadline=self._deadline) as file,
+        ):
+            found = recognize(self.name, file.files[0], self._deadline)
+            running = {name: Digest(file, algorithm=name) for name in self._algorithms}
+            return {
+                "type": found.type,
+                "digests": {name: digest.result() for name, digest in running.items()},
+                "size": file.size if found.is_sent_unchanged else None,
+            }
+
+
+def controller_image(
+    options: Mapping[str, Any], files: Mapping[str, str], deadline: Deadline
+) -> ControllerImage:
+    """The image in files of the controller: their paths by the options that name them. ``options`` are the task's."""
+    if list(files) == ["rootfs"]:
+        return ControllerRootfs(files["rootfs"], deadline, str(options.get("checksum") or ""))
+    return ControllerImage(*files.values(), deadline=deadline)
 
 
 def _local_folder() -> str:

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import json
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +22,16 @@ from typing import Any
 
 import pytest
 
-from lab import Image, Server, SshHost, build_bad, build_directory, client_certificate
+from lab import (
+    Image,
+    Server,
+    SshHost,
+    build_bad,
+    build_directory,
+    build_disk,
+    build_rootfs,
+    client_certificate,
+)
 from playbooks import Played, play
 from runner import until
 
@@ -345,3 +356,44 @@ def test_files_of_the_controller_are_read_for_no_longer_than_the_timeout(
     assert f"Cannot inspect {path} on the controller" in played.results["it"]["msg"]
     assert "2 seconds" in played.results["it"]["msg"]
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("form", ["raw.xz", "tar.xz"])
+def test_a_bare_disk_or_root_file_system_is_sent_once(site: Site, lxd: Server, form: str) -> None:
+    files = site.folder / "files"
+    path = build_rootfs(files) if form == "tar.xz" else build_disk(files)
+    if form == "raw.xz":
+        raw = files / "web.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", str(path), str(raw)], check=True)
+        subprocess.run(["xz", "-1", str(raw)], check=True)
+        path = files / "web.raw.xz"
+    digest = hashlib.sha512(path.read_bytes()).hexdigest()
+    params = {"rootfs": path.name, "os": "Debian", "aliases": ["web"]}
+    verified = {**params, "checksum": f"sha512:{digest}"}
+    predicted = site.import_image(check=True, **params)
+    played = site.play(
+        site.task("first", **params),
+        site.task("again", **params),
+        site.task("verified", **verified),
+        site.task("background", {"async": 60, "poll": 1}, **params),
+    )
+    assert not played.failed, played.output
+    first = played.results["first"]
+    assert predicted.results["it"]["actions"] == first["actions"] == ["upload", "add alias web"]
+    assert predicted.results["it"]["would_transfer"] in (None, first["transferred"])
+    assert first["image"]["properties"]["os"] == "Debian"
+    assert not played.results["again"]["changed"]
+    assert not played.results["background"]["changed"]
+    assert lxd.aliases() == {"web": first["fingerprint"]}
+    until(lambda: site.left_files() == [])
+    # By this algorithm, the digest of the file was not known to the store. It is from now on.
+    assert played.results["verified"]["actions"] == []
+    kept = lxd.images()[first["fingerprint"]]["properties"]["imagestore.rootfs"]
+    assert len(kept.split(", ")) == 2
+
+
+def test_a_file_of_the_controller_that_is_no_disk_is_not_sent(site: Site, lxd: Server) -> None:
+    (site.folder / "files/web.iso").write_bytes(bytes(32769) + b"CD001" + bytes(5000))
+    played = site.import_image(rootfs="web.iso")
+    assert "is an ISO image" in played.results["it"]["msg"]
+    assert lxd.images() == {}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import (
     TYPE_CHECKING,
@@ -18,7 +19,7 @@ from typing import (
     runtime_checkable,
 )
 
-from ..errors import ConflictError, FileError
+from ..errors import ConflictError, FileError, ImageStoreError
 from ..images import ARCHIVE, ROOTFS
 
 if TYPE_CHECKING:
@@ -132,6 +133,21 @@ def record_rootfs_keys(store: Store, fingerprint: str, keys: Iterable[str]) -> N
         return {"properties": {**image.properties, ROOTFS: ", ".join(known)}}
 
     update_with_retry(store, fingerprint, changes)
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """A source that can recognize its image by more than what the store has recorded of it."""
+
+    def record_missing(self, store: Store) -> None:
+        """Record by what its image can be recognized, if that is not recorded yet. ``find`` has found it."""
+
+
+def record_missing(source: object, store: Store) -> None:
+    """Have a source record by what its image can be recognized. A failure only costs time in later runs."""
+    if isinstance(source, Recording):
+        with suppress(ImageStoreError):
+            source.record_missing(store)
 
 
 class Source(Protocol):

@@ -91,21 +91,33 @@ class ControllerRootfsSource:
         if file.problem:
             raise FileError(file.problem)
         held = view.by_fingerprint(request.expected)
-        if held is None and not request.expected and view.has_rootfs_keys:
-            for key in self._keys:
-                held = held or view.by_rootfs_key(key)
+        if held is None and not request.expected:
+            held = self._made_before(view)
         if held and not held.cached:
             return held
         request.require_usable(file.type)
-        checksum = request.checksum
-        if checksum and file.digests:
-            checksum.require(file.digests.get(checksum.algorithm, ""), file.name)
+        if request.checksum and file.digests:
+            request.checksum.require(file.digests.get(request.checksum.algorithm, ""), file.name)
+            held = held or self._by_digest(view)
+        if held and not held.cached:
+            request.note_missing(held, request.keys(file.digests or {}))
+            return held
         size = request.image_size(file.type or "", file.size)
         return ControllerFileUpload(replace(file, fingerprint=request.expected, size=size), held)
 
-    @property
-    def _keys(self) -> list[str]:
-        return [self._request.key(*digest) for digest in sorted((self._file.digests or {}).items())]
+    def record_missing(self, store: Store) -> None:
+        """Record by what the image can be recognized."""
+        self._request.record_missing(store)
+
+    def _made_before(self, view: StoreView) -> Image | None:
+        request = self._request
+        return request.by_checksum(view) if request.checksum else self._by_digest(view)
+
+    def _by_digest(self, view: StoreView) -> Image | None:
+        digest = (self._file.digests or {}).get("sha256")
+        if digest is None or not view.has_rootfs_keys:
+            return None
+        return view.by_rootfs_key(self._request.key("sha256", digest))
 
 
 class ControllerFileUpload(Offer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Callable, ContextManager, Iterable
+from typing import TYPE_CHECKING, Callable, ContextManager, Iterable, Mapping
 
 from ..archives.files import Digest, ImageFiles
 from ..checksums import Checksum
@@ -51,6 +51,7 @@ class RootfsRequest:
         self.deadline = deadline
         self._facts = facts
         self._checksum = checksum
+        self._unrecorded: tuple[str, list[str]] | None = None
 
     @cached_property
     def facts(self) -> RootfsFacts:
@@ -71,6 +72,20 @@ class RootfsRequest:
         if self.checksum is None or not view.has_rootfs_keys:
             return None
         return view.by_rootfs_key(self.key(self.checksum.algorithm, self.checksum.digest))
+
+    def keys(self, digests: Mapping[str, str]) -> list[str]:
+        """What identifies the image that is made of a file with these digests, which are given by algorithm."""
+        return [self.key(algorithm, digest) for algorithm, digest in sorted(digests.items())]
+
+    def note_missing(self, image: Image, keys: Iterable[str]) -> None:
+        """Note for ``record_missing`` that an image of the store is the one with these keys."""
+        missing = [key for key in keys if key not in image.rootfs_keys]
+        self._unrecorded = (image.fingerprint, missing) if missing else None
+
+    def record_missing(self, store: Store) -> None:
+        """Record what was noted, so that less has to be read in the next run."""
+        if self._unrecorded:
+            record_rootfs_keys(store, *self._unrecorded)
 
     def require_usable(self, image_type: str | None) -> None:
         """Raises OptionError if an option cannot be used for an image of this type."""
@@ -113,17 +128,25 @@ class RootfsFileSource:
             return held
         found = self.recognized
         request.require_usable(found.type)
-        self.require_checksum()
+        if request.checksum:
+            self.require_checksum()
+            held = held or self._by_digest(view)
         size = self.image_size
         if size is not None and held is None and view.may_have_size(size):
             held = view.by_fingerprint(self.fingerprint())
-            if held and not held.cached:
-                return held
+        if held and not held.cached:
+            request.note_missing(held, self.keys)
+            return held
         return RootfsUpload(self, held)
 
+    def record_missing(self, store: Store) -> None:
+        """Record by what the image can be recognized."""
+        self.request.record_missing(store)
+
     def _made_before(self, view: StoreView) -> Image | None:
-        if self.request.checksum:
-            return self.request.by_checksum(view)
+        return self.request.by_checksum(view) if self.request.checksum else self._by_digest(view)
+
+    def _by_digest(self, view: StoreView) -> Image | None:
         return view.by_rootfs_key(self.key) if view.has_rootfs_keys else None
 
     @cached_property
@@ -160,8 +183,8 @@ class RootfsFileSource:
     def keys(self) -> list[str]:
         """What identifies the image, by each algorithm that is of use. Raises FileError if the file has changed."""
         checksum = self.request.checksum
-        algorithms = dict.fromkeys([SHA256, *([checksum.algorithm] if checksum else [])])
-        keys = [self.request.key(algorithm, self.digest(algorithm)) for algorithm in algorithms]
+        algorithms = {SHA256, *([checksum.algorithm] if checksum else [])}
+        keys = self.request.keys({algorithm: self.digest(algorithm) for algorithm in algorithms})
         if _stamp(self.file) != self._stamp:
             raise FileError(
                 f"{self.request.name} changed while it was being read", "Run the task again."

@@ -178,7 +178,7 @@ class _VerifiedBlocks:
         self._blocks = download
         self._found = found
         self._image = hashlib.sha256(self.metadata)
-        algorithms = dict.fromkeys([SHA256, *([checksum.algorithm] if checksum else [])])
+        algorithms = {SHA256, *([checksum.algorithm] if checksum else [])}
         self._digests = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         self.complete = False
         """Whether all blocks were read, and are the right ones."""
@@ -191,8 +191,8 @@ class _VerifiedBlocks:
     @property
     def keys(self) -> list[str]:
         """What identifies the image, once all blocks were read."""
-        request = self._source.request
-        return [request.key(name, digest.hexdigest()) for name, digest in self._digests.items()]
+        digests = {name: digest.hexdigest() for name, digest in self._digests.items()}
+        return self._source.request.keys(digests)
 
     def __iter__(self) -> Iterator[bytes]:
         request = self._source.request

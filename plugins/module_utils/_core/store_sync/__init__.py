@@ -14,7 +14,7 @@ from ..convergence import converge, predict, require_possible, transfer
 from ..errors import ConflictError, ImageNotFound, ImageStoreError
 from ..images import Contents, Image, short_fingerprint
 from ..planning.steps import MoveAlias
-from ..sources import Offer, update_with_retry
+from ..sources import Offer, record_missing, update_with_retry
 from ..store import Store
 from ..store_view import StoreView
 from .contradictions import Claim, require_consistent
@@ -172,6 +172,7 @@ def _transfer_all(store: Store, entries: Iterable[Entry], parallel: int) -> None
 def _converge(entry: Entry, store: Store, _view: StoreView) -> None:
     if entry.plan and not entry.plan.actions:
         entry.result = predict([entry.plan])
+        record_missing(entry.source, store)
     else:
         earlier = [entry.plan] if entry.plan else []
         entry.result = converge(

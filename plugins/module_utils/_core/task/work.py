@@ -46,6 +46,7 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
     Of a file of the controller the result says in ``needs`` whether it has to be sent (see ``plugins/action``).
     """
     from ..convergence import converge, planned_image
+    from ..sources import record_missing
     from .import_source import import_source
 
     controller_file = options.controller_file
@@ -58,6 +59,8 @@ def import_image(task: Task, options: ImportOptions) -> dict[str, Any]:
             result = converge(task.store, plan_for, task.progress, check_mode, options.desired)
         except NeedsFile:
             return {**task.changes_made, "needs": ["file"]}
+        if not check_mode:
+            record_missing(source, task.store)
     values = task.changes_made if only_asks else image_values(task, result)
     return {**values, "needs": ["file"]} if controller_file and result.arrives else values
 
