@@ -10,9 +10,8 @@ See https://github.com/opencontainers/distribution-spec and https://distribution
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from dataclasses import dataclass
-from typing import Callable, TypeVar
+from typing import Callable, Mapping, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from ..deadline import Deadline
@@ -50,7 +49,7 @@ class OciImage:
 class OciRegistry:
     """The registry at ``address``, which may have a path: ``https://HOST[:PORT][/PATH]``.
 
-    ``credentials`` are a user name and password.
+    ``authorization`` is the header for a user name and password, which is sent only if the registry asks for it.
     """
 
     def __init__(
@@ -58,12 +57,12 @@ class OciRegistry:
         address: str,
         deadline: Deadline,
         verification: Verification,
-        credentials: tuple[str, str] | None = None,
+        authorization: Mapping[str, str] | None = None,
     ) -> None:
         self.address = address.rstrip("/")
         self._deadline = deadline
         self._verification = verification
-        self._credentials = credentials
+        self._authorization = authorization
         parts = urlsplit(self.address)
         self._api = f"{parts.scheme}://{parts.netloc}"
         if parts.hostname == DOCKER_HUB:
@@ -145,17 +144,16 @@ class OciRegistry:
         """Do as a registry asks: send the credentials, or fetch a token with them."""
         scheme, _space, rest = challenge.partition(" ")
         if scheme.lower() == "basic":
-            if not self._credentials:
+            if not self._authorization:
                 raise self._refused()
-            self._web = self._client(self._basic)
+            self._web = self._client(self._authorization)
             return
         fields = dict(_FIELD.findall(rest))
         realm = fields.pop("realm", "")
         if scheme.lower() != "bearer" or not realm.startswith("https://"):
             raise self._refused()
         query = urlencode({name: fields[name] for name in ("service", "scope") if name in fields})
-        headers = {"Authorization": self._basic} if self._credentials else {}
-        web = WebClient(self._deadline, self._verification, realm, headers)
+        web = WebClient(self._deadline, self._verification, realm, self._authorization)
         opened = web.get(f"{realm}{'&' if '?' in realm else '?'}{query}")
         status = opened.response.status_code
         if status != 200:
@@ -166,15 +164,10 @@ class OciRegistry:
                 f"{mask_credentials(realm)} responds with the HTTP status {status}"
             )
         token = self._parsed(parse_token, opened, "no token for the registry")
-        self._web = self._client(f"Bearer {token}")
+        self._web = self._client({"Authorization": f"Bearer {token}"})
 
-    @property
-    def _basic(self) -> str:
-        return "Basic " + b64encode(":".join(self._credentials or ()).encode()).decode()
-
-    def _client(self, authorization: str = "") -> WebClient:
-        private = {"Authorization": authorization} if authorization else {}
-        return WebClient(self._deadline, self._verification, self._api, private)
+    def _client(self, headers: Mapping[str, str] | None = None) -> WebClient:
+        return WebClient(self._deadline, self._verification, self._api, headers)
 
     def _parsed(
         self, parse: Callable[[bytearray], Parsed], opened: OpenResponse, missing: str
@@ -190,7 +183,7 @@ class OciRegistry:
             ) from error
 
     def _refused(self) -> AuthenticationError:
-        if self._credentials:
+        if self._authorization:
             return AuthenticationError(
                 f"{self.address} does not accept the user name and password for this image",
                 "Correct source_username and source_password.",

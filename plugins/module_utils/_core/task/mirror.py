@@ -36,7 +36,7 @@ class MirrorTask:
         self._timeout = options.connection.timeout
         self._work = MirrorWork(options, transfer_recorder(module))
         self.place = options.location.root
-        module.no_log_values.update(secrets_of(options.source))
+        module.no_log_values.update(secrets_of(options.source.credentials))
 
     @property
     def changes_made(self) -> dict[str, Any]:

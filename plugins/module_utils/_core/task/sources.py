@@ -54,9 +54,9 @@ class SharedSources:
         key = remote, origin
         if key not in self._registries:
             verification = task.connections.verification(remote, origin.tls)
-            credentials = origin.credentials or remote.credentials
+            headers = _authorization(origin.credentials or remote.credentials)
             self._registries[key] = OciRegistry(
-                remote.address, task.deadline, verification, credentials
+                remote.address, task.deadline, verification, headers
             )
         return self._registries[key]
 
@@ -185,19 +185,23 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: Shared
     server = server_with_credentials(remote.address, credentials)
     if credentials:
         user_part = server.partition("//")[2].rpartition("@")[0]
-        task.mask(credentials[1], user_part, user_part.partition(":")[2])
+        secrets = (credentials[1], user_part, user_part.partition(":")[2])
+        task.mask(*secrets, *secrets_of(credentials))
     registry = shared.registry(task, remote, origin)
     return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
 
 
-def secrets_of(origin: SourceOptions) -> list[str]:
-    """What is sent to a source for its credentials, which it could quote."""
+def _authorization(credentials: tuple[str, str] | None) -> dict[str, str]:
     from ..options.web import authorization
 
-    headers = authorization(origin.credentials) if origin.credentials else {}
-    return [value.split()[1] for value in headers.values()]
+    return authorization(credentials) if credentials else {}
+
+
+def secrets_of(credentials: tuple[str, str] | None) -> list[str]:
+    """What is sent to a source for these credentials, which it could quote."""
+    return [value.split()[1] for value in _authorization(credentials).values()]
 
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
-    task.mask(*secrets_of(origin))
+    task.mask(*secrets_of(origin.credentials))
     return task.connections.to_image_server(remote, origin)
