@@ -40,6 +40,23 @@ options:
     description:
       - The host name for which the certificate of the server must be valid. Defaults to the host of O(url).
     type: str
+  username:
+    description:
+      - The user name for a private server. With it, or with O(client_cert), the server must refuse whoever shows no
+        credentials or a wrong password, for everything that it serves, and plain http must lead to https.
+    type: str
+  password:
+    description:
+      - The password of O(username).
+    type: str
+  client_cert:
+    description:
+      - A PEM file with the client certificate for a private server.
+    type: path
+  client_key:
+    description:
+      - A PEM file with the private key of O(client_cert).
+    type: path
   connect:
     description:
       - Addresses to connect to, as V(HOST:PORT), instead of the address of O(url). A server can be checked this way

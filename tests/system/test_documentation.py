@@ -84,6 +84,10 @@ PRIVATE = "private.example.com"
 REGISTRIES = ("registry.example.com", "docker.io", "registry-1.docker.io")
 
 PASSWORD = "of the web server"
+PASSWORD_HASH = (
+    "$6$ofthetests$Xlzs2b2ZJ5lkOqDfkCIXISGROzobGZthJJz6hFO0CJElKe"
+    "j2vtWfOO3vdE7fXPa6aykiB3MDMuUl7OMDI9a5I0"
+)
 
 #: Values that a module returns whenever it succeeds are documented as ``returned`` one of these.
 ALWAYS = ("always", "success")
@@ -226,7 +230,11 @@ class Site:
         if "lxd_image_publish" in text:
             self._add_instances()
         # It runs on this machine, with an address of its own.
-        image_server = {"image_server_name": IMAGES1, "image_server_listen": [self.images1]}
+        image_server = {
+            "image_server_name": IMAGES1,
+            "image_server_listen": [self.images1],
+            "image_password_hash": PASSWORD_HASH,
+        }
         hosts = {
             "lxd_hosts": {"hosts": {"lxd1.example.com": None}, "vars": variables},
             "image_servers": {"hosts": {IMAGES1: image_server}},

@@ -178,6 +178,26 @@ def test_no_other_host_gets_the_credentials(
 
 
 @pytest.mark.families("lxd")
+def test_credentials_in_the_address_of_a_remote_are_used(
+    tree: Tree, site: WebServer, authority: Authority, build: Build, tmp_path: Path
+) -> None:
+    image = build("split")
+    tree.publish(image, "busybox")
+    address = site.url.replace("https://", f"https://{USER}:{PASSWORD.replace(' ', '%20')}@")
+    (tmp_path / "config.yml").write_text(
+        f"remotes: {{site: {{addr: '{address}', protocol: simplestreams, public: true}}}}"
+    )
+    found = NOWHERE.done(
+        "lxd_image_info",
+        source_remote="site",
+        source_cert=str(authority.certificate),
+        config_dir=str(tmp_path),
+    )
+    assert [one["fingerprint"] for one in found["images"]] == [image.fingerprint]
+    without_secrets(found)
+
+
+@pytest.mark.families("lxd")
 def test_a_server_that_quotes_the_credentials_does_not_bring_them_into_the_result(
     authority: Authority,
 ) -> None:

@@ -105,7 +105,7 @@ class ClientConfig:
         pin = next((path for path in (server_cert, authority) if os.path.exists(path)), None)
         protocol = protocol or str(entry.get("protocol") or (INCUS if self._for_incus else LXD))
         credentials = None
-        if protocol == OCI:
+        if protocol in (OCI, SIMPLESTREAMS):
             address, credentials = _without_credentials(address)
         remote = Remote(
             name=name,
@@ -139,7 +139,7 @@ class ClientConfig:
 
 
 def _without_credentials(address: str) -> tuple[str, tuple[str, str] | None]:
-    """An address without the user name and password that Incus' client keeps in it, and those."""
+    """An address without the user name and password that a client can keep in it, and those."""
     try:
         parts = urlsplit(address)
     except ValueError:

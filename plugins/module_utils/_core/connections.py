@@ -111,13 +111,13 @@ class Connections:
 
     def to_image_server(self, remote: Remote, source: SourceOptions) -> ImageServer:
         """A source that is an image server. Raises OptionError for options that it does not use."""
-        from .downloads import WebClient
-        from .options.web import authorization
+        from .downloads import WebClient, authorization
         from .sources.simplestreams import ImageServer
 
         require_image_server_options(source)
         verification = self.verification(remote, source.tls)
-        headers = authorization(source.credentials) if source.credentials else {}
+        credentials = source.credentials or remote.credentials
+        headers = authorization(credentials) if credentials else {}
         address, identity = remote.address, source.tls.client
         if (headers or identity) and not address.startswith("https:"):
             raise OptionError(

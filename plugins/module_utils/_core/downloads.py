@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Callable, Iterator, Mapping
@@ -233,6 +234,11 @@ class WebClient:
                 origin, self._deadline, self._trust, identity, STALL_SECONDS
             )
         return self._transports[origin]
+
+
+def authorization(credentials: tuple[str, str]) -> dict[str, str]:
+    """The header for a user name and a password."""
+    return {"Authorization": "Basic " + b64encode(":".join(credentials).encode()).decode()}
 
 
 def _joined(url: str, target: str) -> str:

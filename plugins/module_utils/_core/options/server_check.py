@@ -12,8 +12,9 @@ from typing import Any, Mapping
 
 from ..errors import OptionError
 from ..server_check import ASPECTS, CheckRequest
+from ..transport.verification import ClientCertificate
 from ..urls import mask_credentials
-from .specification import at_least
+from .specification import at_least, credentials_of
 
 
 def image_server_check() -> dict[str, Any]:
@@ -23,6 +24,10 @@ def image_server_check() -> dict[str, Any]:
             "url": {"type": "str", "required": True},
             "ca_path": {"type": "path"},
             "server_name": {"type": "str"},
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "client_cert": {"type": "path"},
+            "client_key": {"type": "path"},
             "connect": {"type": "list", "elements": "str", "default": []},
             "connect_http": {"type": "str"},
             "full": {"type": "bool", "default": False},
@@ -36,6 +41,7 @@ def image_server_check() -> dict[str, Any]:
             "wait": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 1800},
         },
+        "required_together": [("username", "password"), ("client_cert", "client_key")],
         "supports_check_mode": True,
     }
 
@@ -59,13 +65,15 @@ class ServerCheckOptions:
                 f"invalid url {mask_credentials(params['url'])!r}",
                 "Expected https://HOST or https://HOST:PORT.",
             )
-        http = params["connect_http"]
+        http, certificate = params["connect_http"], params["client_cert"]
         request = CheckRequest(
             url=url,
             connect=tuple(_address("connect", address) for address in params["connect"]),
             connect_http=None if http is None else _address("connect_http", http),
             ca_path=params["ca_path"],
             server_name=params["server_name"],
+            credentials=credentials_of(params),
+            identity=ClientCertificate(certificate, params["client_key"]) if certificate else None,
             full=params["full"],
             without=frozenset(params["without"]),
             revision=params["expect_revision"],

@@ -11,7 +11,7 @@ from typing import Any, Mapping
 
 from ..errors import OptionError
 from .connection import TlsOptions
-from .specification import reject, require_not_blank
+from .specification import credentials_of, reject, require_not_blank
 
 
 def source() -> dict[str, Any]:
@@ -82,7 +82,7 @@ class SourceOptions:
             protocol=params["source_protocol"],
             project=params["source_project"],
             tls=TlsOptions.from_params(params, "source_cert", "source_"),
-            credentials=_credentials(params["source_username"], params["source_password"]),
+            credentials=credentials_of(params, "source_"),
         )
 
     @property
@@ -136,12 +136,3 @@ _SOURCE_TLS = (
     "source_client_cert",
     "source_bearer_token",
 )
-
-
-def _credentials(username: str | None, password: str | None) -> tuple[str, str] | None:
-    """The user name and password of a source. Raises OptionError if they cannot be sent so."""
-    if username is None:
-        return None
-    if ":" in username:
-        raise OptionError("source_username contains a colon", "The password is source_password.")
-    return username, password or ""

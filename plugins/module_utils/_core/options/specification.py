@@ -87,3 +87,15 @@ def at_least(option: str, value: int, least: int) -> int:
     if value < least:
         raise OptionError(f"{option} is {value}", f"Use a number of at least {least}.")
     return value
+
+
+def credentials_of(params: Mapping[str, Any], prefix: str = "") -> tuple[str, str] | None:
+    """User name and password, from the options ``username`` and ``password`` with this prefix. Raises OptionError."""
+    username = params[f"{prefix}username"]
+    if username is None:
+        return None
+    if ":" in username:
+        raise OptionError(
+            f"{prefix}username contains a colon", f"The password is {prefix}password."
+        )
+    return username, params[f"{prefix}password"] or ""

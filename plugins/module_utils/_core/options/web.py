@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any, Mapping
 from urllib.parse import unquote, urlsplit
 
+from ..downloads import authorization
 from ..errors import OptionError
 from ..urls import mask_credentials
 
@@ -86,11 +86,6 @@ def headers_of(
             )
         headers[str(name)] = text
     return {**headers, **(authorization(credentials) if credentials else {})}
-
-
-def authorization(credentials: tuple[str, str]) -> dict[str, str]:
-    """The header for a user name and a password."""
-    return {"Authorization": "Basic " + b64encode(":".join(credentials).encode()).decode()}
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

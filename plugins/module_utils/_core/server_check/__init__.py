@@ -11,24 +11,27 @@ what clients need. Each problem is a finding; a check goes on after one.
 from __future__ import annotations
 
 import re
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterator
 from urllib.parse import urlsplit
 
 from ..catalog.record import Catalog
 from ..catalog.web_root import PAGE, RECORD
 from ..deadline import Deadline
+from ..downloads import authorization
 from ..simplestreams import INDEX
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from ..simplestreams.writing import PRODUCTS
-from ..transport.verification import Verification, require_certificates
+from ..transport.verification import ClientCertificate, Verification, require_certificates
 from .documents import Documents, check_index, index_notes, read_documents
 from .endpoint import Endpoint
 from .files import FileChecks
 from .findings import SERVER_ERRORS, Finding, Findings, shown
 from .image_addresses import ImageAddressChecks
+from .refusals import check_redirects, check_refusals
 
 ASPECTS = ("headers", "caching", "closed", "page", "redirect")
 """What can be left out of a check, since other web servers may lack it."""
@@ -52,7 +55,8 @@ class CheckRequest:
     ``connect`` has the addresses (``HOST:PORT``) to ask instead of what the name resolves to, ``connect_http`` that of
     plain http, or None. ``server_name`` is the name in the certificate, None for that of the URL; ``ca_path`` a PEM
     file with that certificate or its authority, None for the system's authorities. ``revision`` is what the server has
-    to say at ``/images/``, within ``wait`` seconds; None if it need not.
+    to say at ``/images/``, within ``wait`` seconds; None if it need not. ``credentials`` (user name and password) and
+    ``identity`` are for a private server, which has to refuse whoever shows neither.
     """
 
     url: str
@@ -64,6 +68,13 @@ class CheckRequest:
     without: frozenset[str] = frozenset()
     revision: str | None = None
     wait: int = 0
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    identity: ClientCertificate | None = None
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the server asks for credentials."""
+        return bool(self.credentials or self.identity)
 
     @property
     def hostname(self) -> str:
@@ -104,14 +115,36 @@ class ServerCheck:
             server_name=request.server_name or request.hostname,
         )
         authority = urlsplit(request.url).netloc
+
+        def endpoint(
+            address: str,
+            credentials: tuple[str, str] | None = None,
+            identity: ClientCertificate | None = None,
+        ) -> Endpoint:
+            login = authorization(credentials) if credentials else {}
+            headers = {"Host": authority, **login}
+            return Endpoint(request.url, address, headers, deadline, trust, identity)
+
         self._endpoints = [
-            Endpoint(request.url, address, authority, deadline, trust)
+            endpoint(address, request.credentials, request.identity)
             for address in request.addresses
         ]
+        self._strangers: list[tuple[str, Endpoint]] = []
+        if request.is_private:
+            self._strangers = [("no credentials", endpoint(one)) for one in request.addresses]
+        if request.credentials:
+            wrong = (request.credentials[0], secrets.token_hex())
+            self._strangers.append(("a wrong password", endpoint(request.addresses[0], wrong)))
         self._https = self._endpoints[0]
         host = authority.rpartition(":")[0] if re.search(r":\d+$", authority) else authority
         self._http = (
-            Endpoint(f"http://{host}", f"http://{request.connect_http}", host, deadline, trust)
+            Endpoint(
+                f"http://{host}",
+                f"http://{request.connect_http}",
+                {"Host": host},
+                deadline,
+                trust,
+            )
             if request.connect_http
             else None
         )
@@ -132,7 +165,7 @@ class ServerCheck:
             tuple(index_notes(self._catalog)[:MAX_NOTES]),
             sum(len(product.versions) for product in self._catalog.products),
             len(self._catalog.parts),
-            sum(one.requests for one in (*self._endpoints, self._http) if one),
+            sum(one.requests for one in self._all_endpoints()),
         )
 
     def _check(self, findings: Findings) -> None:
@@ -149,7 +182,11 @@ class ServerCheck:
         caching = self._checks("caching")
         files = FileChecks(self._https, catalog, self._request.full, caching)
         files.run(findings)
-        if self._http:
+        for shows, stranger in self._strangers:
+            findings.collect(url, check_refusals(stranger, shows, catalog))
+        if self._http and self._request.is_private:
+            findings.collect(url, check_redirects(self._http, url, catalog))
+        elif self._http:
             # LXD and Incus ask for files there first.
             FileChecks(self._http, catalog, self._request.full, caching).run(findings)
         files.check_ranges(findings)
@@ -163,6 +200,12 @@ class ServerCheck:
         ):
             if self._checks(aspect):
                 findings.collect(url, check())
+
+    def _all_endpoints(self) -> Iterator[Endpoint]:
+        yield from self._endpoints
+        yield from (endpoint for _shows, endpoint in self._strangers)
+        if self._http:
+            yield self._http
 
     def _checks(self, aspect: str) -> bool:
         return aspect not in self._request.without
@@ -249,7 +292,7 @@ class ServerCheck:
                 )
 
     def _check_redirect(self) -> Iterator[Finding]:
-        if self._http:
+        if self._http and not self._request.is_private:
             target = self._http.ask("/").value("Location")
             if target != f"{self._request.url}/":
                 yield Finding(

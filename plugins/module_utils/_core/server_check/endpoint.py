@@ -15,7 +15,7 @@ from ..errors import FileError
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from ..transport import STALL_SECONDS, Transport
 from ..transport.response import Headers
-from ..transport.verification import Verification
+from ..transport.verification import ClientCertificate, Verification
 
 MAX_ANSWER_BYTES = 1 << 20
 """Bytes of any other answer."""
@@ -44,17 +44,24 @@ class Reply:
 class Endpoint:
     """A web server at ``address`` (``https://HOST:PORT`` or ``http://HOST:PORT``), which clients call ``url``.
 
-    ``host`` is the value of the header Host. ``requests`` counts what it was asked; threads may ask at the same time.
+    ``headers`` go with each request, the header Host among them; ``identity`` is the client certificate.
+    ``requests`` counts what it was asked; threads may ask at the same time.
     """
 
     def __init__(
-        self, url: str, address: str, host: str, deadline: Deadline, trust: Verification
+        self,
+        url: str,
+        address: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        trust: Verification,
+        identity: ClientCertificate | None = None,
     ) -> None:
         self.url = url
         self.address = address
-        self._host = host
+        self._headers = headers
         self._deadline = deadline
-        self._transport = Transport(address, deadline, trust, stall=STALL_SECONDS)
+        self._transport = Transport(address, deadline, trust, identity, STALL_SECONDS)
         self.requests = 0
 
     @property
@@ -84,7 +91,7 @@ class Endpoint:
         response = transport.send(
             method,
             quote(path, safe="/+"),
-            headers={"Host": self._host, **(headers or {})},
+            headers={**self._headers, **(headers or {})},
         )
         reply = Reply(response.status_code, response.headers)
         if method == "HEAD":
@@ -116,4 +123,5 @@ def missing(url: str, status: int) -> tuple[str, str]:
             f"{url} has the HTTP status 403: the web server may not read it",
             "Its user needs permission to enter every directory that leads there, and to read the file.",
         )
-    return f"{url} has the HTTP status {status}", ""
+    hint = "A private server needs credentials. Set username and password." if status == 401 else ""
+    return f"{url} has the HTTP status {status}", hint

@@ -191,17 +191,15 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: Shared
     return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
 
 
-def _authorization(credentials: tuple[str, str] | None) -> dict[str, str]:
-    from ..options.web import authorization
-
-    return authorization(credentials) if credentials else {}
-
-
 def secrets_of(credentials: tuple[str, str] | None) -> list[str]:
-    """What is sent to a source for these credentials, which it could quote."""
-    return [value.split()[1] for value in _authorization(credentials).values()]
+    """What is sent to a source for its credentials, which it could quote, and the password."""
+    from ..downloads import authorization
+
+    if not credentials:
+        return []
+    return [credentials[1], authorization(credentials)["Authorization"].split()[1]]
 
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
-    task.mask(*secrets_of(origin.credentials))
+    task.mask(*secrets_of(origin.credentials or remote.credentials))
     return task.connections.to_image_server(remote, origin)
