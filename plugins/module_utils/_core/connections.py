@@ -116,8 +116,7 @@ class Connections:
 
         require_image_server_options(source)
         verification = self.verification(remote, source.tls)
-        credentials = source.credentials or remote.credentials
-        headers = authorization(credentials) if credentials else {}
+        headers = authorization(source.credentials or remote.credentials)
         address, identity = remote.address, source.tls.client
         if (headers or identity) and not address.startswith("https:"):
             raise OptionError(

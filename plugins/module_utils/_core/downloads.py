@@ -236,8 +236,10 @@ class WebClient:
         return self._transports[origin]
 
 
-def authorization(credentials: tuple[str, str]) -> dict[str, str]:
-    """The header for a user name and a password."""
+def authorization(credentials: tuple[str, str] | None) -> dict[str, str]:
+    """The header for a user name and a password; none without them."""
+    if not credentials:
+        return {}
     return {"Authorization": "Basic " + b64encode(":".join(credentials).encode()).decode()}
 
 

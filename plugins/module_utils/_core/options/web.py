@@ -85,7 +85,7 @@ def headers_of(
                 "A value is one line of Latin characters, without white space at its ends.",
             )
         headers[str(name)] = text
-    return {**headers, **(authorization(credentials) if credentials else {})}
+    return {**headers, **authorization(credentials)}
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

@@ -121,8 +121,7 @@ class ServerCheck:
             credentials: tuple[str, str] | None = None,
             identity: ClientCertificate | None = None,
         ) -> Endpoint:
-            login = authorization(credentials) if credentials else {}
-            headers = {"Host": authority, **login}
+            headers = {"Host": authority, **authorization(credentials)}
             return Endpoint(request.url, address, headers, deadline, trust, identity)
 
         self._endpoints = [

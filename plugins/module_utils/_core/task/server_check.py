@@ -11,10 +11,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..deadline import Deadline
-from ..downloads import authorization
 from ..options.server_check import ServerCheckOptions
 from ..server_check import CheckResult, ServerCheck
 from . import conclude, parse_options
+from .sources import secrets_of
 
 
 def run(module: AnsibleModule) -> None:
@@ -36,10 +36,7 @@ class CheckTask:
 
     def check(self) -> dict[str, Any]:
         """The values to return if there are no findings; otherwise the module ends here."""
-        if self._options.request.credentials:
-            # Servers could quote it.
-            header = authorization(self._options.request.credentials)["Authorization"]
-            self._module.no_log_values.add(header.split()[1])
+        self._module.no_log_values.update(secrets_of(self._options.request.credentials))
         result = ServerCheck(self._options.request, Deadline(self._options.timeout)).run()
         values: dict[str, Any] = {
             "changed": False,

@@ -49,12 +49,13 @@ class SharedSources:
 
     def registry(self, task: Task, remote: Remote, origin: SourceOptions) -> OciRegistry:
         """A source that is an OCI registry."""
+        from ..downloads import authorization
         from ..oci_registry import OciRegistry
 
         key = remote, origin
         if key not in self._registries:
             verification = task.connections.verification(remote, origin.tls)
-            headers = _authorization(origin.credentials or remote.credentials)
+            headers = authorization(origin.credentials or remote.credentials)
             self._registries[key] = OciRegistry(
                 remote.address, task.deadline, verification, headers
             )
@@ -185,8 +186,7 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: Shared
     server = server_with_credentials(remote.address, credentials)
     if credentials:
         user_part = server.partition("//")[2].rpartition("@")[0]
-        secrets = (credentials[1], user_part, user_part.partition(":")[2])
-        task.mask(*secrets, *secrets_of(credentials))
+        task.mask(user_part, user_part.partition(":")[2], *secrets_of(credentials))
     registry = shared.registry(task, remote, origin)
     return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
 
