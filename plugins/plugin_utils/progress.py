@@ -122,7 +122,7 @@ class TransferState:
         elif self.total:
             parts.append(f"{bytes_to_human(self.total)} in all")
         if self.is_moved:
-            return ", ".join([*parts, "waiting for the server"])
+            return ", ".join([*parts, "still working"])
         if self.rate is not None:
             parts.append(f"{bytes_to_human(self.rate)}/s")
         left = self.seconds_left
@@ -131,7 +131,7 @@ class TransferState:
 
     @property
     def is_moved(self) -> bool:
-        """Whether all bytes are where they have to be, and the server works on them."""
+        """Whether all bytes are where they have to be, and something is done with them."""
         return self.percent == 100 or bool(self.total and self.moved and self.moved >= self.total)
 
     @property

@@ -176,8 +176,9 @@ def test_long_transfers_show_themselves_about_every_five_seconds(
             "background": {**imported("background"), "async": 100, "poll": 1},
         }
         hosts = {
-            name: over_ssh(ssh) if name in ("copied", "imported", "background") else LOCAL
-            for name in tasks
+            **dict.fromkeys(tasks, LOCAL),
+            **dict.fromkeys(("copied", "background"), over_ssh(ssh)),
+            "imported": {**over_ssh(ssh), "ansible_pipelining": True},
         }
         play = [
             {"name": name, **task, "when": f"inventory_hostname == '{name}'"}

@@ -55,8 +55,8 @@ class Operations:
         operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
         servers forget an operation some seconds after its end. ``once_ended`` is what TimedOut says of its outcome.
         """
-        if self._server.transfer and body:
-            self._server.transfer.follow(body)
+        if body:
+            self._server.follow(body)
         operation = self._server.call(method, path, query, json, body, headers).metadata
         return self.wait(self.operation_id(operation), query, once_ended)
 

@@ -61,6 +61,11 @@ class Server:
         """Its address, for messages as well."""
         return self.transport.address
 
+    def follow(self, body: Body | Stream) -> None:
+        """Count what is sent or received of a body, if the progress of the transfer is shown."""
+        if self.transfer:
+            self.transfer.follow(body)
+
     @cached_property
     def info(self) -> Mapping[str, Any]:
         """The answer to ``GET /1.0``: ``auth``, ``api_extensions``, and ``environment`` for a trusted client."""

@@ -59,9 +59,9 @@ class Transfer:
         self._started = self._moving_since = time.monotonic()
 
     def follow(self, body: Sent) -> None:
-        """Count the bytes of a body that is about to be sent, from its beginning."""
+        """Count the bytes of a body that is about to be sent or received, from its beginning."""
         self._body = body
-        self.total = self.total or getattr(body, "len", None)
+        self.total = getattr(body, "len", None) or self.total
         self._moving_since = time.monotonic()
 
     def read_operation(self, metadata: Mapping[str, Any]) -> None:

@@ -124,9 +124,9 @@ class RootfsRelay(Offer):
         with request.workspace.file() as file:
             if download.length is not None:
                 request.workspace.require(download.length, request.name)
-            request.workspace.write(
-                _Blocks(download, download.length), file, request.name, request.deadline
-            )
+            body = Stream(download, "", download.length)
+            store.server.follow(body)
+            request.workspace.write(_Blocks(body), file, request.name, request.deadline)
             made = RootfsFileSource(
                 request, ImageFiles.of_open((request.name,), [file], request.deadline)
             )
@@ -220,14 +220,14 @@ class _VerifiedBlocks:
 
 
 class _Blocks:
-    """The blocks of a download as something to read. Raises FileError if they are not as many as announced."""
+    """The blocks of a download as something to read."""
 
-    def __init__(self, download: Iterable[bytes], length: int | None) -> None:
-        self._stream = iter(Stream(download, "", length))
+    def __init__(self, download: Iterable[bytes]) -> None:
+        self._blocks = iter(download)
 
     def read(self, size: int) -> bytes:
         """The next block, of whatever size."""
-        return next(self._stream, b"")
+        return next(self._blocks, b"")
 
 
 def _first_bytes(blocks: Iterator[bytes]) -> bytes:

@@ -29,10 +29,10 @@ def state(**values):
         ),
         ({"moved": MIB, "rate": 2.5 * MIB}, "1.00 MB, 2.50 MB/s, 0:00:10 so far"),
         ({"percent": 80, "rate": MIB}, "80%, 1.00 MB/s, 0:00:02 left"),
-        ({"percent": 100, "rate": MIB}, "100%, waiting for the server"),
+        ({"percent": 100, "rate": MIB}, "100%, still working"),
         (
             {"moved": MIB, "total": MIB, "rate": MIB},
-            "1.00 MB of 1.00 MB, waiting for the server",
+            "1.00 MB of 1.00 MB, still working",
         ),
         ({"total": MIB}, "1.00 MB in all, 0:00:10 so far"),
         (
