@@ -227,6 +227,16 @@ class TestLatest:
         assert done.actions == ["pull", "add alias web", f"delete image {old[:12]}"]
         assert trusting.aliases() == {"web": new}
 
+    def test_leaves_what_the_task_does_not_name_as_it_was(
+        self, trusting: Server, registry: Registry, copies: Copies, web: str
+    ) -> None:
+        copies(web, aliases=["web"], public=True, profiles=[], auto_update=True)
+        registry.push(web, OciImage(f"{web} new"))
+        done = copies(web, state="latest", aliases=["web"], properties={"team": "web"})
+        assert done.actions[:3] == ["pull", "set properties", "move alias web"]
+        names = ("public", "profiles", "auto_update")
+        assert [done["image"][name] for name in names] == [True, [], True]
+
     def test_completes_what_an_earlier_run_left(
         self, trusting: Server, registry: Registry, copies: Copies, web: str, repository: str
     ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConnectionFailed, OptionError
+from .urls import mask_credentials
 
 if TYPE_CHECKING:
     from .transport.verification import ClientCertificate
@@ -105,7 +106,7 @@ def registry_address(text: str, option: str) -> str:
     """The address of an OCI registry as an option gives it. Raises OptionError."""
     if not _web_parts(text):
         raise OptionError(
-            f"{option} is {text!r}, which is not the URL of an OCI registry",
+            f"{option} is {mask_credentials(text)!r}, which is not the URL of an OCI registry",
             "Use https://host, https://host:port or https://host/path. The user name and password are"
             " source_username and source_password.",
         )

@@ -95,6 +95,15 @@ class DesiredState:
             auto_update=other.auto_update if self.auto_update is None else self.auto_update,
         )
 
+    def with_settings_from(self, image: Image) -> DesiredState:
+        """The same, with what is set in the store of this image and not managed: all but properties and expiry."""
+        return replace(
+            self,
+            public=image.public if self.public is None else self.public,
+            profiles=image.profiles if self.profiles is None else self.profiles,
+            auto_update=image.auto_update if self.auto_update is None else self.auto_update,
+        )
+
     def with_defaults_from(self, image: Image) -> DesiredState:
         """The same, with the values of this image for whatever is not managed."""
         aliases = (

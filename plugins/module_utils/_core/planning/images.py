@@ -31,7 +31,8 @@ def plan_present(
 
     Nothing is assumed of an image on offer, nor of the one that this task has ``transferred`` (its fingerprint): all
     desired attributes are set and reported. It takes the place of the images that are ``outdated``: their aliases are
-    moved to it. Raises OptionError if an alias cannot be moved.
+    moved to it, and a new image is public, has profiles and is updated as the newest of them, if nothing else is
+    desired. Raises OptionError if an alias cannot be moved.
     """
     done = tuple(done)
     if not desired.purge_aliases:
@@ -60,6 +61,8 @@ def plan_present(
             deleted.append(subject.replaces)
             contents = contents.without(subject.replaces)
             full = desired.with_defaults_from(subject.replaces)
+    if outdated and (not isinstance(subject, Image) or subject.fingerprint == transferred):
+        full = full.with_settings_from(max(outdated, key=lambda image: image.uploaded_at))
     steps: list[Step] = []
     if names or full is not desired:
         from .steps import SetAttributes

@@ -188,7 +188,8 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: Shared
         user_part = server.partition("//")[2].rpartition("@")[0]
         task.mask(user_part, user_part.partition(":")[2], *secrets_of(credentials))
     registry = shared.registry(task, remote, origin)
-    return OciSource(registry, server, task.store, request, origin.tls.is_pinned)
+    is_pinned = origin.tls.is_pinned or remote.server_cert is not None
+    return OciSource(registry, server, task.store, request, is_pinned)
 
 
 def secrets_of(credentials: tuple[str, str] | None) -> list[str]:

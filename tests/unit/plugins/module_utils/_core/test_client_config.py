@@ -289,6 +289,11 @@ class TestRegistryInTheClientConfiguration:
         assert remote.credentials == ("me", "p@ss")
         assert "p@ss" not in repr(remote)
 
+    def test_shows_no_credentials_if_its_address_is_wrong(self, tmp_path):
+        with pytest.raises(OptionError, match="not the URL of an OCI registry") as caught:
+            self.remote(tmp_path, "https://me:s3cret@[x")
+        assert "s3cret" not in str(caught.value)
+
 
 class TestBuiltInImages:
     """The remote images, which is another server in each client."""
