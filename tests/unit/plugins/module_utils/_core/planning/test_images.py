@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
@@ -225,6 +227,64 @@ class TestReplacedImages:
     def test_require_aliases(self):
         with pytest.raises(OptionError, match="delete_replaced"):
             desired_state(delete_replaced=True)
+
+
+class TestOutdatedImages:
+    """Those whose place the image takes, as an earlier one by the same name of a registry."""
+
+    OLD = image(B, ["web", "more"], public=True, profiles=(), uploaded_at=parse_time("2030-01-02"))
+    OLDER = image(C, uploaded_at=parse_time("2030-01-01"))
+
+    def plan(self, subject=None, outdated=(OLD, OLDER), transferred=None, **given):
+        desired = replace(desired_state(**given), delete_outdated=True)
+        subject = subject or Upload()
+        images = (subject, *outdated) if isinstance(subject, Image) else outdated
+        return plan_present(Contents(images), subject, desired, (), transferred, outdated)
+
+    def test_lose_all_aliases_and_are_deleted(self):
+        plan = self.plan()
+        assert list(plan.actions) == [
+            "upload",
+            "move alias web",
+            "move alias more",
+            f"delete image {B[:12]}",
+            f"delete image {C[:12]}",
+        ]
+        assert plan.deleted == (self.OLD, self.OLDER)
+
+    def test_lose_them_whatever_alias_conflict_is(self):
+        actions = self.plan(aliases=["web"], alias_conflict="fail").actions
+        assert "move alias web" in actions
+
+    def test_are_deleted_with_the_aliases_that_are_not_wanted(self):
+        plan = self.plan(outdated=(self.OLD,), aliases=["web"], purge_aliases=True)
+        assert list(plan.actions) == ["upload", "move alias web", f"delete image {B[:12]}"]
+        assert plan.steps[-1] == DeleteReplaced(B, frozenset(["more"]))
+
+    def test_are_deleted_once(self):
+        actions = self.plan(aliases=["web"], delete_replaced=True).actions
+        assert len([action for action in actions if action.startswith("delete")]) == 2
+
+    def test_stay_while_nothing_is_to_be_deleted(self):
+        plan = plan_present(Contents((self.OLD,)), Upload(), DesiredState(), (), None, (self.OLD,))
+        assert list(plan.actions) == ["upload", "move alias web", "move alias more"]
+
+    @pytest.mark.parametrize("transferred", [None, A])
+    def test_leave_their_settings_to_a_new_image(self, transferred):
+        subject = image(A) if transferred else Upload()
+        plan = self.plan(subject, transferred=transferred, properties={"os": "x"})
+        (step,) = (step for step in plan.steps if isinstance(step, SetAttributes))
+        assert step.names == ("properties",)
+        assert step.desired.changes_for(image(A)) == {
+            "properties": {"os": "x"},
+            "public": True,
+            "profiles": (),
+            "auto_update": False,
+        }
+
+    def test_leave_an_image_as_it_is_that_was_there_before(self):
+        steps = self.plan(image(A)).steps
+        assert not any(isinstance(step, SetAttributes) for step in steps)
 
 
 class TestCachedImage:
