@@ -20,6 +20,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.all_projects import (
+    contents_of_all_projects,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.archive_scan import (
     scan_image,
 )
@@ -72,6 +75,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.image
     parse_image_headers,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.store import Store
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.store_access import (
+    require_profiles_and_visibility,
+    visibility_warning,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.tokens import (
     BearerToken,
     TrustToken,
@@ -222,11 +229,11 @@ def _answers(data: bytes) -> None:
         lambda: server.identification_headers,
         lambda: (server.addresses, server.certificate),
         store.contents,
-        store.contents_of_all_projects,
-        store.visibility_warning,
+        lambda: contents_of_all_projects(server),
+        lambda: visibility_warning(store),
         lambda: store.get_alias("web"),
         lambda: store.get_image("1" * 12),
-        lambda: store.require_profiles_and_visibility(("web",), public=True),
+        lambda: require_profiles_and_visibility(store, ("web",), public=True),
         lambda: instances.get("c1"),
         lambda: instances.snapshot_time("c1", "s1"),
         lambda: server.operations.run("POST", "/1.0/images", json={}),

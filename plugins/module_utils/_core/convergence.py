@@ -142,8 +142,9 @@ def converge(
             plan = plan_for(progress.next_view(store))
         except ImageNotFound:
             from .access import VIEW_ALIASES, VIEW_IMAGES
+            from .store_access import require_write_access
 
-            store.require_write_access((VIEW_IMAGES, VIEW_ALIASES))
+            require_write_access(store, (VIEW_IMAGES, VIEW_ALIASES))
             raise
         plans.append(plan)
         require_possible(store, plan, desired)
@@ -170,12 +171,19 @@ def converge(
 
 def require_possible(store: Store, plan: Plan, desired: DesiredState | None) -> None:
     """Check the rights for a plan, and whether the server can have what is desired. Asks nothing for an empty plan."""
-    if plan.actions or plan.subject is None:
-        store.require_write_access(plan.entitlements)
+    if plan.subject and not plan.actions:
+        return
+    from .store_access import (
+        require_profiles_and_visibility,
+        require_valid_aliases,
+        require_write_access,
+    )
+
+    require_write_access(store, plan.entitlements)
     if plan.actions:
-        store.require_valid_aliases(plan.new_aliases)
+        require_valid_aliases(store, plan.new_aliases)
         if desired:
-            store.require_profiles_and_visibility(desired.profiles or (), bool(desired.public))
+            require_profiles_and_visibility(store, desired.profiles or (), bool(desired.public))
 
 
 def transfer(store: Store, offer: Offer, progress: Progress) -> bool:

@@ -21,6 +21,7 @@ from .watchdog import watchdog
 
 if TYPE_CHECKING:
     from .store import Store
+from .store_access import require_write_access
 
 STATE_SECONDS = 60
 """How long a stop or a start may take. Their deadline is their own, so that no task leaves an instance stopped."""
@@ -214,7 +215,7 @@ class Instances:
             if error.status not in (403, 404):
                 raise
             # Whether this client may see it at all comes first.
-            self._store.require_write_access()
+            require_write_access(self._store)
             if error.status == 403:
                 raise self._not_permitted(f"see the {what}") from error
             raise OptionError(f"{self._store} has no {what}", self._names(siblings)) from error

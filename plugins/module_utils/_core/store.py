@@ -11,21 +11,18 @@ and nothing is written.
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
     Collection,
-    ContextManager,
     Iterable,
-    Iterator,
     Mapping,
 )
 
 from .errors import (
     ApiError,
-    AuthenticationError,
     ConflictError,
     ImageNotFound,
     ImageStoreError,
@@ -37,7 +34,6 @@ from .server import ApiResponse, Server
 from .transport import url_path
 
 if TYPE_CHECKING:
-    from .access import Entitlement
     from .transport.body import Body, Stream
     from .transport.response import Response
 
@@ -48,7 +44,8 @@ class Store:
     def __init__(self, server: Server, project: str) -> None:
         self.server = server
         self.project = project
-        self._query = {"project": project}
+        self.query = {"project": project}
+        """What makes a request one about this project."""
 
     def __str__(self) -> str:
         return f"project {self.project} on {self.server.address}"
@@ -59,116 +56,17 @@ class Store:
         Servers cut off a list that takes ten seconds without an error: what is missing may exist (see ``store_view``).
         """
         try:
-            images = self.server.get_list("/1.0/images", "its images", self._query)
+            images = self.server.get_list("/1.0/images", "its images", self.query)
         except ApiError as error:
             if error.status != 404 and not self.server.dialect.why_invalid_project(self.project):
                 raise
-            raise self._no_project() from error
+            raise self.no_project() from error
         with self.server.validating_response("its images"):
-            return _sorted_contents(images)
-
-    def visibility_warning(self, with_aliases: bool = False) -> str:
-        """Why this client may not see all images, and aliases if so, and what would help; empty if it sees them all."""
-        from .access import VIEW_ALIASES, VIEW_IMAGES
-
-        try:
-            self.server.require_trust()
-        except AuthenticationError as error:
-            return (
-                f"{self.server.address} does not trust this client, which sees public images only."
-                f" {error.hint}"
-            ).strip()
-        try:
-            self._require_project((VIEW_IMAGES, VIEW_ALIASES) if with_aliases else (VIEW_IMAGES,))
-        except OptionError as error:
-            return f"{error} It sees public images only."
-        except AuthenticationError as error:
-            return str(error)
-        return ""
-
-    def with_visibility_hint(self, error: ImageNotFound) -> ImageNotFound:
-        """The error, with a hint added if the image may be hidden from this client."""
-        narrow = self.visibility_warning(with_aliases=True)
-        return ImageNotFound(error.message, f"{narrow} {error.hint}".strip()) if narrow else error
-
-    def contents_of_all_projects(self) -> Contents:
-        """The images of all projects that this client may see; ``raw`` of each has the name of its ``project``.
-
-        Raises AuthenticationError if the server does not trust this client: then it lists no projects.
-        """
-        self.server.require_trust()
-        if not self.server.dialect.supports("lists_all_projects"):
-            return self._contents_of_each_project()
-        try:
-            images = self.server.get_list("/1.0/images", "its images", {"all-projects": "true"})
-        except ApiError as error:
-            if error.status != 403:
-                raise
-            # This client may see some of them only.
-            return self._contents_of_each_project()
-        with self.server.validating_response("its images"):
-            return _sorted_contents(images)
-
-    def _contents_of_each_project(self) -> Contents:
-        """The images of the projects that the server lists for this client, asked for one by one."""
-        projects = self.server.get_list("/1.0/projects", "its projects")
-        with self.server.validating_response("its projects"):
-            own: list[str] = []
-            shared: list[str] = []
-            for project in projects:
-                has_images = project["config"].get("features.images") == "true"
-                (own if has_images else shared).append(str(project["name"]))
-        places = {name: name for name in own}
-        if shared:
-            # They share the images of the project default, which the client may not see itself.
-            places.setdefault("default", shared[0])
-        found: list[Mapping[str, Any]] = []
-        for name, asked in places.items():
-            images = Store(self.server, asked).contents().images
-            found += [{**image.raw, "project": name} for image in images]
-        return _sorted_contents(found)
+            return sorted_contents(images)
 
     def current_image(self, fingerprint: str) -> Image:
         """The current state of an image. Raises ConflictError if it was deleted."""
         return self._read(fingerprint)[0]
-
-    def require_write_access(self, needed: Collection[Entitlement] = ()) -> None:
-        """Raises AuthenticationError or OptionError unless this client may write to the store and do what is needed."""
-        self.server.require_trust()
-        self._require_project(needed)
-
-    def require_valid_aliases(self, aliases: Iterable[str]) -> None:
-        """Raises OptionError unless the server accepts these names for new aliases."""
-        for name in aliases:
-            fault = self.server.dialect.why_invalid_alias(name)
-            if fault:
-                raise OptionError(
-                    f"{self.server.address} does not accept the alias {name!r}: {fault}"
-                )
-
-    def require_profiles_and_visibility(self, profiles: tuple[str, ...], public: bool) -> None:
-        """Raises OptionError unless the project has these profiles, and allows public images if ``public``."""
-        if profiles:
-            listed = self.server.get_list("/1.0/profiles", "its profiles", self._query)
-            with self.server.validating_response("its profiles"):
-                known = sorted(str(profile["name"]) for profile in listed)
-            for missing in sorted(set(profiles) - set(known)):
-                from .access import VIEW_PROFILES
-
-                self._require_project((VIEW_PROFILES,))
-                raise OptionError(
-                    f"project {self.project} on {self.server.address} has no profile {missing}",
-                    f"It has: {', '.join(known)}.",
-                )
-        if (
-            public
-            and self.project != "default"
-            and self.server.dialect.supports("public_in_default_only")
-        ):
-            raise OptionError(
-                f"{self.server.address} allows public images in project default only",
-                f"Remove public, or use another project than {self.project}.",
-            )
 
     def upload(
         self, body: Body | Stream, fingerprint: str | None, filename: str = "", secret: str = ""
@@ -184,7 +82,7 @@ class Store:
         headers = {dialect.header(name): value for name, value in named.items() if value}
         try:
             ended = self.server.operations.run(
-                "POST", "/1.0/images", self._query, body=body, headers=headers
+                "POST", "/1.0/images", self.query, body=body, headers=headers
             )
         except OperationFailed as error:
             if dialect.is_already_exists(error.err):
@@ -199,14 +97,14 @@ class Store:
         the request sets one attribute, a server resets all others (``lxd/images.go``, imgPostRemoteInfo).
         """
         source = {"type": "image", "mode": "pull", **source}
-        ended = self.server.operations.run("POST", "/1.0/images", self._query, {"source": source})
+        ended = self.server.operations.run("POST", "/1.0/images", self.query, {"source": source})
         image = self.current_image(self.server.operations.stored_fingerprint(ended))
         with self.server.validating_response("the operation that it has started"):
             return image, image.uploaded_at >= parse_time(ended["created_at"])
 
     def fingerprints(self) -> frozenset[str]:
         """The fingerprints of all images that are in the store now."""
-        return frozenset(self.server.get_names("/1.0/images", "its images", self._query))
+        return frozenset(self.server.get_names("/1.0/images", "its images", self.query))
 
     def is_in_another_project(self, fingerprint: str) -> bool:
         """Whether another project of this server has the image, as far as this client can see.
@@ -253,7 +151,7 @@ class Store:
         """Delete an image and its aliases, unless it is deleted already."""
         try:
             self.server.operations.run(
-                "DELETE", url_path("/1.0/images/{}", fingerprint), self._query
+                "DELETE", url_path("/1.0/images/{}", fingerprint), self.query
             )
         except ApiError as error:
             if error.status != 404:
@@ -314,7 +212,7 @@ class Store:
         """The fingerprint and the type of the image that an alias points to; None if this client sees no such alias."""
         try:
             path = url_path("/1.0/images/aliases/{}", name)
-            alias = self.server.get_object(path, "an alias", self._query)
+            alias = self.server.get_object(path, "an alias", self.query)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
@@ -340,7 +238,7 @@ class Store:
         """
         path = url_path("/1.0/images/{}", digits)
         try:
-            image = self.server.get_object(path, "an image", self._query)
+            image = self.server.get_object(path, "an image", self.query)
         except ApiError as error:
             if error.status in (403, 404):
                 return None
@@ -376,7 +274,11 @@ class Store:
         hint = ""
         with suppress(ImageStoreError):
             hint = self.contents().not_found(name).hint
-        return self.with_visibility_hint(ImageNotFound(f"{self} has no {public}image {name}", hint))
+        from .store_access import with_visibility_hint
+
+        return with_visibility_hint(
+            self, ImageNotFound(f"{self} has no {public}image {name}", hint)
+        )
 
     def export(self, fingerprint: str, headers: Mapping[str, str]) -> Response:
         """The response with the image's file, or a form with its two files; its body is not read yet.
@@ -384,72 +286,8 @@ class Store:
         ``POST /1.0/images`` accepts the same body with the same content type.
         """
         return self.server.stream(
-            url_path("/1.0/images/{}/export", fingerprint), self._query, headers
+            url_path("/1.0/images/{}/export", fingerprint), self.query, headers
         )
-
-    def export_secret(self, fingerprint: str) -> ContextManager[str]:
-        """A secret with which another server can download a private image while the context lasts."""
-        path = url_path("/1.0/images/{}/secret", fingerprint)
-        return self._secret_of(self.server.call("POST", path, self._query).metadata)
-
-    def why_no_export_secret(self, fingerprint: str) -> str:
-        """Why this client gets no such key, as far as the server tells beforehand; else an empty text."""
-        from .access import edit_image, entitlement_query
-
-        needed = (edit_image(fingerprint),)
-        if entitlement_query(self.server, needed):
-            try:
-                self._require_project(needed)
-            except AuthenticationError as error:
-                return error.message
-            except OptionError:
-                pass
-        return ""
-
-    @property
-    def takes_upload_tokens(self) -> bool:
-        """Whether an upload with a token is safe.
-
-        In a cluster, another member than the one that issued the token may receive the upload. It then crashes on the
-        token's attributes, which it expects to be in its own memory (``lxd/images.go``, getImgPostInfo).
-        """
-        clustered = self.server.environment.get("server_clustered")
-        return self.server.dialect.supports("pushes") and not clustered
-
-    def upload_token(self, image: Image) -> ContextManager[str]:
-        """A secret with which this image can be uploaded to the store while the context lasts.
-
-        The new image has the properties and expiry of ``image`` as soon as it exists, whatever its metadata says.
-        """
-        asked = {
-            "source": {"type": "image", "mode": "push", "fingerprint": image.fingerprint},
-            "properties": dict(image.properties),
-            # As the source writes it: LXD and Incus have different values for no expiry.
-            "expires_at": image.raw.get("expires_at") or format_time(image.expires_at),
-        }
-        return self._secret_of(self.server.call("POST", "/1.0/images", self._query, asked).metadata)
-
-    def push(self, fingerprint: str, target: Mapping[str, Any]) -> None:
-        """Have this server send an image to the ``target`` (``shared/api/image.go``, ImageExportPost)."""
-        path = url_path("/1.0/images/{}/export", fingerprint)
-        self.server.operations.run("POST", path, self._query, dict(target))
-
-    @contextmanager
-    def _secret_of(self, operation: Mapping[str, Any]) -> Iterator[str]:
-        """The secret of a token operation, which is cancelled afterwards: it would never end by itself."""
-        path = f"/1.0/operations/{self.server.operations.operation_id(operation)}"
-        with self.server.validating_response("a secret"):
-            secret = str(operation["metadata"]["secret"])
-        try:
-            yield secret
-        except BaseException:
-            with suppress(ImageStoreError):
-                # The first error is the one to report.
-                self.server.operations.cancel(path, self._query)
-            raise
-        with suppress(ApiError):
-            # It has ended, since the secret was used.
-            self.server.operations.cancel(path, self._query)
 
     def _read(self, fingerprint: str) -> tuple[Image, str | None]:
         answer = self._get(
@@ -471,7 +309,7 @@ class Store:
 
     def _get(self, path: str, gone: str) -> ApiResponse:
         try:
-            return self.server.call("GET", path, self._query)
+            return self.server.call("GET", path, self.query)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -480,7 +318,7 @@ class Store:
     def _write(self, method: str, path: str, json: Any, etag: str | None = None) -> None:
         try:
             self.server.call(
-                method, path, self._query, json, headers={"If-Match": etag} if etag else None
+                method, path, self.query, json, headers={"If-Match": etag} if etag else None
             )
         except ApiError as error:
             # Deleted, already there, or changed since it was read.
@@ -488,27 +326,7 @@ class Store:
                 raise
             raise ConflictError(error.message) from error
 
-    def _require_project(self, needed: Collection[Entitlement] = ()) -> None:
-        """Check that this client may see the project, and has these entitlements on it. Raises as its callers do."""
-        from .access import entitlement_query, require_entitlements
-
-        path = url_path("/1.0/projects/{}", self.project)
-        query = entitlement_query(self.server, needed)
-        try:
-            project = self.server.get_object(path, "a project", query)
-        except ApiError as error:
-            if error.status == 404:
-                raise self._no_project() from error
-            if error.status != 403:
-                raise
-            raise OptionError(
-                f"{self.server.address} does not let this client use the project {self.project}",
-                "Its certificate may be restricted to other projects.",
-            ) from error
-        if query:
-            require_entitlements(self.server, self.project, project, needed)
-
-    def _no_project(self) -> OptionError:
+    def no_project(self) -> OptionError:
         fault = self.server.dialect.why_invalid_project(self.project)
         if fault:
             return OptionError(
@@ -532,7 +350,7 @@ def _header_text(filename: str) -> str:
     return re.sub(r"[^ -~]", "_", filename).strip()[:255]
 
 
-def _sorted_contents(images: Iterable[Mapping[str, Any]] | None) -> Contents:
+def sorted_contents(images: Iterable[Mapping[str, Any]] | None) -> Contents:
     """The listed images, sorted by project and fingerprint, since Incus lists them in random order."""
     by_name = sorted(
         images or (), key=lambda image: (image.get("project", ""), image["fingerprint"])

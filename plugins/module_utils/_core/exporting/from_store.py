@@ -15,6 +15,7 @@ from ..images import Image
 from ..sources.export_form import MAX_HEAD_BYTES, ExportForm, file_name, is_form
 from ..sources.lxd import require_type
 from ..store import Store
+from ..store_access import with_visibility_hint
 from ..store_view import StoreView
 from . import ExportPart
 
@@ -26,7 +27,7 @@ class StoreExport:
         view = StoreView(store)
         image = view.resolve(name)
         if image is None:
-            raise store.with_visibility_hint(view.not_found(name))
+            raise with_visibility_hint(store, view.not_found(name))
         require_type(wanted, image.type, name, store)
         self.image = image
         self._store = store

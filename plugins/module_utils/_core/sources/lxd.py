@@ -153,10 +153,11 @@ class LxdSource:
             "image_type": image.type,
             **named,
         }
-        secret = None if image.public else lambda: self._source.export_secret(image.fingerprint)
+        secret = None if image.public else lambda: export_secret(self._source, image.fingerprint)
         # Not every server tells beforehand that it will refuse the secret.
         is_free = self._request.mode == "auto"
         fallback = (lambda: self._relay(image, held)) if is_free else None
+        from ..store_secrets import export_secret
         from .pull import Pull
 
         return Pull(
@@ -177,7 +178,11 @@ class LxdSource:
             return f"{target.address} {fault}"
         if not self._address:
             return _not_listening(self._source)
-        return "" if image.public else self._source.why_no_export_secret(image.fingerprint)
+        if image.public:
+            return ""
+        from ..store_secrets import why_no_export_secret
+
+        return why_no_export_secret(self._source, image.fingerprint)
 
     def _why_no_push(self, image: Image) -> str:
         source, target = self._source.server, self._target.server
@@ -253,9 +258,11 @@ class Push(Offer):
         }
 
     def _transfer(self, store: Store) -> TransferResult:
-        with store.upload_token(self._image) as secret:
+        from ..store_secrets import push, upload_token
+
+        with upload_token(store, self._image) as secret:
             try:
-                self._source.push(self._image.fingerprint, {**self._invitation, "secret": secret})
+                push(self._source, self._image.fingerprint, {**self._invitation, "secret": secret})
             except OperationFailed as error:
                 if store.server.dialect.is_already_exists(error.err):
                     raise ConflictError(

@@ -13,6 +13,7 @@ from ..downloads import Retries
 from ..errors import ConnectionFailed
 from ..images import Image
 from ..store import Store
+from ..store_secrets import takes_upload_tokens, upload_token
 from ..transport.body import Stream
 from . import Offer, TransferResult
 from .attributes import set_source_attributes
@@ -49,12 +50,12 @@ class Relay(Offer):
 
     def _transfer(self, store: Store) -> TransferResult:
         source_image = self._source_image
-        by_token = source_image is not None and store.takes_upload_tokens
+        by_token = source_image is not None and takes_upload_tokens(store)
         retries = Retries(self._retries, store.server.transport.deadline)
         while True:
             try:
                 stream = self._stream(retries)
-                token = store.upload_token(source_image) if source_image and by_token else None
+                token = upload_token(store, source_image) if source_image and by_token else None
                 with token or nullcontext("") as secret:
                     fingerprint = store.upload(stream, self.fingerprint, self._filename, secret)
                 break

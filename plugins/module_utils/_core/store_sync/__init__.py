@@ -16,6 +16,7 @@ from ..images import Contents, Image, short_fingerprint
 from ..planning.steps import MoveAlias
 from ..sources import Offer, record_missing, update_with_retry
 from ..store import Store
+from ..store_access import require_write_access
 from ..store_view import StoreView
 from .contradictions import Claim, require_consistent
 from .entries import Entry, follow_names, lead, unfollow
@@ -58,7 +59,7 @@ def sync(
     entries = outcome.entries
     if not entries:
         # Nothing is to be done; but a server that does not answer, or rejects this client, is no success.
-        store.require_write_access()
+        require_write_access(store)
         return
     view = StoreView(store)
     view.list_all()
@@ -122,7 +123,7 @@ def _plan(entry: Entry, store: Store, view: StoreView) -> None:
         entry.plan = entry.plan_for(view)
     except ImageNotFound:
         # A client without rights sees public images only, which is then what is wrong.
-        store.require_write_access((VIEW_IMAGES, VIEW_ALIASES))
+        require_write_access(store, (VIEW_IMAGES, VIEW_ALIASES))
         raise
     offer = entry.offer
     # Whether two entries are about one image is to be known, and what a list lacks is asked for before it is sent.
@@ -220,7 +221,7 @@ def _delete_unlisted(
     listed = _labels(outcome.entries)
     foreseen = unlisted.choose(_afterwards(view.list_all(), outcome.entries), listed)
     if foreseen:
-        store.require_write_access([delete_image(image.fingerprint) for image in foreseen])
+        require_write_access(store, [delete_image(image.fingerprint) for image in foreseen])
     if check_mode:
         outcome.deleted += foreseen
         return

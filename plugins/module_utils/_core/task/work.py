@@ -95,6 +95,7 @@ def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
     """Make an alias what is desired."""
     from ..convergence import converge
     from ..planning.aliases import plan_alias
+    from ..store_access import with_visibility_hint
 
     desired = options.desired
 
@@ -105,7 +106,7 @@ def manage_alias(task: Task, options: AliasOptions) -> dict[str, Any]:
                 view.list_all()  # for the error to say what there is
             return plan_alias(view.contents(), desired)
         except ImageNotFound as error:
-            raise task.store.with_visibility_hint(error) from error
+            raise with_visibility_hint(task.store, error) from error
 
     return alias_values(task, converge(task.store, plan, task.progress, task.check_mode))
 
@@ -118,11 +119,15 @@ def list_images(task: Task, options: InfoOptions) -> dict[str, Any]:
         task.place = options.source.place
         images = offered_images(task, options)
     elif options.all_projects:
-        images = task.store.contents_of_all_projects().images
+        from ..all_projects import contents_of_all_projects
+
+        images = contents_of_all_projects(task.store.server).images
     else:
         images = task.store.contents().images
         if not images:
-            task.warn(task.store.visibility_warning())
+            from ..store_access import visibility_warning
+
+            task.warn(visibility_warning(task.store))
     return {"images": [shown_image(image.raw) for image in images if options.filter.matches(image)]}
 
 
