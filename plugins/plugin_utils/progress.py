@@ -50,6 +50,9 @@ SHOW_SECONDS = 5
 
 MIN_PAUSE_SECONDS = 1
 
+IDLE_SECONDS = 3
+"""Until the next look while nothing is transferred, so that no transfer of more than ``SHOW_SECONDS`` is missed."""
+
 MAX_NUMBER = 1 << 60
 """Of bytes and seconds that another host tells."""
 
@@ -178,7 +181,7 @@ class ProgressWatcher:
             # Connections of any kind can fail in any way, and a transfer goes on without being shown.
             with suppress(Exception):
                 states = self._read()
-            pause = min(map(self._show, states), default=SHOW_SECONDS)
+            pause = min(map(self._show, states), default=IDLE_SECONDS)
 
     def _show(self, state: TransferState) -> float:
         """Show a transfer if it is time for it; the seconds until it is time again."""
