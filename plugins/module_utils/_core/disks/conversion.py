@@ -47,7 +47,7 @@ def image_files(
             rootfs = stack.enter_context(workspace.file())
             _unpack(name, file, found.packing, rootfs, workspace, deadline)
             # Only its beginning was at hand until now.
-            found = recognize(f"what {name} contains", rootfs, deadline)
+            found = recognize(f"{name}, unpacked,", rootfs, deadline)
             if found.packing or found.format in ("tar", "squashfs"):
                 raise FileError(
                     f"{name} has changed while it was being read", "Run the task again."

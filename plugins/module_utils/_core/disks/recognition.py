@@ -132,7 +132,10 @@ def _recognized_packed(
         return Recognized("tar")
     if kind in PACKINGS or kind in ("tar", "squashfs"):
         raise RefusedDisk(f"has {WORDS.get(kind, f'a {kind} file')} in it", "Unpack it once.")
-    return Recognized(_checked_disk(head, HeadBytes(head)), packing)
+    try:
+        return Recognized(_checked_disk(head, HeadBytes(head)), packing)
+    except RefusedDisk as refused:
+        raise FileError(f"{name}, unpacked, {refused.reason}", refused.hint) from refused
 
 
 def _first_bytes(stream: Readable, is_head: bool) -> bytes:
