@@ -52,6 +52,9 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.checksums.sig
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.client_config import ClientConfig
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.deadline import Deadline
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.disks.recognition import (
+    recognize,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.instances import Instances
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.oci_registry.manifests import (
@@ -153,6 +156,18 @@ def _archive(data: bytes) -> None:
         read_image_info(str(file), deadline=Deadline(5))
     with ImageFiles(str(file), deadline=Deadline(5)) as files:
         scan_image(files, 1 << 20)
+
+
+def _disk(data: bytes) -> None:
+    """A bare disk or root file system, of which the corpus has the beginnings; of a vhdx it has the tables."""
+    path = folder() / "disk"
+    zeros = bytes(1 << 18)
+    for content in (data, data + zeros, b"vhdxfile".ljust(192 << 10, b"\0") + data + zeros):
+        path.write_bytes(content)
+        with path.open("rb") as file:
+            for is_head in (True, False):
+                with suppress(ImageStoreError):
+                    recognize("disk", file, Deadline(5), is_head)
 
 
 def _client_config(data: bytes) -> None:
@@ -260,6 +275,7 @@ TARGETS = {
     "certificate": Target(_certificate, damaged),
     "checksum-file": Target(_checksum_file, damaged),
     "client-config": Target(_client_config, _either(other_json, damaged)),
+    "disk": Target(_disk, lambda seeds: packed(damaged(seeds))),
     "export-form": Target(_form, damaged),
     "image-headers": Target(_headers, damaged),
     "metadata": Target(_metadata, _either(other_json, damaged)),
