@@ -19,7 +19,16 @@ CORE = Path(__file__).parents[2] / "plugins/module_utils/_core"
 LAYERS = {
     "errors": (("errors",),),
     "ground": (
-        ("images", "deadline", "urls", "regular_files", "json_reader", "yaml_reader", "watchdog"),
+        (
+            "images",
+            "architectures",
+            "deadline",
+            "urls",
+            "regular_files",
+            "json_reader",
+            "yaml_reader",
+            "watchdog",
+        ),
         ("transport", "archives", "simplestreams", "tokens"),
         ("disks",),
     ),
@@ -30,7 +39,7 @@ LAYERS = {
         ("envelope", "checksums"),
         ("operations", "access"),
         ("server",),
-        ("store_access",),
+        ("store_access", "store_writer"),
         ("store",),
         ("store_view", "store_secrets", "all_projects", "instances"),
     ),

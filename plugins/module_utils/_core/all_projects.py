@@ -53,3 +53,19 @@ def _contents_of_each_project(server: Server) -> Contents:
         images = Store(server, asked).contents().images
         found += [{**image.raw, "project": name} for image in images]
     return sorted_contents(found)
+
+
+def is_in_another_project(store: Store, fingerprint: str) -> bool:
+    """Whether another project of this server has the image, as far as this client can see.
+
+    A pull of such an image downloads nothing, and the new image gets the attributes of the other project's
+    (``lxd/daemon_images.go``, ImageDownload).
+    """
+    try:
+        names = store.server.get_names("/1.0/projects", "its projects")
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+        return False
+    others = (Store(store.server, name) for name in names if name != store.project)
+    return any(other.has_image(fingerprint) for other in others)

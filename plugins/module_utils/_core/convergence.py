@@ -214,7 +214,7 @@ def _apply(store: Store, plan: Plan, progress: Progress) -> Image | None:
         progress.actions += step.actions
     if isinstance(subject, Image) and (plan.removes or not plan.steps):
         return subject
-    return store.current_image(fingerprint) if fingerprint else None
+    return store.writer.current_image(fingerprint) if fingerprint else None
 
 
 def predict(plans: Sequence[Plan]) -> Result:

@@ -53,7 +53,7 @@ RULES: Mapping[str, Rule] = {
     "takes_aliases_with_an_upload": Rule(
         "doc/api-extensions.md: X-Incus-aliases, whose conflicts fail an upload that was stored",
         extension="image_import_alias",
-        met_by="store.Store.add_alias",
+        met_by="store_writer.StoreWriter.add_alias",
     ),
     "takes_trust_token": Rule(
         "lxd/certificates.go: until then the password is the token",
@@ -112,7 +112,7 @@ RULES: Mapping[str, Rule] = {
         "lxd/images.go, imgPostRemoteInfo, from 5.21 on: a copy sets profiles, default where it names none, and so a"
         " second copy resets all attributes that it leaves out",
         extension="image_copy_profile",
-        met_by="store.Store.update_image",
+        met_by="store_writer.StoreWriter.update_image",
     ),
     "wants_twelve_digits": Rule(
         "lxd/images.go: fewer digits of a fingerprint are refused with 400",

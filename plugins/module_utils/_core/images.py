@@ -398,32 +398,6 @@ def _apart(fingerprints: Iterable[str]) -> list[str]:
     return [text[:length] for text in whole]
 
 
-@dataclass(frozen=True)
-class ImageFilter:
-    """Which images are meant. None is: any."""
-
-    name: str | None = None
-    properties: Mapping[str, str] | None = None
-    type: str | None = None
-    architecture: str | None = None
-
-    def matches(self, image: Image) -> bool:
-        """Whether this image is meant."""
-        name = self.name
-        return (
-            (
-                name is None
-                or name in image.alias_names
-                or (is_prefix(name.lower()) and image.fingerprint.startswith(name.lower()))
-            )
-            and all(
-                image.properties.get(key) == value for key, value in (self.properties or {}).items()
-            )
-            and self.type in (None, image.type)
-            and self.architecture in (None, architecture_name(image.architecture))
-        )
-
-
 def parse_properties(properties: Mapping[str, Any]) -> dict[str, str]:
     """Properties as LXD keeps them, which is as texts. Raises OptionError.
 
@@ -443,36 +417,3 @@ def parse_properties(properties: Mapping[str, Any]) -> dict[str, str]:
         is_bool = isinstance(value, bool)
         texts[str(name)] = str(value).lower() if is_bool else "" if value is None else str(value)
     return texts
-
-
-_ARCHITECTURES = {
-    "i686": "i386 i586 386 x86 generic_32",
-    "x86_64": "amd64 amd64v3 generic_64",
-    "armv6l": "armel arm",
-    "armv7l": "armhf armhfp armv7a_hardfp armv7 armv7a_vfpv3_hardfp",
-    "armv8l": "",
-    "aarch64": "arm64 arm64_generic",
-    "ppc": "powerpc",
-    "ppc64": "powerpc64",
-    "ppc64le": "ppc64el",
-    "s390x": "",
-    "mips": "mipsel mipsle",
-    "mips64": "mips64el mips64le",
-    "riscv32": "",
-    "riscv64": "",
-    "loongarch64": "loong64",
-}
-_ARCHITECTURE_NAMES = {
-    alias: name for name, aliases in _ARCHITECTURES.items() for alias in (name, *aliases.split())
-}
-
-
-def architecture_name(text: str) -> str | None:
-    """LXD's own name for an architecture by any of the names it knows (``shared/osarch/architectures.go``)."""
-    words = text.split()
-    return _ARCHITECTURE_NAMES.get(words[0]) if words else None
-
-
-def common_architecture(name: str) -> str:
-    """The name that distributions and image servers use for what LXD calls ``name``: ``amd64`` for ``x86_64``."""
-    return (_ARCHITECTURES[name].split() or [name])[0]

@@ -92,7 +92,7 @@ def require_project(store: Store, needed: Collection[Entitlement] = ()) -> None:
         project = store.server.get_object(path, "a project", query)
     except ApiError as error:
         if error.status == 404:
-            raise store.no_project() from error
+            raise no_project(store) from error
         if error.status != 403:
             raise
         raise OptionError(
@@ -101,3 +101,23 @@ def require_project(store: Store, needed: Collection[Entitlement] = ()) -> None:
         ) from error
     if query:
         require_entitlements(store.server, store.project, project, needed)
+
+
+def no_project(store: Store) -> OptionError:
+    """What to raise if the server has no such project, or does not show it."""
+    fault = store.server.dialect.why_invalid_project(store.project)
+    if fault:
+        return OptionError(
+            f"{store.server.address} has no project {store.project}: {fault}",
+            "Correct the option project.",
+        )
+    hint = "Create the project, or correct the option project."
+    if store.server.dialect.supports("tells_entitlements"):
+        hint += (
+            " An identity needs can_view to see it, which an administrator grants with:"
+            f" lxc auth group permission add GROUP project {store.project} can_view"
+        )
+    return OptionError(
+        f"{store.server.address} has no project {store.project}, or this client may not see it",
+        hint,
+    )

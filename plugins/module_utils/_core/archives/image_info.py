@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
+from ..architectures import architecture_name
 from ..errors import FileError
-from ..images import architecture_name
 from .archive_scan import scan_image
 from .file_kinds import file_kind
 from .files import Digest, ImageFiles

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
+from ..architectures import architecture_name
 from ..errors import FileError
-from ..images import architecture_name
 from ..yaml_reader import Node, Scalar, read_yaml
 
 FIRST_SECOND = -62_167_219_200

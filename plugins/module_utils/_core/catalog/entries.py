@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterator, Mapping, Sequence
 
+from ..architectures import common_architecture
 from ..archives.image_info import ImageInfo, change_stamp
 from ..disks.metadata import RootfsFacts, rootfs_key
 from ..errors import OptionError
-from ..images import common_architecture, short_fingerprint
+from ..images import short_fingerprint
 from .names import check_text, version_of
 from .record import Part, Product, Version
 

@@ -14,7 +14,8 @@ from html import escape
 from itertools import groupby
 from typing import Iterable, Match, Sequence
 
-from ..images import CONTAINER, VIRTUAL_MACHINE, common_architecture, format_time, short_fingerprint
+from ..architectures import common_architecture
+from ..images import CONTAINER, VIRTUAL_MACHINE, format_time, short_fingerprint
 from . import page_template
 from .client_commands import ANSIBLE, TOOLS, ClientCommands, Command
 from .record import Catalog, Product, Version

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
+from ..architectures import architecture_name
 from ..errors import OptionError
-from ..images import architecture_name, short_fingerprint
+from ..images import short_fingerprint
 from .entries import CatalogEntry, EntrySpec, require_consistent, spellings
 from .mirrored import shown_products
 from .record import (

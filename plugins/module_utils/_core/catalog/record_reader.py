@@ -13,9 +13,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Iterator, Mapping
 
+from ..architectures import architecture_name
 from ..archives.image_info import PART_ENDINGS
 from ..errors import FileError
-from ..images import CONTAINER, VIRTUAL_MACHINE, architecture_name, is_fingerprint
+from ..images import CONTAINER, VIRTUAL_MACHINE, is_fingerprint
 from ..json_reader import parse_json
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
 from .mirrored import parse_product

@@ -13,8 +13,9 @@ import json
 from hashlib import sha256
 from typing import Any, Mapping
 
+from ..architectures import architecture_name
 from ..archives.image_info import PART_ENDINGS, ImageInfo
-from ..images import CONTAINER, VIRTUAL_MACHINE, architecture_name, is_fingerprint
+from ..images import CONTAINER, VIRTUAL_MACHINE, is_fingerprint
 from ..json_reader import parse_json
 
 MAX_CACHE_BYTES = 8 << 20

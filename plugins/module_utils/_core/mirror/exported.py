@@ -13,6 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Collection
 
+from ..architectures import architecture_name
 from ..archives.image_info import part_ending
 from ..catalog import names
 from ..catalog.record import Mirror, Part, Product, Version, sorted_products
@@ -20,7 +21,7 @@ from ..deadline import Deadline
 from ..downloads import Retries
 from ..errors import ConnectionFailed, FileError, ImageStoreError, TimedOut
 from ..exporting.from_store import StoreExport
-from ..images import Image, architecture_name, parse_time
+from ..images import Image, parse_time
 from ..store import Store
 from . import MirrorPolicy, Obtained, StagedFile
 from .selection import Candidate, Selector

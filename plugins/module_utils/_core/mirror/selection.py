@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Collection, Iterable, Sequence
 
+from ..architectures import common_architecture
 from ..errors import OptionError
-from ..images import common_architecture
 
 MAX_ENTRIES_SHOWN = 10
 

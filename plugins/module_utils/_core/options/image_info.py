@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ..architectures import architecture_name
 from ..errors import OptionError
-from ..images import ImageFilter, parse_properties
+from ..images import Image, is_prefix, parse_properties
 from .connection import ConnectionOptions, connection
 from .source import SourceOptions, source
 from .specification import IMAGE_TYPE, architecture_of, merged
@@ -29,6 +30,32 @@ def image_info() -> dict[str, Any]:
         "supports_check_mode": True,
     }
     return merged(connection(), source(), own)
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """Which images are meant. None is: any."""
+
+    name: str | None = None
+    properties: Mapping[str, str] | None = None
+    type: str | None = None
+    architecture: str | None = None
+
+    def matches(self, image: Image) -> bool:
+        """Whether this image is meant."""
+        name = self.name
+        return (
+            (
+                name is None
+                or name in image.alias_names
+                or (is_prefix(name.lower()) and image.fingerprint.startswith(name.lower()))
+            )
+            and all(
+                image.properties.get(key) == value for key, value in (self.properties or {}).items()
+            )
+            and self.type in (None, image.type)
+            and self.architecture in (None, architecture_name(image.architecture))
+        )
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
+from ..architectures import architecture_name
 from ..errors import OptionError
-from ..images import architecture_name
 
 
 def merged(*parts: dict[str, Any]) -> dict[str, Any]:

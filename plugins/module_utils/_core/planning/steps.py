@@ -62,7 +62,7 @@ class SetAttributes(_AddsNoAlias):
         return (edit_image(fingerprint),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.update_image(fingerprint, self.desired.changes_for)
+        store.writer.update_image(fingerprint, self.desired.changes_for)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class AddAlias:
         return (VIEW_ALIASES, CREATE_ALIASES)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.add_alias(self.name, fingerprint, self.description)
+        store.writer.add_alias(self.name, fingerprint, self.description)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class MoveAlias(_AddsNoAlias):
         return (edit_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.move_alias(self.name, fingerprint, self.current, self.description)
+        store.writer.move_alias(self.name, fingerprint, self.current, self.description)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class RemoveAlias(_AddsNoAlias):
         return (delete_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.remove_alias(self.name, fingerprint)
+        store.writer.remove_alias(self.name, fingerprint)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class DeleteReplaced(_AddsNoAlias):
         return (delete_image(self.replaced),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.delete_if_unaliased(self.replaced, self.aliases)
+        store.writer.delete_if_unaliased(self.replaced, self.aliases)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class DeleteImage(_AddsNoAlias):
         return (delete_image(self.fingerprint),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.delete_image(self.fingerprint)
+        store.writer.delete_image(self.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class DescribeAlias(_AddsNoAlias):
         return (edit_alias(self.name),)
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.move_alias(self.name, fingerprint, fingerprint, self.description)
+        store.writer.move_alias(self.name, fingerprint, fingerprint, self.description)
 
 
 @dataclass(frozen=True)
@@ -196,4 +196,4 @@ class RenameAlias:
         return (CREATE_ALIASES, delete_alias(self.name))
 
     def apply(self, store: Store, fingerprint: str) -> None:
-        store.rename_alias(self.name, self.new_name, self.current)
+        store.writer.rename_alias(self.name, self.new_name, self.current)

@@ -9,16 +9,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Iterable, Iterator, Mapping
 
+from ..architectures import architecture_name
 from ..errors import ImageNotFound
-from ..images import (
-    CONTAINER,
-    VIRTUAL_MACHINE,
-    Image,
-    architecture_name,
-    is_prefix,
-    short_fingerprint,
-    similar_names,
-)
+from ..images import CONTAINER, VIRTUAL_MACHINE, Image, is_prefix, short_fingerprint, similar_names
 from . import ROOTS
 from .reading import PublishedImage
 

@@ -15,16 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Iterable, Iterator, Mapping, Sequence
 
+from ..architectures import architecture_name
 from ..errors import FileError
-from ..images import (
-    CONTAINER,
-    VIRTUAL_MACHINE,
-    Image,
-    architecture_name,
-    format_time,
-    is_fingerprint,
-    parse_time,
-)
+from ..images import CONTAINER, VIRTUAL_MACHINE, Image, format_time, is_fingerprint, parse_time
 from ..json_reader import parse_json
 from . import DISKS, ROOTS, File, Reader
 

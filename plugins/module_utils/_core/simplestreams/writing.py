@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping, Sequence
 
-from ..images import VIRTUAL_MACHINE, common_architecture
+from ..architectures import common_architecture
+from ..images import VIRTUAL_MACHINE
 from . import ROOTS, File, Reader
 
 PRODUCTS = "streams/v1/images.json"

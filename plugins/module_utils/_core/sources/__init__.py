@@ -87,7 +87,7 @@ class Offer(ABC):
     def delete_cached_copy(self, store: Store) -> None:
         """Delete the cached copy that this image replaces: a transfer of the same image would leave it cached."""
         if self.replaces:
-            store.delete_image(self.replaces.fingerprint)
+            store.writer.delete_image(self.replaces.fingerprint)
 
     @abstractmethod
     def _transfer(self, store: Store) -> TransferResult:
@@ -112,10 +112,10 @@ def update_with_retry(
     """
     for _others in range(4):
         try:
-            return store.update_image(fingerprint, changes_for)
+            return store.writer.update_image(fingerprint, changes_for)
         except ConflictError:
             continue
-    return store.update_image(fingerprint, changes_for)
+    return store.writer.update_image(fingerprint, changes_for)
 
 
 def record_archive(store: Store, fingerprint: str, archive: str) -> None:

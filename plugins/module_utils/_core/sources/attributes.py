@@ -42,7 +42,7 @@ def set_source_attributes(store: Store, image: Image, source_image: Image) -> No
         raise
     except ImageStoreError as error:
         try:
-            store.delete_if_unaliased(image.fingerprint)
+            store.writer.delete_if_unaliased(image.fingerprint)
         except ImageStoreError:
             raise ImageStoreError(
                 f"{error.message}; the image {short_fingerprint(image.fingerprint)} is in the store,"

@@ -83,7 +83,7 @@ class PackedUpload(Offer):
 
         body = Stream(send(), "application/octet-stream", None)
         try:
-            arrived = store.upload(body, source.expected)
+            arrived = store.writer.upload(body, source.expected)
         except OperationFailed:
             # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
             source.require_fingerprint(packed.hexdigest())
@@ -95,7 +95,7 @@ class PackedUpload(Offer):
             record_archive(store, source.sent, archive.hexdigest())
             raise
         if arrived != packed.hexdigest():
-            store.delete_image(arrived)
+            store.writer.delete_image(arrived)
             raise FileError(
                 f"the server stored the image {arrived}, but {packed.hexdigest()} was sent"
             )

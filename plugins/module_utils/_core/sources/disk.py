@@ -268,7 +268,7 @@ class RootfsUpload(Offer):
         if present is None or (self.replaces and present.fingerprint == self.replaces.fingerprint):
             return
         if present.cached:
-            store.delete_image(fingerprint)
+            store.writer.delete_image(fingerprint)
             return
         self._source.sent = fingerprint
         record_rootfs_keys(store, fingerprint, keys)

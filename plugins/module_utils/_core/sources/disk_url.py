@@ -147,13 +147,13 @@ class RootfsRelay(Offer):
         stream = form.stream([[rootfs.metadata], rootfs], size)
         self.delete_cached_copy(store)
         try:
-            arrived = store.upload(stream, source.request.expected)
+            arrived = store.writer.upload(stream, source.request.expected)
         except ConflictError:
             if rootfs.complete:
                 self._record(store, rootfs.fingerprint, rootfs)
             raise
         if arrived != rootfs.fingerprint:
-            store.delete_image(arrived)
+            store.writer.delete_image(arrived)
             raise FileError(
                 f"the server stored the image {arrived}, but {rootfs.fingerprint} was sent"
             )

@@ -102,7 +102,7 @@ class Upload(Offer):
         try:
             # The file of a packed directory is temporary, and so is its name.
             filename = "" if source.archive else os.path.basename(files.paths[0])
-            arrived = store.upload(body, self.fingerprint, filename)
+            arrived = store.writer.upload(body, self.fingerprint, filename)
         except (OperationFailed, ConflictError):
             # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
             self.fingerprint = source.digest(digest)
@@ -110,10 +110,10 @@ class Upload(Offer):
         try:
             changed = arrived != source.digest(digest)
         except FileError:
-            store.delete_image(arrived)
+            store.writer.delete_image(arrived)
             raise
         if changed:
-            store.delete_image(arrived)
+            store.writer.delete_image(arrived)
             raise FileError(
                 f"{files} changed while it was being sent",
                 "The image was deleted again. Run the task again.",

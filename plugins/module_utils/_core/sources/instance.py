@@ -156,7 +156,7 @@ class Publish(Offer):
 def _delete_again(store: Store, published: PublishResult, error: ImageStoreError) -> None:
     """Delete a new image: no later run would recognize it. If that fails, the error says that it is there."""
     try:
-        store.delete_if_unaliased(published.fingerprint)
+        store.writer.delete_if_unaliased(published.fingerprint)
     except ImageStoreError:
         raise _but_stored(error, published) from error
 

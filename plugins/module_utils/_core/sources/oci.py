@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Callable, Mapping
 from urllib.parse import quote
 
+from ..all_projects import is_in_another_project
 from ..errors import (
     ApiError,
     ConflictError,
@@ -189,9 +190,9 @@ class OciPull(Offer):
         self._learn = learn
 
     def _transfer(self, store: Store) -> TransferResult:
-        elsewhere = self.fingerprint is not None and store.is_in_another_project(self.fingerprint)
+        elsewhere = self.fingerprint is not None and is_in_another_project(store, self.fingerprint)
         try:
-            image, is_new = store.pull(self._source)
+            image, is_new = store.writer.pull(self._source)
         except (ApiError, OperationFailed) as error:
             image, is_new = self._image_already_there(store, error), False
         before = None if self.replaces else self._before.by_fingerprint(image.fingerprint)
@@ -214,7 +215,7 @@ class OciPull(Offer):
         if isinstance(error, OperationFailed) and store.server.dialect.is_already_exists(error.err):
             fingerprint = error.metadata.get("fingerprint")
             if isinstance(fingerprint, str) and is_fingerprint(fingerprint):
-                return store.current_image(fingerprint)
+                return store.writer.current_image(fingerprint)
         raise self._explained(store, error) from error
 
     def _explained(self, store: Store, error: ApiError | OperationFailed) -> ImageStoreError:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Callable, Mapping
 
 from ..access import CREATE_IMAGES, VIEW_IMAGES, Entitlement
+from ..all_projects import is_in_another_project
 from ..errors import ApiError, ConflictError, ImageStoreError, OperationFailed
 from ..images import Image, short_fingerprint
 from ..store import Store
@@ -85,9 +86,9 @@ class Pull(Offer):
 
     def _pull(self, store: Store, secret: str) -> TransferResult:
         before = store.fingerprints() if self._check else frozenset()
-        elsewhere = store.is_in_another_project(self.fingerprint)
+        elsewhere = is_in_another_project(store, self.fingerprint)
         try:
-            image, is_new = store.pull({**self._source, "secret": secret})
+            image, is_new = store.writer.pull({**self._source, "secret": secret})
         except (OperationFailed, ApiError) as error:
             raise self._explained(store, error) from error
         if self._check:
@@ -136,7 +137,7 @@ def _after_unexpected(
     """
     if is_ours:
         try:
-            store.delete_if_unaliased(image.fingerprint)
+            store.writer.delete_if_unaliased(image.fingerprint)
             return error
         except ConflictError:
             pass

@@ -10,22 +10,21 @@ server yet, since none that was available has registries.
 
 from __future__ import annotations
 
-from ..errors import ImageNotFound
-from ..images import (
-    CONTAINER,
-    VIRTUAL_MACHINE,
-    Alias,
-    Contents,
-    Image,
-    architecture_name,
-    is_prefix,
-)
+from typing import TYPE_CHECKING
+
+from ..architectures import architecture_name
+from ..errors import ApiError, ImageNotFound, OptionError
+from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Contents, Image, is_prefix
 from ..store import Store
 from ..store_view import StoreView
+from ..transport import url_path
 from . import Offer
 from .copy_request import CopyRequest
 from .pull import Pull
 from .routes import PULL, PUSH, RELAY, always_possible, choose_route
+
+if TYPE_CHECKING:
+    from ..server import Server
 
 
 class RegistrySource:
@@ -58,7 +57,7 @@ class RegistrySource:
     def _resolve(self) -> Image:
         name, wanted = self._request.name, self._request.type
         own = architecture_name(self._target.server.architectures[0])
-        images = self._target.images_of_registry(self._name)
+        images = images_of_registry(self._target.server, self._name)
         for image_type in (wanted,) if wanted else (CONTAINER, VIRTUAL_MACHINE):
             fitting = [image for image in images if image.type == image_type]
             # Prefer the native architecture, as servers do.
@@ -72,3 +71,21 @@ class RegistrySource:
 
 def _only_pull() -> str:
     return "an image of a registry can only be pulled"
+
+
+def images_of_registry(server: Server, registry: str) -> list[Image]:
+    """The images of an image registry of this server (``client/lxd_image_registries.go``). Raises OptionError."""
+    if not server.dialect.supports("has_image_registries"):
+        raise OptionError(
+            f"{server.address} has no image registries",
+            "That requires the API extension image_registries. Use source_server or source_remote.",
+        )
+    path = url_path("/1.0/image-registries/{}/images", registry)
+    try:
+        images = server.call("GET", path).metadata or []
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise OptionError(f"{server.address} has no image registry {registry}") from error
+    with server.validating_response("the images of a registry"):
+        return [Image.parse(image) for image in images]

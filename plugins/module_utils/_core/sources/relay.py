@@ -57,12 +57,14 @@ class Relay(Offer):
                 stream = self._stream(retries)
                 token = upload_token(store, source_image) if source_image and by_token else None
                 with token or nullcontext("") as secret:
-                    fingerprint = store.upload(stream, self.fingerprint, self._filename, secret)
+                    fingerprint = store.writer.upload(
+                        stream, self.fingerprint, self._filename, secret
+                    )
                 break
             except ConnectionFailed as error:
                 retries.use(error)
         if source_image is None:
             return TransferResult(fingerprint, stream.content)
         if not by_token:
-            set_source_attributes(store, store.current_image(fingerprint), source_image)
+            set_source_attributes(store, store.writer.current_image(fingerprint), source_image)
         return TransferResult(fingerprint, source_image.size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 from typing import Mapping, Sequence
 
+from ..architectures import architecture_name
 from ..downloads import Download, OpenResponse, Retries, WebClient
 from ..errors import (
     ApiError,
@@ -18,16 +19,7 @@ from ..errors import (
     ImageStoreError,
     OptionError,
 )
-from ..images import (
-    CONTAINER,
-    Alias,
-    Image,
-    Origin,
-    architecture_name,
-    is_fingerprint,
-    is_prefix,
-    short_fingerprint,
-)
+from ..images import CONTAINER, Alias, Image, Origin, is_fingerprint, is_prefix, short_fingerprint
 from ..simplestreams import EVERY_FAMILY, INDEX, File, Reader
 from ..simplestreams.listing import Listing
 from ..simplestreams.reading import (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..all_projects import is_in_another_project
 from ..archives.file_kinds import ARCHIVES, WORDS, file_kind
 from ..downloads import Download, Retries, WebClient
 from ..errors import ConflictError, FileError
@@ -116,7 +117,7 @@ class UrlSource:
     def _why_no_pull(self, found: ImageHeaders) -> str:
         if not self._target.server.dialect.fetches_urls:
             return f"{self._target.server.address} does not import images from web servers"
-        if self._target.is_in_another_project(found.fingerprint):
+        if is_in_another_project(self._target, found.fingerprint):
             return (
                 "another project of the server has the image, and a pull would use its attributes"
             )

@@ -289,12 +289,12 @@ def _note_entry(store: Store, fingerprint: str, label: str) -> None:
 def _delete_as_seen(store: Store, image: Image) -> bool:
     """Delete an image, unless somebody has changed its aliases since it was seen; whether it was deleted."""
     try:
-        now = store.current_image(image.fingerprint)
+        now = store.writer.current_image(image.fingerprint)
     except (ConflictError, ImageNotFound):
         return False
     if now.alias_names != image.alias_names or now.cached:
         return False
-    store.delete_image(image.fingerprint)
+    store.writer.delete_image(image.fingerprint)
     return True
 
 

@@ -98,7 +98,9 @@ def offered_images(task: Task, options: InfoOptions) -> Iterable[Image]:
     """The images that the source of ``lxd_image_info`` offers."""
     origin = options.source
     if origin.registry:
-        return task.store.images_of_registry(origin.registry)
+        from ..sources.registry import images_of_registry
+
+        return images_of_registry(task.store.server, origin.registry)
     remote = task.connections.source(origin)
     if remote and remote.protocol == "simplestreams":
         from ..sources.simplestreams import all_images
@@ -133,7 +135,7 @@ def _own_architecture() -> str:
     """LXD's name of this host's architecture."""
     import platform
 
-    from ..images import architecture_name
+    from ..architectures import architecture_name
 
     return architecture_name(platform.machine()) or "x86_64"
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.architectures import (
+    architecture_name,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ImageNotFound,
     OptionError,
@@ -15,14 +18,15 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import
     NEVER,
     Contents,
     Image,
-    ImageFilter,
     Origin,
-    architecture_name,
     format_time,
     is_prefix,
     parse_fingerprint,
     parse_properties,
     parse_time,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image_info import (
+    ImageFilter,
 )
 
 A = "3514a500ba85" + "a" * 52

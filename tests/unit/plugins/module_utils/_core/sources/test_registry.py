@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -32,20 +33,34 @@ def image(digit, architecture="x86_64", image_type="container", aliases=("web",)
 OFFERED = [image("a", "aarch64"), image("b"), image("c", image_type="virtual-machine")]
 
 
+class TargetServer:
+    """A server with the registry ``shop``, and no project but ``default``."""
+
+    architectures = ("x86_64", "i686")
+    dialect = Dialect(extensions=frozenset({"image_registries"}))
+
+    def call(self, method, path):
+        assert (method, path) == ("GET", "/1.0/image-registries/shop/images")
+        return SimpleNamespace(metadata=[image.raw for image in OFFERED])
+
+    def get_names(self, path, what):
+        assert path == "/1.0/projects"
+        return ["default"]
+
+    def validating_response(self, what):
+        return nullcontext()
+
+
 class Target:
     """A store that records the requested pulls."""
 
-    server = SimpleNamespace(architectures=["x86_64", "i686"], dialect=Dialect())
-    asked = None
+    def __init__(self):
+        self.server = TargetServer()
+        self.project = "default"
+        self.asked = None
+        self.writer = SimpleNamespace(pull=self._pull)
 
-    def images_of_registry(self, registry):
-        assert registry == "shop"
-        return OFFERED
-
-    def is_in_another_project(self, fingerprint):
-        return False
-
-    def pull(self, source):
+    def _pull(self, source):
         self.asked = source
         wanted = source.get("fingerprint") or "b" * 64
         return next(image for image in OFFERED if image.fingerprint == wanted), True
