@@ -20,7 +20,8 @@ description:
     renamed when all data has been received and verified, from an image server by the size and SHA-256 of each file. An
     interrupted transfer is resumed if the server supports that, and started again otherwise.
   - A task that was killed can leave hidden files whose names begin with C(.lxd_image_export-). The next task that
-    exports to the directory removes them.
+    exports to the directory removes them. Those with data of an image server are kept for seven days instead, also if a
+    transfer has failed, and the next task that exports the image goes on from there.
 author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,76 @@ def test_an_interrupted_download_is_resumed(
         export("busybox", dest, **{**source, **pin})
         assert proxy.passed[DOWN] < image.size + 4 * MIB
     assert len(list(dest.iterdir())) == 2
+
+
+@pytest.fixture
+def interrupted(
+    tree: Tree, site: WebServer, source: dict[str, str], dest: Path, tmp_path: Path
+) -> Image:
+    """A large image whose export has received its beginning."""
+    image = build_large(tmp_path / "large", 32 * MIB, split=True)
+    tree.publish(image, "busybox")
+    with Proxy(site.url) as proxy:
+        proxy.stall(8 * MIB, DOWN)
+        pin = {"source_server": proxy.url, "source_cert": str(site.pair.certificate)}
+        msg = fails("busybox", dest, **{**source, **pin, "timeout": 3})
+        assert "timed out after 3 seconds" in msg
+    assert all(path.name.startswith(".lxd_image_export-") for path in dest.iterdir())
+    return image
+
+
+@pytest.mark.families("lxd")
+def test_the_next_run_goes_on_where_the_last_one_was_interrupted(
+    interrupted: Image, site: WebServer, source: dict[str, str], dest: Path
+) -> None:
+    with Proxy(site.url) as proxy:
+        pin = {"source_server": proxy.url, "source_cert": str(site.pair.certificate)}
+        export("busybox", dest, **{**source, **pin})
+        assert proxy.passed[DOWN] < interrupted.size - 4 * MIB
+    assert {path.name.removeprefix("meta-")[:64] for path in dest.iterdir()} == {
+        interrupted.fingerprint
+    }
+    assert not export("busybox", dest, **source)["changed"]
+
+
+@pytest.mark.families("lxd")
+@pytest.mark.parametrize("damage", ["other content", "too much content"])
+def test_a_damaged_beginning_is_received_again(
+    interrupted: Image, source: dict[str, str], dest: Path, damage: str
+) -> None:
+    largest = max(dest.iterdir(), key=lambda path: path.stat().st_size)
+    if damage == "other content":
+        with largest.open("r+b") as file:
+            file.write(b"XXXX")
+    else:
+        os.truncate(largest, interrupted.size + MIB)
+    export("busybox", dest, **source)
+    assert not export("busybox", dest, **source)["changed"]
+    assert len(list(dest.iterdir())) == 2
+
+
+@pytest.mark.families("lxd")
+@pytest.mark.parametrize("trap", ["a symbolic link", "a second name", "another owner", "a pipe"])
+def test_nobody_else_can_prepare_the_file_of_an_export(
+    tree: Tree, source: dict[str, str], build: Build, dest: Path, tmp_path: Path, trap: str
+) -> None:
+    image = build("tar.xz")
+    tree.publish(image, "busybox")
+    other, known = tmp_path / "other", dest / f".lxd_image_export-{image.fingerprint}"
+    other.write_bytes(b"mine")
+    if trap == "a symbolic link":
+        known.symlink_to(other)
+    elif trap == "a second name":
+        known.hardlink_to(other)
+    elif trap == "a pipe":
+        os.mkfifo(known)
+    else:
+        known.write_bytes(b"theirs")
+        os.chown(known, 65534, 65534)
+    files = export("busybox", dest, **source)["files"]
+    assert Path(files["src"]).read_bytes() == image.metadata.read_bytes()
+    assert os.stat(files["src"]).st_uid == os.geteuid()
+    assert other.read_bytes() == b"mine"
 
 
 def test_public_and_private_images_of_another_server_are_exported(

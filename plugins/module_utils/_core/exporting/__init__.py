@@ -7,20 +7,31 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import tempfile
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING, Any, Generator, Iterator, NamedTuple, Protocol
+from itertools import chain
+from typing import (
+    IO,
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    Protocol,
+)
 
-from ..archives.files import ImageFiles
+from ..archives.files import BLOCK, ImageFiles
 from ..convergence import Progress
 from ..deadline import Deadline
 from ..downloads import Retries
-from ..errors import ConnectionFailed, FileError, OptionError
+from ..errors import ApiError, ConnectionFailed, FileError, OptionError, TimedOut
 from ..images import Image
+from ..simplestreams import File
+from .temporary import TemporaryFile, open_temporary, remove_abandoned
 
 if TYPE_CHECKING:
     from ..transfer_progress import Transfer
@@ -28,16 +39,25 @@ if TYPE_CHECKING:
 RETRIES = 3
 """How often an interrupted transfer is resumed."""
 
-TEMPORARY = ".lxd_image_export-"
-"""The prefix of a file's name while it is written."""
+
+class Content(NamedTuple):
+    """The rest of a file, from the byte ``start`` on."""
+
+    start: int
+    blocks: Iterable[bytes]
 
 
 class ExportPart(NamedTuple):
-    """One file of an export: the option of ``lxd_image_import`` for it, its name, and its content."""
+    """One file of an export: the option of ``lxd_image_import`` for it, its name, and its content.
+
+    ``open`` requests the content, of which so many bytes are there already. ``expected`` is what is known of the file
+    before; only then can another run go on with what an interrupted one has received.
+    """
 
     key: str
     name: str
-    blocks: Iterator[bytes]
+    open: Callable[[int], Content]
+    expected: File | None = None
 
 
 class ExportSource(Protocol):
@@ -131,50 +151,121 @@ def _fetch(
     """Download the files; their paths. In check mode, only as much as needed to know their names."""
     with closing(source.parts(retries)) as parts:
         if check_mode:
-            return {key: _path(dest, name) for key, name, _blocks in parts}
-        return _write(parts, source.image, dest, transfer)
+            return {part.key: _path(dest, part.name) for part in parts}
+        return _write(parts, source.image, dest, retries.deadline, transfer)
 
 
 def _write(
-    parts: Iterator[ExportPart], image: Image, dest: str, transfer: Transfer | None
+    parts: Iterator[ExportPart],
+    image: Image,
+    dest: str,
+    deadline: Deadline,
+    transfer: Transfer | None,
 ) -> dict[str, str]:
     """Write the parts under temporary names, and rename them when the fingerprint is verified."""
-    digest, received = sha256(), 0
+    digest = sha256()
+    if transfer:
+        # Of another attempt.
+        transfer.moved = 0
     paths: dict[str, str] = {}
-    temporary: dict[str, str] = {}
+    temporary: dict[str, TemporaryFile] = {}
+    kept: set[str] = set()
     try:
-        _remove_abandoned(dest)
+        remove_abandoned(dest)
         # Keep them open until the end: a closed file is no longer locked.
         with ExitStack() as files:
-            for key, name, blocks in parts:
-                paths[key] = _path(dest, name)
-                file = files.enter_context(_temporary(dest))
-                temporary[key] = file.name
-                for block in blocks:
-                    digest.update(block)
-                    file.write(block)
-                    received += len(block)
-                    if transfer:
-                        transfer.moved = received
-                file.flush()
-                os.fsync(file.fileno())
+            for part in parts:
+                paths[part.key] = _path(dest, part.name)
+                file = files.enter_context(open_temporary(dest, part.expected))
+                temporary[part.key] = file
+                try:
+                    digest = _receive(part, file.content, digest, deadline, transfer)
+                except (ConnectionFailed, TimedOut):
+                    kept = {one.path for one in temporary.values() if one.is_resumable}
+                    raise
+                file.content.flush()
+                os.fsync(file.content.fileno())
             if digest.hexdigest() != image.fingerprint:
                 raise FileError(
                     f"the server sent {digest.hexdigest()}, not the image {image.fingerprint}",
                     "Nothing was written. Run the task again.",
                 )
             for key, path in paths.items():
-                os.chmod(temporary[key], 0o666 & ~_umask())
-                os.rename(temporary[key], path)
+                os.chmod(temporary[key].path, 0o666 & ~_umask())
+                os.rename(temporary[key].path, path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = f"{dest} needs {image.size} bytes of free space." if full else ""
         raise FileError(f"cannot write to {dest}: {error.strerror}", hint) from error
     finally:
-        for name in temporary.values():
-            if os.path.exists(name):
-                os.unlink(name)
+        for file in temporary.values():
+            if file.path not in kept and os.path.exists(file.path):
+                os.unlink(file.path)
     return paths
+
+
+def _receive(
+    part: ExportPart,
+    file: IO[bytes],
+    before: Any,
+    deadline: Deadline,
+    transfer: Transfer | None,
+) -> Any:
+    """Complete a file; the digest of all that came ``before`` and of it. Raises FileError if it is not as expected."""
+    content = _request(part, file)
+    digest, own, size = before.copy(), sha256(), 0
+    begun = (transfer.moved or 0) if transfer else 0
+    file.truncate(content.start)
+    file.seek(0)
+    for block in chain(iter(lambda: file.read(BLOCK), b""), content.blocks):
+        digest.update(block)
+        own.update(block)
+        size += len(block)
+        deadline.left()
+        if part.expected and size > part.expected.size:
+            raise _wrong(part.expected, f"has more than the {part.expected.size} bytes")
+        if size > content.start:
+            file.write(block)
+        if transfer:
+            transfer.moved = begun + size
+    problem = _problem(part.expected, size, own.hexdigest()) if part.expected else ""
+    if problem and content.start:
+        # What was there already may be to blame.
+        file.truncate(0)
+        return _receive(part, file, before, deadline, transfer)
+    if part.expected and problem:
+        raise _wrong(part.expected, problem)
+    return digest
+
+
+def _request(part: ExportPart, file: IO[bytes]) -> Content:
+    """The content that a file lacks."""
+    have = os.fstat(file.fileno()).st_size
+    if part.expected and have == part.expected.size:
+        return Content(have, ())
+    try:
+        return part.open(have)
+    except ApiError:
+        if not have:
+            raise
+        # A server may have no such part of the file.
+        return part.open(0)
+
+
+def _problem(expected: File, size: int, digest: str) -> str:
+    """What is wrong with a file that was received; empty if nothing."""
+    if size != expected.size:
+        return f"has {size} bytes, not the {expected.size}"
+    if expected.sha256 and digest != expected.sha256:
+        return f"has the SHA-256 {digest}, not the {expected.sha256}"
+    return ""
+
+
+def _wrong(expected: File, what: str) -> FileError:
+    return FileError(
+        f"{expected.path} {what} that the index gives",
+        "Nothing was written. Run the task again; if that does not help, fix this on the image server.",
+    )
 
 
 def _path(dest: str, name: str) -> str:
@@ -185,31 +276,6 @@ def _path(dest: str, name: str) -> str:
             f"{path} is a directory, but the image's file has that name", "Move the directory away."
         )
     return path
-
-
-def _temporary(dest: str) -> IO[Any]:
-    """A new file with a temporary name, locked while it is open."""
-    while True:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  # closed by the caller
-            dir=dest, prefix=TEMPORARY, delete=False
-        )
-        with suppress(OSError):
-            # On file systems without locks, no file is considered abandoned either.
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        # Another task considered it abandoned and deleted it just before it was locked.
-        file.close()
-
-
-def _remove_abandoned(dest: str) -> None:
-    """Delete the temporary files that killed exports left in a directory: those that are not locked."""
-    for name in os.listdir(dest):
-        if name.startswith(TEMPORARY):
-            path = os.path.join(dest, name)
-            with suppress(OSError), open(path, "r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(path)
 
 
 def _umask() -> int:

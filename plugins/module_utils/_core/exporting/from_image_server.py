@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import re
-from hashlib import sha256
-from typing import Generator, Iterator
+from typing import Callable, Generator
 
 from ..downloads import Download, Retries
 from ..errors import FileError
 from ..simplestreams import EVERY_FAMILY, File
 from ..sources.simplestreams import ImageServer
-from . import ExportPart
+from . import Content, ExportPart
 
 _ENDING = re.compile(r"(\.tar)?\.[A-Za-z0-9]{1,16}\Z")
 
@@ -47,24 +46,13 @@ class ImageServerExport:
         for (key, prefix), file in zip(keys, self._files):
             ending = _ENDING.search(file.path)
             name = f"{prefix}{self.image.fingerprint}{ending[0] if ending else ''}"
-            yield ExportPart(key, name, self._verified(file, retries))
+            yield ExportPart(key, name, self._opener(file, retries), file)
 
-    def _verified(self, file: File, retries: Retries) -> Iterator[bytes]:
-        """The content of a file, of the size and with the SHA-256 that the index gives."""
-        digest, size = sha256(), 0
-        for block in Download(lambda headers: self._server.open(file, headers), retries):
-            size += len(block)
-            if size > file.size:
-                raise self._wrong(file, f"has more than the {file.size} bytes")
-            digest.update(block)
-            yield block
-        if size != file.size:
-            raise self._wrong(file, f"has {size} bytes, not the {file.size}")
-        if file.sha256 and digest.hexdigest() != file.sha256:
-            raise self._wrong(file, f"has the SHA-256 {digest.hexdigest()}, not the {file.sha256}")
+    def _opener(self, file: File, retries: Retries) -> Callable[[int], Content]:
+        """A function that requests the file, of which some bytes are there already."""
 
-    def _wrong(self, file: File, what: str) -> FileError:
-        return FileError(
-            f"{self._server.url(file.path)} {what} that the index gives",
-            "Nothing was written. Run the task again; if that does not help, fix this on the image server.",
-        )
+        def opened(have: int) -> Content:
+            download = Download(lambda headers: self._server.open(file, headers), retries, have)
+            return Content(download.start, download)
+
+        return opened

@@ -17,7 +17,7 @@ from ..sources.lxd import require_type
 from ..store import Store
 from ..store_access import with_visibility_hint
 from ..store_view import StoreView
-from . import ExportPart
+from . import Content, ExportPart
 
 
 class StoreExport:
@@ -53,15 +53,17 @@ class StoreExport:
         try:
             if not is_form(content_type):
                 disposition = response.headers.get("Content-Disposition", "")
-                yield ExportPart("src", _checked_name(disposition, "", image), blocks)
+                yield _part("src", _checked_name(disposition, "", image), blocks)
                 return
             form = ExportForm(content_type, blocks)
             for key, prefix in (("metadata", "meta-"), ("rootfs", "")):
-                yield ExportPart(
-                    key, _checked_name(form.next_part(), prefix, image), form.content()
-                )
+                yield _part(key, _checked_name(form.next_part(), prefix, image), form.content())
         finally:
             response.close()
+
+
+def _part(key: str, name: str, blocks: Iterator[bytes]) -> ExportPart:
+    return ExportPart(key, name, lambda _have: Content(0, blocks))
 
 
 def _bounded(blocks: Iterable[bytes], limit: int) -> Iterator[bytes]:

@@ -161,7 +161,7 @@ class _Export:
                 stack.callback(self._staging.remove, path)
                 own = sha256()
                 file.truncate(0)
-                for block in part.blocks:
+                for block in part.open(0).blocks:
                     own.update(block)
                     whole.update(block)
                     file.write(block)
