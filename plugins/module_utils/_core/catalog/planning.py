@@ -99,7 +99,8 @@ def complete_plan(
 
     Raises OptionError if clients could not distinguish products of several origins.
     """
-    require_one_origin(after)
+    if after.products != before.products or after.mirrors != before.mirrors:
+        require_one_origin(after)
     listed = after.parts
     unlisted = [path for path in (*before.parts, *before.leaving) if path not in listed]
     abandoned = sorted(set(files) - set(listed) - set(unlisted))
@@ -203,6 +204,8 @@ def _listed_claims(
 
 
 def _changes(before: Catalog, after: Catalog) -> list[str]:
+    if (before.products, before.mirrors) == (after.products, after.mirrors):
+        return []
     old_products = {product.key: product for product in shown_products(before)}
     new_products = {product.key: product for product in shown_products(after)}
     actions: list[str] = []

@@ -174,7 +174,9 @@ class Downloader:
                     staged = self._staging.complete(remote.part, file)
                     self.staged[remote.part.path] = staged
                 except OSError as error:
-                    self._obstacle = disk_error(file.name, error)
+                    self._obstacle = disk_error(self._staging.path_of(remote.part), error)
+                    # On a full disk, nobody else could write either.
+                    file.truncate(0)
         except TimedOut as error:
             self._obstacle = error
         except ConnectionFailed as error:

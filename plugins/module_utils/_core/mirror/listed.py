@@ -179,21 +179,18 @@ class ListedSource:
 
     def _unverified(self, previous: Mirror, present: Collection[str]) -> list[SplitImage]:
         """The images of two files whose fingerprint has not been computed before."""
-        verified = {
-            (image.fingerprint, file.path)
-            for product in previous.listed
-            for reader in READERS
-            for image in product.images(reader)
-            for file in image.files
-        }
-        return [
-            image
-            for image in self._listed.images
-            if not all(
-                part.path in present and (image.fingerprint, part.path) in verified
-                for part in (image.metadata.part, image.root.part)
+        earlier = {product.name: product.versions for product in previous.listed}
+        products = self._listed.products
+
+        def is_verified(image: SplitImage, key: VersionKey) -> bool:
+            name, serial = key
+            return (
+                image.metadata.part.path in present
+                and image.root.part.path in present
+                and earlier.get(name, {}).get(serial) == products[name].versions[serial]
             )
-        ]
+
+        return [image for image, key in self._listed.images.items() if not is_verified(image, key)]
 
     def _document(self, path: str, check_mode: bool) -> bytes | bytearray:
         """A document, which is transferred only if it has changed since it came last."""

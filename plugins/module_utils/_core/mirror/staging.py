@@ -182,7 +182,7 @@ def disk_error(path: str, error: OSError) -> FileError:
     import errno
 
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    hint = "Make room there, or select fewer images; what was downloaded is kept." if full else ""
+    hint = "Make room there, or select fewer images." if full else ""
     return FileError(f"cannot write {path}: {error.strerror}", hint)
 
 
