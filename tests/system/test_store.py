@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ from lab import (
     SshHost,
     WebServer,
     build_directory,
+    build_disk,
+    build_rootfs,
 )
 from playbooks import Played, play
 from runner import Modules, files, until
@@ -74,7 +77,7 @@ def fleet(
     build: Build,
     tmp_path: Path,
 ) -> Fleet:
-    """Eleven entries of all forms but that of a controller file, and the images that they are about."""
+    """Twelve entries of all forms but those of controller files, and the images that they are about."""
     streams, web = tree
     streams.publish(build("split"), "busybox")
     served = build("tar.xz")
@@ -82,6 +85,7 @@ def fleet(
     split = build("split")
     for name, path in zip(("meta.tar.gz", "root.squashfs"), split.paths, strict=True):
         (streams.root / name).write_bytes(path.read_bytes())
+    rootfs = build_rootfs(streams.root)
     for server, alias in ((other, "web"), (other, "db"), (trusting, "cache")):
         add_to_source(server, build(), alias)
     old, present = build(), build()
@@ -118,6 +122,12 @@ def fleet(
             "aliases": ["urls"],
             **ca,
         },
+        {
+            "rootfs_url": f"{web.url}/{rootfs.name}",
+            "checksum": f"sha256:{hashlib.sha256(rootfs.read_bytes()).hexdigest()}",
+            "aliases": ["rootfs"],
+            **ca,
+        },
         {"name": "present", "properties": {"edited": "here"}},
         {"name": "old", "state": "absent"},
     ]
@@ -126,7 +136,7 @@ def fleet(
         lxd,
         (other, trusting),
         web,
-        dict(zip([*labels, "present", "old"], entries, strict=True)),
+        dict(zip([*labels, "rootfs", "present", "old"], entries, strict=True)),
     )
 
 
@@ -152,14 +162,16 @@ def on_host(
     return play(folder, task, check=check, host=variables, become=True)
 
 
-def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
+def test_a_store_of_entries_of_all_forms_converges_in_one_run(
     fleet: Fleet, build: Build, ssh: SshHost, tmp_path: Path
 ) -> None:
     lxd = fleet.lxd
     (tmp_path / "files").mkdir()
     sent = build("tar.xz", name="sent")
     sent.metadata.rename(tmp_path / "files/sent.tar.xz")
+    disk = build_disk(tmp_path / "files")
     fleet.entries["sent"] = {"src": "sent.tar.xz", "aliases": ["sent"]}
+    fleet.entries["disk"] = {"rootfs": disk.name, "os": "Debian", "aliases": ["disk"]}
     params = {"images": fleet.images, "server": f"unix://{lxd.socket}"}
 
     mark = lxd.mark()
@@ -175,7 +187,7 @@ def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
 
     done = first.results["it"]
     assert actions(done) == actions(predicted.results["it"])
-    assert len(done["images"]) == 12
+    assert len(done["images"]) == 14
     assert set(actions(done)) == set(fleet.entries)
     assert actions(done)["web"] == ["pull", "set properties", "add alias web"]
     assert actions(done)["split"] == ["upload", "add alias split", "add alias also"]
@@ -183,12 +195,12 @@ def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
     assert "sent: upload" in done["actions"]
     deleted = by_label(done)["old"]["fingerprint"]
     assert actions(done)["old"] == [f"delete image {deleted[:12]}"]
-    aliases = {"web", "db", "cache", "busybox", "unified", "split", "also", "directory"}
-    assert set(lxd.aliases()) == aliases | {"url", "urls", "present", "sent"}
+    aliases = {"web", "db", "cache", "busybox", "unified", "split", "also", "directory", "rootfs"}
+    assert set(lxd.aliases()) == aliases | {"url", "urls", "present", "sent", "disk"}
     after = done["diff"]["after"]
     assert set(after["aliases"]) == set(lxd.aliases()) - {"present"}
     assert {image["route"] for image in after["images"].values()} == {"pull", "relay", "upload"}
-    assert len(after["images"]) == 10
+    assert len(after["images"]) == 12
     assert done["diff"]["before"]["images"][deleted[:12]]["aliases"] == ["old"]
     assert done["transferred"] == sum(one["transferred"] for one in done["images"]) > 0
 
@@ -199,6 +211,33 @@ def test_a_store_of_twelve_entries_of_all_forms_converges_in_one_run(
     assert requests.count("/1.0") <= 1
     # Nobody can tell from a list, which may be cut off, that there is no such image.
     assert set(requests) <= {"/1.0", "/1.0/images", "/1.0/images/aliases/old"}
+
+
+@pytest.mark.families("lxd")
+def test_one_disk_with_several_options_is_several_images(
+    lxd: Server, modules: Modules, tmp_path: Path
+) -> None:
+    source, disk = build_disk(tmp_path), tmp_path / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", source, disk], check=True)
+    images = [
+        {"rootfs": str(disk), "aliases": ["one"], "release": "1"},
+        {"rootfs": str(disk), "aliases": ["two"], "release": "2"},
+        {"rootfs": str(disk), "aliases": ["same"], "release": "2"},
+    ]
+    params = {"images": images, "defaults": {"remote_src": True, "os": "Debian", "mode": "relay"}}
+    first = modules.done(STORE, **params)
+    again = modules.done(STORE, **params)
+    assert actions(first) == {
+        "one": ["upload", "add alias one"],
+        "two": ["upload", "add alias two", "add alias same"],
+    }
+    assert not again["changed"]
+    found = {alias: lxd.images()[image]["properties"] for alias, image in lxd.aliases().items()}
+    assert {name: kept["release"] for name, kept in found.items()} == {
+        "one": "1",
+        "two": "2",
+        "same": "2",
+    }
 
 
 def test_a_task_in_the_background_gets_the_files_that_the_store_lacks_before(

@@ -80,3 +80,54 @@ class TestWebServer:
 def test_invalid_options_are_an_error(given, said):
     with pytest.raises(OptionError, match=said):
         options(**given)
+
+
+DIGEST = "sha256:" + "ab" * 32
+
+
+class TestBareRootfs:
+    def test_takes_the_servers_architecture_by_default(self):
+        assert options(rootfs="/d", remote_src=True).form.facts.architecture == ""
+
+    def test_has_the_facts_of_the_options(self):
+        given = {"architecture": "amd64", "os": " Debian ", "release": "12", "cloud_init": True}
+        facts = options(rootfs="/d", remote_src=True, **given).form.facts
+        assert (facts.architecture, facts.os, facts.release) == ("x86_64", "Debian", "12")
+        assert facts.cloud_init
+
+    def test_can_be_downloaded_over_http_since_it_is_verified(self):
+        form = options(rootfs_url="http://a/d", checksum=DIGEST).form
+        assert form.location.addresses == ("http://a/d",)
+        assert str(form.checksum) == DIGEST
+
+    def test_and_its_checksum_file_get_the_same_credentials_on_one_server(self):
+        form = options(rootfs_url="https://me:pass@a/d", checksum="sha256:https://a/SUMS").form
+        assert form.checksum_server.headers == form.location.headers != {}
+
+    def test_of_a_file_has_options_for_the_web_only_with_a_checksum_file(self):
+        file = {"rootfs": "/d", "remote_src": True, "url_ca_path": "/ca"}
+        listed = options(**file, checksum="sha512:https://a/SUMS").form
+        assert listed.checksum_server.ca_path == "/ca"
+        with pytest.raises(OptionError, match="url_ca_path cannot be used with files"):
+            options(**file)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rootfs_url": "https://a/d"}, "neither checksum nor fingerprint"),
+        ({"rootfs_url": "https://a/d", "checksum": DIGEST, "mode": "pull"}, "mode=pull cannot be"),
+        ({"rootfs": "/d", "remote_src": True, "os": "a\nb"}, "not one line of printable text"),
+        ({"rootfs": "/d", "remote_src": True, "architecture": "z80"}, "which LXD does not know"),
+        ({"rootfs": "/d"}, "the files are on the controller"),
+        (
+            {"src": "/d", "remote_src": True, "release": "12"},
+            "release cannot be used with an image",
+        ),
+        ({"src": "/d", "remote_src": True, "cloud_init": True}, "cloud_init cannot be used"),
+        ({"url": "https://a/d", "checksum": DIGEST}, "checksum cannot be used with an image"),
+    ],
+)
+def test_of_bare_disks_that_do_not_fit_are_refused(given, said):
+    with pytest.raises(OptionError, match=said):
+        options(**given)

@@ -168,9 +168,34 @@ class TestDefaults:
         assert not file.desired.delete_replaced
         assert absent.desired is None
 
+    def test_for_metadata_are_only_for_entries_that_have_none(self):
+        shared = {
+            "architecture": "arm64",
+            "os": "Debian",
+            "checksum_keyring": "/keys",
+            "url_ca_path": "/ca",
+            "remote_src": True,
+        }
+        listed = {"checksum": "sha256:https://a/SHA256SUMS"}
+        made = options(
+            FILE,
+            {"metadata": "/m", "rootfs": "/r"},
+            {"rootfs": "/r"},
+            {"rootfs": "/r", **listed},
+            {"rootfs_url": "https://a/r", **listed},
+            {"rootfs_url": "https://a/r", "checksum": f"sha256:{'a' * 64}"},
+            defaults=shared,
+        )
+        forms = [one.options.form for one in made.entries]
+        assert [isinstance(form, LocalFiles) for form in forms[:3]] == [True, True, False]
+        assert {form.facts.architecture for form in forms[2:]} == {"aarch64"}
+        keyrings = [getattr(form.checksum, "keyring", None) for form in forms[2:]]
+        assert keyrings == [None, "/keys", "/keys", None]
+        assert forms[3].checksum_server.ca_path == "/ca"
+
     @pytest.mark.parametrize(
         "name",
-        ["image", "name", "src", "metadata", "rootfs", "url", "metadata_url", "rootfs_url",
+        ["image", "name", "src", "metadata", "rootfs", "url", "metadata_url", "rootfs_url", "checksum",
          "aliases", "alias", "server", "timeout", "unknown", "_file", ""],
     )  # fmt: skip
     def test_cannot_be_what_images_do_not_share(self, name):
