@@ -40,8 +40,11 @@ def fetch(key: object, parts: int, make: Callable[[], tuple[bytes, ...]]) -> tup
 
 def folder() -> Path:
     """The folder of all that is kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "imagestore-lxd-lab"
+    return _FOLDER
+
+
+#: Found once: a test may have another home than the next one, and what is built is not always the same.
+_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "imagestore-lxd-lab"
 
 
 @functools.cache
