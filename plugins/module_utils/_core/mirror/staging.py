@@ -18,7 +18,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, Any, Collection, Iterator, Mapping, Sequence
+from typing import IO, Any, Collection, ContextManager, Iterator, Mapping, Sequence
 
 from ..catalog.record import Part
 from ..catalog.web_root import WebRoot
@@ -139,12 +139,11 @@ class Staging:
             if value and value.isprintable()
         }
         target = self._document_path(source, path)
-        with self._explain(target):
-            os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+        folder = os.path.dirname(target)
+        with self._documents_locked(), self._explain(target):
+            os.makedirs(folder, 0o700, exist_ok=True)
             head = {"condition": condition, "sha256": sha256(content).hexdigest()}
-            with tempfile.NamedTemporaryFile(
-                dir=os.path.dirname(target), prefix="new-", delete=False
-            ) as file:
+            with tempfile.NamedTemporaryFile(dir=folder, prefix="new-", delete=False) as file:
                 try:
                     file.write(json.dumps(head).encode() + b"\n")
                     file.write(content)
@@ -158,10 +157,14 @@ class Staging:
         """Remove the documents of a source, except those at the paths ``kept``."""
         folder = os.path.dirname(self._document_path(source, ""))
         names = {os.path.basename(self._document_path(source, path)) for path in kept}
-        with suppress(FileNotFoundError), self._explain(folder):
+        with self._documents_locked(), suppress(FileNotFoundError), self._explain(folder):
             for name in os.listdir(folder):
                 if name not in names:
                     os.unlink(os.path.join(folder, name))
+
+    def _documents_locked(self) -> ContextManager[Any]:
+        """Keeps other tasks from the documents, so that an unfinished one is that of a task that was killed."""
+        return self.locked(os.path.join(self._tree.own_folder("documents"), "lock"))
 
     def _document_path(self, source: str, path: str) -> str:
         folder = os.path.join(self._tree.root, ".catalog", "documents", _digest(source))
