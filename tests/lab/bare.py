@@ -97,6 +97,20 @@ def _disk(version: str) -> bytes:
         tool(
             ["env", f"E2FSPROGS_FAKE_TIME={TIME}", "mkfs.ext4", *settings, str(folder / "fs"), "8M"]
         )
+        # It has the times at which the files were changed here.
+        for path in ("/etc", "/etc/version"):
+            change = f"set_inode_field {path} ctime @{TIME}"
+            tool(
+                [
+                    "env",
+                    f"E2FSPROGS_FAKE_TIME={TIME}",
+                    "debugfs",
+                    "-w",
+                    "-R",
+                    change,
+                    str(folder / "fs"),
+                ]
+            )
         disk = folder / "disk"
         disk.touch()
         os.truncate(disk, 12 * _MIB)
