@@ -417,6 +417,18 @@ class TestAClearError:
         assert "unknown authority" in message
         assert "its system must trust the registry's certificate" in message
 
+    def test_says_that_its_files_cannot_be_verified(
+        self, trusting: Server, copies: Copies, web: str, tmp_path: Path
+    ) -> None:
+        copies(web, aliases=["web"])
+        modules = copies.modules
+        trusting.run("project", "create", "site", "-c", "features.images=true")
+        said = "came from an OCI registry, and its files cannot be verified by its fingerprint"
+        assert said in modules.fails("lxd_image_export", name="web", dest=str(tmp_path))
+        other = {"source_project": "default", "project": "site"}
+        assert said in modules.fails("lxd_image_copy", image="web", mode="relay", **other)
+        assert modules.done("lxd_image_copy", image="web", **other).actions == ["pull"]
+
     def test_says_what_lists_of_images_are_not_for(self, copies: Copies) -> None:
         message = copies.modules.fails("lxd_image_info", **copies.source)
         assert "is an OCI registry, whose images can only be copied to Incus" in message

@@ -243,6 +243,18 @@ class Image:
         """What it was made of, if that was a bare disk or root file system; see ``ROOTFS``."""
         return tuple(filter(None, self.properties.get(ROOTFS, "").split(", ")))
 
+    def require_verifiable_files(self) -> None:
+        """Raises OptionError if the fingerprint is not that of the files, as of an image that Incus made of OCI layers.
+
+        (``client/incus_images.go``, GetImageFile.)
+        """
+        if self.properties.get("type") == "oci":
+            raise OptionError(
+                f"the image {short_fingerprint(self.fingerprint)} came from an OCI registry, and its files cannot be"
+                " verified by its fingerprint",
+                "Copy it from the registry, or with mode: pull.",
+            )
+
     def require_not_cached(self) -> None:
         """Raises OptionError if its server will remove it by itself, and its aliases with it."""
         if self.cached:

@@ -29,6 +29,7 @@ class StoreExport:
         if image is None:
             raise with_visibility_hint(store, view.not_found(name))
         require_type(wanted, image.type, name, store)
+        image.require_verifiable_files()
         self.image = image
         self._store = store
 

@@ -124,6 +124,7 @@ class LxdSource:
     def _relay(self, image: Image, held: Image | None) -> Offer:
         from .relay import Relay
 
+        image.require_verifiable_files()
         return Relay(
             image.fingerprint,
             image.type,
