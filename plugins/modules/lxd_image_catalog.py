@@ -85,6 +85,12 @@ options:
             M(imagestore.lxd.lxd_image_import), so that the image gets the same fingerprint. O(images[].architecture)
             and O(images[].version) are then required.
         type: path
+      rootfs_url:
+        description:
+          - The URL of a disk or root file system that has no metadata, as in O(images[].rootfs). Requires
+            O(images[].checksum), and can therefore be a URL with C(http). It is downloaded by the managed host, also in
+            check mode, unless it is published already.
+        type: str
       version:
         description:
           - The version, as V(YYYYMMDD) or V(YYYYMMDD_HHMM). Twelve digits are read as the latter, because YAML drops
@@ -119,13 +125,60 @@ options:
         type: str
       description:
         description:
-          - The description in the metadata that is made for O(images[].rootfs) without O(images[].metadata).
+          - The description in the metadata that is made for a disk or root file system.
         type: str
       cloud_init:
         description:
-          - Whether containers get the cloud-init data of their configuration. Can be used only with
-            O(images[].rootfs) without O(images[].metadata).
+          - Whether containers get the cloud-init data of their configuration. Can be used only with a root file
+            system that has no metadata.
         type: bool
+        default: false
+      checksum:
+        description:
+          - The checksum of a disk or root file system that has no metadata, as
+            O(imagestore.lxd.lxd_image_import#module:checksum). If the image of this file is published already, a file
+            at O(images[].rootfs_url) is not downloaded again.
+        type: str
+      checksum_keyring:
+        description:
+          - A file with OpenPGP keys on the managed host, by which the checksum file must be signed, as
+            O(imagestore.lxd.lxd_image_import#module:checksum_keyring).
+        type: path
+      retries:
+        description:
+          - How often an interrupted download is retried.
+        type: int
+        default: 3
+      url_headers:
+        description:
+          - Additional request headers for O(images[].rootfs_url) and the checksum file. The values are masked in all
+            output. Quote booleans and numbers with a decimal point.
+        type: dict
+      url_username:
+        description:
+          - The user name for O(images[].rootfs_url) and the checksum file. Requires O(images[].url_password).
+        type: str
+      url_password:
+        description:
+          - The password of O(images[].url_username).
+        type: str
+      url_ca_path:
+        description:
+          - A PEM file on the managed host with the certificate authority that signed the certificates of these web
+            servers.
+        type: path
+        aliases: [ca_path]
+      url_validate_certs:
+        description:
+          - Whether to validate the certificates of these web servers.
+        type: bool
+        default: true
+      url_allowed_hosts:
+        description:
+          - Hosts to which these web servers may redirect besides their own and those with public addresses, as patterns
+            such as V(*.example.com).
+        type: list
+        elements: str
       aliases:
         description:
           - Additional names. The task fails if another image has one of them. If omitted, published aliases are

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from publications import CatalogSite, find_faults, published_versions
+from publications import CatalogSite, digest, find_faults, published_versions
 
-from lab import Authority, Server, SshHost, build_disk, build_rootfs
+from lab import Authority, Server, SshHost, WebServer, build_disk, build_rootfs
 from lab.packing import tool
 from playbooks import play
 from runner import Modules, until
@@ -109,10 +109,13 @@ def test_other_metadata_makes_another_image(tree: CatalogSite) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"architecture": None}, "tells neither architecture nor version"),
-        ({"version": None}, "tells neither architecture nor version"),
+        ({"architecture": None}, "web/box: architecture and version are required"),
+        ({"version": None}, "web/box: architecture and version are required"),
         ({"image_type": "container"}, "image_type of the image web/box"),
-        ({"os": "two\nlines"}, "invalid os of the image web/box"),
+        ({"os": "two\nlines"}, "web/box: os is 'two\\nlines', which is not one line"),
+        ({"cloud_init": True}, "cloud_init is set, and"),
+        ({"checksum": f"sha256:{'a' * 64}"}, "has the checksum sha256:"),
+        ({"url_username": "me", "url_password": "pw"}, "url_username cannot be used with files"),
     ],
 )
 def test_options_that_do_not_fit_are_an_error(
@@ -125,7 +128,13 @@ def test_options_that_do_not_fit_are_an_error(
 @once
 def test_options_for_the_metadata_need_a_bare_file(tree: CatalogSite) -> None:
     image = tree.small("box", "a", "20261124")
-    assert "only with rootfs and without metadata" in tree.fails({**image, "cloud_init": True})
+    for option, value in {
+        "cloud_init": True,
+        "checksum": "sha256:",
+        "url_headers": {"a": "b"},
+    }.items():
+        said = f"the image box: {option} cannot be used with an image that has its metadata"
+        assert said in tree.fails({**image, option: value})
 
 
 @once
@@ -135,6 +144,37 @@ def test_a_file_that_is_neither_is_an_error(tree: CatalogSite, tmp_path: Path) -
     assert f"the image web/box 20261124: {page} is an HTML page" in tree.fails(
         {**ENTRY, "rootfs": str(page)}
     )
+
+
+@once
+def test_a_disk_of_a_web_server_is_downloaded_once(
+    tree: CatalogSite, tmp_path: Path, authority: Authority
+) -> None:
+    vendor = tmp_path / "vendor"
+    vendor.mkdir()
+    disk = raw_disk(tmp_path)
+    disk.rename(vendor / disk.name)
+    (vendor / "SHA256SUMS").write_text(f"{digest(vendor / disk.name)}  {disk.name}\n")
+    with WebServer(authority, vendor) as web:
+        options = {
+            "rootfs_url": f"{web.url.replace('https', 'http')}/{disk.name}",
+            "checksum": f"sha256:{web.url}/SHA256SUMS",
+            "url_ca_path": str(authority.certificate),
+        }
+        first = tree.publish({**ENTRY, **options})
+        seen = len(web.requests)
+        again = tree.publish({**ENTRY, **options})
+        assert [one.path for one in web.requests[seen:]] == ["/SHA256SUMS"]
+        (vendor / disk.name).write_bytes(b"x" * 1000)
+        other = {**ENTRY, **options, "name": "other", "os": "Other"}
+        assert "has the checksum" in tree.fails(other)
+    assert first["actions"] == ["publish web/box (virtual-machine, x86_64) 20261124"]
+    assert again["changed"] is False
+    assert find_faults(tree.root) == []
+    # An image of the same file is the same one.
+    (vendor / disk.name).unlink()
+    local = tree.publish({**ENTRY, "version": "20261125", "rootfs": str(raw_disk(tmp_path))})
+    assert len({one["fingerprint"] for one in local["versions"]}) == 1
 
 
 @once

@@ -2,19 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images that are made of bare disks and root file systems, to be published."""
+"""Images that are made of disks and root file systems without metadata, to be published."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import cached_property
 from types import TracebackType
-from typing import Callable
+from typing import TYPE_CHECKING
 
-from ..archives.files import ImageFiles
-from ..deadline import Deadline
-from ..disks.workspace import Workspace
 from .entries import CatalogEntry
+
+if TYPE_CHECKING:
+    from ..archives.files import ImageFiles
 
 
 class BareImages:
@@ -23,9 +22,7 @@ class BareImages:
     Each is made when it is first needed, and kept until the end of the context.
     """
 
-    def __init__(self, open_workspace: Callable[[], Workspace], deadline: Deadline) -> None:
-        self._open_workspace = open_workspace
-        self._deadline = deadline
+    def __init__(self) -> None:
         self._stack = ExitStack()
         self._made: dict[str, ImageFiles] = {}
 
@@ -41,27 +38,18 @@ class BareImages:
         self._stack.close()
 
     def files(self, entry: CatalogEntry) -> ImageFiles:
-        """The metadata and the rootfs of an entry's image. Its file has to be on this host. Raises FileError."""
-        named, facts = entry.files, entry.spec.rootfs
-        if named is None or named.paths is None or facts is None:
-            raise ValueError(f"{entry.spec} has no bare disk or root file system on this host")
-        if named.stamp not in self._made:
-            from ..disks.conversion import image_files
-            from ..disks.recognition import recognize
+        """The metadata and the rootfs of an entry's image. A file that it names has to be on this host.
 
-            (path,) = named.paths
-            original = self._stack.enter_context(ImageFiles(path, deadline=self._deadline))
-            (file,) = original.files
-            found = recognize(path, file, self._deadline)
-            self._made[named.stamp] = self._stack.enter_context(
-                image_files(path, file, found, facts, self._workspace, self._deadline)
-            )
+        Raises FileError, OptionError, ConnectionFailed and TimedOut.
+        """
+        named, bare = entry.files, entry.bare
+        if bare is None or named is None or named.paths is None:
+            raise ValueError(f"{entry.spec} has no disk or root file system on this host")
+        if named.stamp not in self._made:
+            source = self._stack.enter_context(bare.opened(named.paths))
+            self._made[named.stamp] = self._stack.enter_context(source.image_files())
         return self._made[named.stamp]
 
     def paths(self, entry: CatalogEntry) -> tuple[str, ...]:
         """Paths of these files, which may have no names."""
         return tuple(f"/proc/self/fd/{file.fileno()}" for file in self.files(entry).files)
-
-    @cached_property
-    def _workspace(self) -> Workspace:
-        return self._open_workspace()

@@ -7,23 +7,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Iterator, Mapping, Sequence
 
 from ..architectures import common_architecture
 from ..archives.image_info import ImageInfo, change_stamp
-from ..disks.metadata import RootfsFacts, rootfs_key
 from ..errors import OptionError
 from ..images import short_fingerprint
 from .names import check_text, version_of
 from .record import Part, Product, Version
+
+if TYPE_CHECKING:
+    from .bare_file import BareFile
 
 
 @dataclass(frozen=True)
 class EntrySpec:
     """What a task says of one entry. None is: omitted.
 
-    ``paths`` are the file or files as they were named. ``rootfs`` is for a bare disk or root file system, which is then
-    the only file: the facts that go into its metadata. ``architecture`` is LXD's name. All texts are valid by the rules
+    ``paths`` are the file or files as they were named. ``architecture`` is LXD's name. All texts are valid by the rules
     of ``names.py``.
     """
 
@@ -38,14 +39,9 @@ class EntrySpec:
     aliases: tuple[str, ...] | None = None
     requirements: Mapping[str, str] | None = None
     absent: bool = False
-    rootfs: RootfsFacts | None = None
 
     def __str__(self) -> str:
         return f"the image {self.name}" + (f" {self.version}" if self.version else "")
-
-    def files(self, stamp: str, paths: tuple[str, ...] | None) -> EntryFiles:
-        """Its files, by the stamp that those have which were named; ``paths`` is as in ``EntryFiles``."""
-        return EntryFiles(rootfs_key("stamp", stamp, self.rootfs) if self.rootfs else stamp, paths)
 
     def matches(self, product: Product) -> bool:
         """Whether this entry is about that product."""
@@ -73,19 +69,26 @@ class CatalogEntry:
     """One entry of a catalogue: what the task says of it, where its files are, and what they contain.
 
     ``files`` is None for an entry to withdraw, and until its files were looked for. ``facts`` is None until they have
-    been read.
+    been read. ``bare`` is for a disk or root file system without metadata.
     """
 
     spec: EntrySpec
     files: EntryFiles | None = None
     facts: ImageInfo | None = None
+    bare: BareFile | None = None
 
     def with_files(self) -> CatalogEntry:
-        """The same entry with its files, which are on this host unless they are known. Raises FileError."""
-        if self.files or self.spec.absent:
+        """The same entry with its files, which are on this host unless they are known.
+
+        Raises FileError, and what the request for a checksum file raises.
+        """
+        if self.spec.absent:
             return self
         paths = self.spec.paths
-        return replace(self, files=self.spec.files(change_stamp(paths), paths))
+        files = self.files or EntryFiles(change_stamp(paths), paths)
+        if self.bare:
+            files = replace(files, stamp=self.bare.stamp(files.stamp))
+        return replace(self, files=files)
 
     def with_facts(self, facts: ImageInfo, now: int) -> CatalogEntry:
         """The same entry once its files were read, with its version.
@@ -110,7 +113,7 @@ class CatalogEntry:
                 raise OptionError(
                     f"{spec} has no usable version: {error}", "Set version, as YYYYMMDD."
                 ) from error
-        return CatalogEntry(replace(spec, version=version), self.files, facts)
+        return replace(self, spec=replace(spec, version=version), facts=facts)
 
     @property
     def product(self) -> Product:

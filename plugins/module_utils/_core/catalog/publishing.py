@@ -13,11 +13,10 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 from ..archives.image_info import ImageInfo, image_info, read_image_info
 from ..deadline import Deadline
-from ..disks.workspace import Workspace
 from ..errors import FileError
 from ..images import short_fingerprint
 from .bare_images import BareImages
@@ -65,17 +64,13 @@ class PublishResult:
 
 
 class Publisher:
-    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure.
-
-    ``open_workspace`` is called if temporary files are needed.
-    """
+    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure."""
 
     def __init__(
         self,
         location: CatalogLocation,
         policy: CatalogPolicy,
         deadline: Deadline,
-        open_workspace: Callable[[], Workspace],
         verify: bool = False,
     ) -> None:
         self._location = location
@@ -83,7 +78,6 @@ class Publisher:
         self._verify = verify
         self._deadline = deadline
         self._tree = WebRoot(location.root, deadline)
-        self._open_workspace = open_workspace
         self.actions: list[str] = []
 
     def publish(self, entries: Sequence[CatalogEntry], check_mode: bool = False) -> PublishResult:
@@ -93,7 +87,7 @@ class Publisher:
         """
         if self._location.header_map and not check_mode:
             require_folder(self._location.header_map)
-        with BareImages(self._open_workspace, self._deadline) as bare:
+        with BareImages() as bare:
             return self._publish(entries, bare, check_mode)
 
     def _publish(
@@ -111,7 +105,7 @@ class Publisher:
             facts = entry.facts or known.get(entry.files.stamp) or self._read(entry, bare)
             if facts:
                 complete.append(entry.with_facts(facts, now))
-            elif entry.spec.rootfs:
+            elif entry.bare:
                 # Its image can only be made here.
                 needs_files.append(number)
             else:
@@ -128,7 +122,7 @@ class Publisher:
         if entry.files is None or entry.files.paths is None:
             return None
         try:
-            if entry.spec.rootfs:
+            if entry.bare:
                 return image_info(bare.files(entry))
             return read_image_info(*entry.files.paths, deadline=self._deadline)
         except FileError as error:
@@ -193,11 +187,11 @@ class _PartSource:
     @property
     def is_here(self) -> bool:
         """Whether it is on this host."""
-        return bool(self.entry.files and self.entry.files.paths)
+        return self.entry.files is not None and self.entry.files.paths is not None
 
     def path(self, bare: BareImages) -> str:
         """Its path, if it is here; of an image that has yet to be made, after that."""
-        if self.entry.spec.rootfs:
+        if self.entry.bare:
             return bare.paths(self.entry)[self.part]
         return ((self.entry.files and self.entry.files.paths) or ())[self.part]
 

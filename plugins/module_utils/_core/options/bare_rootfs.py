@@ -46,6 +46,12 @@ class BareRootfs:
         """What to call it in messages."""
         return self.location.name
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts to mask besides the options."""
+        servers = (self.location, self.checksum_server)
+        return tuple(text for one in servers if isinstance(one, WebImage) for text in one.secrets)
+
 
 def bare_rootfs(params: Mapping[str, Any], retries: int, has_fingerprint: bool) -> BareRootfs:
     """From the options of the task. Raises OptionError."""

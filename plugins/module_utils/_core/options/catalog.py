@@ -8,47 +8,27 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 from ..archives.image_info import ImageInfo
-from ..catalog import names
-from ..catalog.entries import CatalogEntry, EntrySpec
+from ..catalog.entries import CatalogEntry, EntryFiles, EntrySpec
 from ..catalog.planning import CatalogPolicy
 from ..catalog.publishing import CatalogLocation
-from ..disks.metadata import RootfsFacts
 from ..errors import OptionError
-from ..images import parse_properties
-from .specification import IMAGE_TYPE, architecture_of, at_least, names_of, require_not_blank
+from .catalog_entry import catalog_image, parse_entry
+from .specification import at_least, require_not_blank
+
+if TYPE_CHECKING:
+    from .bare_rootfs import BareRootfs
 
 _URL = re.compile(
     r"https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?\Z"
 )
-_FILES = ("src", "metadata", "rootfs")
-_ONLY_BARE = ("description", "cloud_init")
-_ONLY_PRESENT = (*_FILES, "os", "release", "variant", *_ONLY_BARE, "aliases", "requirements")
 
 
 def image_catalog() -> dict[str, Any]:
     """The specification of ``lxd_image_catalog``."""
-    image = {
-        "name": {"type": "str", "required": True},
-        "src": {"type": "path"},
-        "metadata": {"type": "path"},
-        "rootfs": {"type": "path"},
-        "version": {"type": "str"},
-        "architecture": {"type": "str"},
-        "image_type": IMAGE_TYPE,
-        "os": {"type": "str"},
-        "release": {"type": "str"},
-        "variant": {"type": "str"},
-        "description": {"type": "str"},
-        "cloud_init": {"type": "bool"},
-        "aliases": {"type": "list", "elements": "str"},
-        "requirements": {"type": "dict"},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    }
     return {
         "argument_spec": {
             "root": {"type": "path", "required": True},
@@ -58,9 +38,7 @@ def image_catalog() -> dict[str, Any]:
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": image,
-                "mutually_exclusive": [("src", "metadata"), ("src", "rootfs")],
-                "required_by": {"metadata": "rootfs"},
+                **catalog_image(),
             },
             "remote_src": {"type": "bool", "default": False},
             "keep": {"type": "int", "default": 2},
@@ -79,13 +57,14 @@ def image_catalog() -> dict[str, Any]:
 class CatalogOptions:
     """Which images a catalogue has to publish or withdraw, where it is, and how it is kept.
 
-    ``only_asks`` is set while the controller asks what it has to send: nothing is written then. ``timeout`` is in
-    seconds.
+    ``bare`` has for each entry its disk or root file system without metadata, or None. ``only_asks`` is set while the
+    controller asks what it has to send: nothing is written then. ``timeout`` is in seconds.
     """
 
     location: CatalogLocation
     policy: CatalogPolicy
     entries: tuple[CatalogEntry, ...]
+    bare: tuple[BareRootfs | None, ...]
     verify: bool
     timeout: int
     only_asks: bool
@@ -96,7 +75,8 @@ class CatalogOptions:
         at_least("keep", params["keep"], 1)
         at_least("grace", params["grace"], 0)
         at_least("timeout", params["timeout"], 1)
-        specs = [_entry_spec(raw) for raw in params["images"]]
+        parsed = [parse_entry(raw) for raw in params["images"]]
+        specs = [spec for spec, _bare in parsed]
         controller = params["_controller"] or {}
         if controller:
             entries = [
@@ -113,6 +93,7 @@ class CatalogOptions:
             location=catalog_location(params),
             policy=CatalogPolicy(params["keep"], params["grace"], params["purge"]),
             entries=tuple(entries),
+            bare=tuple(bare for _spec, bare in parsed),
             verify=params["verify"],
             timeout=params["timeout"],
             only_asks=bool(controller.get("only_asks")),
@@ -152,114 +133,6 @@ def _require_absolute(option: str, path: str, example: str) -> None:
         )
 
 
-def _entry_spec(raw: Mapping[str, Any]) -> EntrySpec:
-    name = _valid("name", "", names.check_name, raw["name"])
-    absent = raw["state"] == "absent"
-    if absent:
-        for option in _ONLY_PRESENT:
-            if raw[option] is not None:
-                raise OptionError(
-                    f"{option} of the image {name} cannot be used with state: absent", "Remove it."
-                )
-        paths: tuple[str, ...] = ()
-    else:
-        paths = _paths(name, raw)
-    aliases = names_of(f"aliases of the image {name}", raw["aliases"])
-    requirements = raw["requirements"]
-    with _of_image(name):
-        architecture = architecture_of(raw["architecture"])
-        required = None if requirements is None else parse_properties(requirements)
-    texts = {
-        option: _valid(option, name, names.check_text, raw[option])
-        for option in ("os", "release", "variant", "description")
-    }
-    return EntrySpec(
-        name=name,
-        paths=paths,
-        version=_version(name, raw["version"], absent),
-        architecture=architecture,
-        type=raw["image_type"],
-        aliases=None
-        if aliases is None
-        else _valid("aliases", name, lambda value: names.check_aliases(name, value), aliases),
-        requirements=_valid("requirements", name, names.check_requirements, required),
-        absent=absent,
-        rootfs=_rootfs_facts(name, raw, architecture, texts),
-        os=texts["os"],
-        release=texts["release"],
-        variant=texts["variant"],
-    )
-
-
-def _paths(name: str, raw: Mapping[str, Any]) -> tuple[str, ...]:
-    paths = tuple(raw[option] for option in _FILES if raw[option])
-    if not paths:
-        raise OptionError(
-            f"the image {name} has no file",
-            "Give src, metadata and rootfs, or rootfs alone; or state: absent.",
-        )
-    for path in paths:
-        if "\0" in path:
-            raise OptionError(f"the image {name} has the file {path!r}", "Name a file.")
-    return paths
-
-
-def _rootfs_facts(
-    name: str, raw: Mapping[str, Any], architecture: str | None, texts: Mapping[str, str | None]
-) -> RootfsFacts | None:
-    """What goes into the metadata of a bare disk or root file system; None for an image that has metadata."""
-    if not raw["rootfs"] or raw["metadata"]:
-        for option in _ONLY_BARE:
-            if raw[option] is not None:
-                raise OptionError(
-                    f"{option} of the image {name} can be used only with rootfs and without metadata",
-                    "Remove it.",
-                )
-        return None
-    if architecture is None or raw["version"] is None:
-        raise OptionError(
-            f"the image {name} has a rootfs without metadata, which tells neither architecture nor version",
-            "Set both, or set metadata.",
-        )
-    for option, text in texts.items():
-        if text and not text.isprintable():
-            raise OptionError(
-                f"invalid {option} of the image {name}: {text!r}", "Use one line of printable text."
-            )
-    return RootfsFacts(
-        architecture,
-        **{option: text or "" for option, text in texts.items()},
-        cloud_init=bool(raw["cloud_init"]),
-    )
-
-
-def _version(name: str, version: str | None, absent: bool) -> str | None:
-    if version is not None and absent and names.LEGACY_VERSION.match(version):
-        return version
-    valid: str | None = _valid("version", name, names.parse_version, version)
-    return valid
-
-
-def _valid(option: str, name: str, check: Callable[[Any], Any], value: Any) -> Any:
-    """The value as ``check`` returns it; None if the option was omitted. Raises OptionError where it refuses it."""
-    if value is None:
-        return None
-    try:
-        return check(value)
-    except ValueError as error:
-        of_image = f" of the image {name}" if name else " of an image"
-        raise OptionError(f"invalid {option}{of_image}: {error}") from error
-
-
-@contextmanager
-def _of_image(name: str) -> Iterator[None]:
-    """Say in errors which image they are about."""
-    try:
-        yield
-    except OptionError as error:
-        raise OptionError(f"the image {name}: {error.message}", error.hint) from error
-
-
 def _controller_entry(spec: EntrySpec, raw: Mapping[str, Any]) -> CatalogEntry:
     """An entry whose files, if it has any, are on the controller, which has sent them, their facts, or neither."""
     if not raw:
@@ -267,6 +140,6 @@ def _controller_entry(spec: EntrySpec, raw: Mapping[str, Any]) -> CatalogEntry:
     paths, facts = raw.get("paths"), raw.get("facts")
     return CatalogEntry(
         spec,
-        spec.files(raw["stamp"], tuple(paths) if paths else None),
+        EntryFiles(raw["stamp"], tuple(paths) if paths else None),
         ImageInfo.parse(facts) if facts else None,
     )

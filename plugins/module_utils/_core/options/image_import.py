@@ -18,7 +18,14 @@ from .checksum import checksum
 from .connection import ConnectionOptions, connection
 from .image import desired_state, image
 from .rootfs import ROOTFS_OPTIONS, rootfs_facts
-from .specification import at_least, merged, reject, require_not_blank, transfer_progress
+from .specification import (
+    at_least,
+    merged,
+    reject,
+    require_not_blank,
+    transfer_progress,
+    web_server,
+)
 
 if TYPE_CHECKING:
     from ..sources.controller_file import ControllerFile
@@ -44,23 +51,23 @@ def image_import() -> dict[str, Any]:
                 "default": "gzip",
             },
             "mode": {"type": "str", "choices": ["auto", "pull", "relay"], "default": "auto"},
-            "retries": {"type": "int", "default": 3},
-            "url_headers": {"type": "dict", "no_log": True},
-            "url_username": {"type": "str"},
-            "url_password": {"type": "str", "no_log": True},
-            "url_ca_path": {"type": "path", "aliases": ["ca_path"]},
-            "url_validate_certs": {"type": "bool", "default": True},
-            "url_allowed_hosts": {"type": "list", "elements": "str"},
             # What the controller knows of a file that is there; see plugin_utils/controller_files.py.
             "_file": {"type": "dict"},
         },
         "mutually_exclusive": list(combinations(_FORMS, 2)),
-        "required_together": [("url_username", "url_password")],
         "required_one_of": [_FORMS],
         "required_by": {"metadata": "rootfs", "metadata_url": ["rootfs_url", "fingerprint"]},
         "supports_check_mode": True,
     }
-    return merged(connection(), image(), rootfs_facts(), checksum(), transfer_progress(), own)
+    return merged(
+        connection(),
+        image(),
+        rootfs_facts(),
+        checksum(),
+        web_server(),
+        transfer_progress(),
+        own,
+    )
 
 
 _FORMS = ("src", "rootfs", "url", "rootfs_url")

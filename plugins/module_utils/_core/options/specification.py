@@ -34,6 +34,22 @@ def transfer_progress() -> dict[str, Any]:
     return {"argument_spec": {"_progress": {"type": "int"}}}
 
 
+def web_server() -> dict[str, Any]:
+    """The specification of the options for downloads from web servers."""
+    return {
+        "argument_spec": {
+            "retries": {"type": "int", "default": 3},
+            "url_headers": {"type": "dict", "no_log": True},
+            "url_username": {"type": "str"},
+            "url_password": {"type": "str", "no_log": True},
+            "url_ca_path": {"type": "path", "aliases": ["ca_path"]},
+            "url_validate_certs": {"type": "bool", "default": True},
+            "url_allowed_hosts": {"type": "list", "elements": "str"},
+        },
+        "required_together": [("url_username", "url_password")],
+    }
+
+
 IMAGE_TYPE: dict[str, Any] = {"type": "str", "choices": ["container", "virtual-machine"]}
 
 

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from contextlib import contextmanager
 from functools import partial
-from typing import Iterable, Iterator
+from typing import IO, Callable, Iterable, Iterator
 
 from ..archives.files import ImageFiles
 from ..disks.conversion import METADATA_NAME
@@ -80,6 +82,41 @@ class RootfsUrlSource:
         """The file."""
         return Download(partial(self._web.open, self._url), retries)
 
+    @contextmanager
+    def downloaded(
+        self, retries: Retries, follow: Callable[[Stream], object] = lambda _stream: None
+    ) -> Iterator[RootfsFileSource]:
+        """The file once it was downloaded and verified; it is deleted at the end of the context.
+
+        ``follow`` gets the stream before it is read. Raises FileError, OptionError, ConnectionFailed and TimedOut.
+        """
+        request = self.request
+        with request.workspace.file() as file:
+            while True:
+                try:
+                    self._write_to(file, self.download(retries), follow)
+                    break
+                except ConnectionFailed as error:
+                    retries.use(error)
+            made = RootfsFileSource(
+                request, ImageFiles.of_open((request.name,), [file], request.deadline)
+            )
+            made.require_checksum()
+            request.require_usable(made.recognized.type)
+            yield made
+
+    def _write_to(
+        self, file: IO[bytes], download: Download, follow: Callable[[Stream], object]
+    ) -> None:
+        request = self.request
+        # What is there of an attempt before would remain where there are zeros now.
+        os.truncate(file.fileno(), 0)
+        if download.length is not None:
+            request.workspace.require(download.length, request.name)
+        body = Stream(download, "", download.length)
+        follow(body)
+        request.workspace.write(_Blocks(body), file, request.name, request.deadline)
+
 
 class RootfsRelay(Offer):
     """A disk or root file system that this task downloads, and uploads with its metadata."""
@@ -119,23 +156,11 @@ class RootfsRelay(Offer):
                 retries.use(error)
 
     def _download_and_send(self, store: Store, retries: Retries) -> TransferResult:
-        source, request = self._source, self._source.request
-        download = source.download(retries)
-        with request.workspace.file() as file:
-            if download.length is not None:
-                request.workspace.require(download.length, request.name)
-            body = Stream(download, "", download.length)
-            store.server.follow(body)
-            request.workspace.write(_Blocks(body), file, request.name, request.deadline)
-            made = RootfsFileSource(
-                request, ImageFiles.of_open((request.name,), [file], request.deadline)
-            )
-            made.require_checksum()
-            request.require_usable(made.recognized.type)
+        with self._source.downloaded(retries, store.server.follow) as made:
             try:
                 return RootfsUpload(made, self.replaces).transfer(store)
             finally:
-                source.sent = made.sent
+                self._source.sent = made.sent
 
     def _stream(self, store: Store, retries: Retries) -> TransferResult:
         source = self._source

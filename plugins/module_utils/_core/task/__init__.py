@@ -180,16 +180,6 @@ class Task:
         """The managed project."""
         return self._connection.project or self.connections.target.project or "default"
 
-    @property
-    def temporary_directory(self) -> str:
-        """Where large temporary files belong: Ansible's ``remote_tmp``."""
-        # Not the module's own directory in it, of which an empty one would remain if the module is killed.
-        remote_tmp = getattr(self.module, "_remote_tmp", None)
-        shared = os.path.expanduser(os.path.expandvars(str(remote_tmp or "")))
-        if os.path.isdir(shared) and os.access(shared, os.W_OK | os.X_OK):
-            return shared
-        return str(self.module.tmpdir)
-
     def prefetch(self, alias: str | None) -> None:
         """Let the server look for this alias while the rest of the library is imported here.
 
@@ -208,3 +198,13 @@ class Task:
         """Add a warning to the result, unless it is empty."""
         if text:
             self.module.warn(text)
+
+
+def temporary_directory(module: AnsibleModule) -> str:
+    """Where large temporary files belong: Ansible's ``remote_tmp``."""
+    # Not the module's own directory in it, of which an empty one would remain if the module is killed.
+    remote_tmp = getattr(module, "_remote_tmp", None)
+    shared = os.path.expanduser(os.path.expandvars(str(remote_tmp or "")))
+    if os.path.isdir(shared) and os.access(shared, os.W_OK | os.X_OK):
+        return shared
+    return str(module.tmpdir)

@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..catalog.publishing import Publisher
 from ..deadline import Deadline
-from ..disks.workspace import Workspace
 from ..options.catalog import CatalogOptions
-from . import conclude, parse_options
+from . import conclude, parse_options, temporary_directory
+
+if TYPE_CHECKING:
+    from ..catalog.entries import CatalogEntry
+    from ..options.bare_rootfs import BareRootfs
 
 PATIENCE_SECONDS = 1
 """After the timeout, for a task that is just about to end by itself."""
@@ -35,12 +39,9 @@ class CatalogTask:
     def __init__(self, module: AnsibleModule, options: CatalogOptions) -> None:
         self._module = module
         self._options = options
+        self._deadline = Deadline(options.timeout)
         self._publisher = Publisher(
-            options.location,
-            options.policy,
-            Deadline(options.timeout),
-            lambda: Workspace(module.tmpdir),
-            options.verify,
+            options.location, options.policy, self._deadline, options.verify
         )
         self.place = options.location.root
 
@@ -53,7 +54,10 @@ class CatalogTask:
     def publish(self) -> dict[str, Any]:
         """Publish, or say what the controller has to send first, in ``needs``. The values to return."""
         check_mode = bool(self._module.check_mode)
-        entries = self._options.entries
+        entries = [
+            self._with_bare_file(entry, bare) if bare else entry
+            for entry, bare in zip(self._options.entries, self._options.bare)
+        ]
         only_asks = self._options.only_asks
         # Everything has an eye on the deadline itself, but for what the system may never let go.
         result = Deadline(self._options.timeout + PATIENCE_SECONDS).call(
@@ -70,3 +74,16 @@ class CatalogTask:
         if self._module._diff:
             values["diff"] = {"before": result.before, "after": result.after}
         return values
+
+    def _with_bare_file(self, entry: CatalogEntry, bare: BareRootfs) -> CatalogEntry:
+        """The entry with its disk or root file system without metadata."""
+        from ..catalog.bare_file import BareFile
+        from ..options.image_import import LocalFiles
+        from .rootfs import rootfs_request, rootfs_url_source
+
+        self._module.no_log_values.update(bare.secrets)
+        directory = temporary_directory(self._module)
+        request = rootfs_request(bare, lambda: bare.facts, None, directory, self._deadline)
+        is_local = isinstance(bare.location, LocalFiles)
+        web = None if is_local else rootfs_url_source(bare, request)
+        return replace(entry, bare=BareFile(request, web))

@@ -72,13 +72,13 @@ def _file_source(form: LocalFiles, expected: str | None, deadline: Deadline) -> 
         yield FileSource(files, expected, archive)
 
 
-def web_client(task: Task, form: WebImage, hosts: AllowedHosts) -> WebClient:
+def web_client(deadline: Deadline, form: WebImage, hosts: AllowedHosts) -> WebClient:
     """Downloads from the web server of the last address, as the options say."""
     from ..downloads import WebClient
     from ..transport.verification import Verification
 
     verification = Verification(form.ca_path, None, form.validate, "url_ca_path", takes_pin=False)
-    return WebClient(task.deadline, verification, form.addresses[-1], form.headers, hosts.require)
+    return WebClient(deadline, verification, form.addresses[-1], form.headers, hosts.require)
 
 
 def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
@@ -89,7 +89,7 @@ def _web_source(task: Task, form: WebImage, expected: str | None) -> Source:
     task.mask(*form.secrets)
     *others, url = form.addresses
     hosts = AllowedHosts(form.addresses, form.allowed_hosts, task.deadline)
-    web = web_client(task, form, hosts)
+    web = web_client(task.deadline, form, hosts)
     if others:
         return SplitUrlSource(web, (others[0], url), form.retries, expected or "")
     obstacle = ""

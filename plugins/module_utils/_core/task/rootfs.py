@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator
 
 from ..checksums import Checksum, fetch_checksum, path_of_url
 from ..disks.metadata import RootfsFacts
@@ -18,11 +18,14 @@ from ..options.image_import import LocalFiles
 from ..sources.allowed_hosts import AllowedHosts
 from ..sources.disk import RootfsRequest
 from ..urls import mask_credentials
+from . import temporary_directory
 from .import_source import web_client
 
 if TYPE_CHECKING:
+    from ..deadline import Deadline
     from ..options.bare_rootfs import BareRootfs
     from ..sources import Source
+    from ..sources.disk_url import RootfsUrlSource
     from . import Task
 
 
@@ -35,22 +38,10 @@ def rootfs_source(task: Task, form: BareRootfs, expected: str | None) -> Iterato
         architecture = form.facts.architecture or task.store.server.architectures[0]
         return replace(form.facts, architecture=architecture)
 
-    request = RootfsRequest(
-        mask_credentials(form.name),
-        facts,
-        lambda: _checksum(task, form),
-        expected,
-        Workspace(task.temporary_directory),
-        task.deadline,
-    )
+    task.mask(*form.secrets)
+    request = rootfs_request(form, facts, expected, temporary_directory(task.module), task.deadline)
     if not isinstance(location, LocalFiles):
-        from ..sources.disk_url import RootfsUrlSource
-
-        task.mask(*location.secrets)
-        (url,) = location.addresses
-        hosts = AllowedHosts(location.addresses, location.allowed_hosts, task.deadline)
-        web = web_client(task, location, hosts)
-        yield RootfsUrlSource(request, web, url, location.retries)
+        yield rootfs_url_source(form, request)
     elif location.controller_file and not location.remote_src:
         from ..sources.controller_file import ControllerRootfsSource
 
@@ -63,15 +54,44 @@ def rootfs_source(task: Task, form: BareRootfs, expected: str | None) -> Iterato
             yield RootfsFileSource(request, file)
 
 
-def _checksum(task: Task, form: BareRootfs) -> Checksum | None:
+def rootfs_request(
+    form: BareRootfs,
+    facts: Callable[[], RootfsFacts],
+    expected: str | None,
+    directory: str,
+    deadline: Deadline,
+) -> RootfsRequest:
+    """What is asked for; temporary files are in ``directory``."""
+    return RootfsRequest(
+        mask_credentials(form.name),
+        facts,
+        lambda: _checksum(form, deadline),
+        expected,
+        Workspace(directory),
+        deadline,
+    )
+
+
+def rootfs_url_source(form: BareRootfs, request: RootfsRequest) -> RootfsUrlSource:
+    """The source for a ``form`` that has an address."""
+    from ..sources.disk_url import RootfsUrlSource
+
+    location = form.location
+    if isinstance(location, LocalFiles):
+        raise TypeError(f"{location.name} is a file")
+    (url,) = location.addresses
+    hosts = AllowedHosts(location.addresses, location.allowed_hosts, request.deadline)
+    web = web_client(request.deadline, location, hosts)
+    return RootfsUrlSource(request, web, url, location.retries)
+
+
+def _checksum(form: BareRootfs, deadline: Deadline) -> Checksum | None:
     """What the file has to be, by the checksum file if there is one."""
     checksum, server = form.checksum, form.checksum_server
     if server is None or isinstance(checksum, Checksum) or checksum is None:
         return checksum if isinstance(checksum, Checksum) else None
-    task.mask(*server.secrets)
-    hosts = AllowedHosts(server.addresses, server.allowed_hosts, task.deadline)
+    hosts = AllowedHosts(server.addresses, server.allowed_hosts, deadline)
     is_local = isinstance(form.location, LocalFiles)
     path = form.name if is_local else path_of_url(form.name)
-    return fetch_checksum(
-        checksum, path, web_client(task, server, hosts), Retries(server.retries, task.deadline)
-    )
+    web = web_client(deadline, server, hosts)
+    return fetch_checksum(checksum, path, web, Retries(server.retries, deadline))
