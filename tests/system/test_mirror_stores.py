@@ -1,0 +1,123 @@
+# Copyright: Contributors to the imagestore.lxd project
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mirrors with real servers: LXD and Incus as sources, and as clients of a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from publications import content, find_faults
+from simplestreams_tree import Tree
+
+from lab import Authority, Image, KeyPair, Server, WebServer, client_config
+from runner import Modules
+
+Build = Callable[..., Image]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    return tmp_path / "www"
+
+
+class TestAServerAsTheSource:
+    """Its images are exported, under the names and with the fingerprints that they have there."""
+
+    @pytest.fixture
+    def params(self, other: Server, root: Path) -> dict[str, Any]:
+        return {
+            "root": str(root),
+            "base_url": "https://mirror.example.com",
+            "source_server": other.url,
+            "source_cert": str(other.certificate),
+            "select": ["*"],
+        }
+
+    def test_shows_public_images_to_anybody(
+        self, other: Server, params: dict[str, Any], root: Path, build: Build
+    ) -> None:
+        split, unified, private = build("split"), build("tar.xz"), build("tar.gz")
+        other.run("image", "import", *map(str, split.paths), "--alias", "web", "--public")
+        other.run("image", "import", str(unified.metadata), "--alias", "one/file", "--public")
+        other.run("image", "import", str(private.metadata), "--alias", "private")
+        other.run("image", "import", str(build("tar.gz").metadata), "--public")  # without alias
+        outcome = Modules().done("lxd_image_mirror", **params)
+        found = {one["name"]: one["fingerprint"] for one in outcome["versions"]}
+        assert found == {"web": split.fingerprint, "one/file": unified.fingerprint}
+        assert outcome["transferred"] == sum(
+            path.stat().st_size for image in (split, unified) for path in image.paths
+        )
+        assert find_faults(root) == []
+        mark = other.mark()
+        assert not Modules().done("lxd_image_mirror", **params)["changed"]
+        assert all("/export" not in request.path for request in other.requests(mark))
+        other.run("image", "delete", "web")
+        assert len(Modules().done("lxd_image_mirror", **params).actions) == 1
+        absent = {**params, "select": None, "state": "absent"}
+        assert len(Modules().done("lxd_image_mirror", **absent).actions) == 1
+
+    def test_shows_private_images_to_a_client_that_it_trusts(
+        self, other: Server, params: dict[str, Any], root: Path, build: Build, pair: KeyPair
+    ) -> None:
+        image = build("vm")
+        other.run("image", "import", *map(str, image.paths), "--alias", "disk")
+        other.trust(pair.certificate)
+        params.update(source_client_cert=str(pair.certificate), source_client_key=str(pair.key))
+        check = Modules().done("lxd_image_mirror", check=True, **params)
+        outcome = Modules().done("lxd_image_mirror", **params)
+        assert check.actions == outcome.actions
+        assert check["would_transfer"] == outcome["transferred"]
+        (found,) = outcome["versions"]
+        assert (found["name"], found["image_type"]) == ("disk", "virtual-machine")
+        assert found["fingerprint"] == image.fingerprint
+        assert find_faults(root) == []
+
+
+def test_clients_of_a_mirror_see_the_names_and_fingerprints_of_its_source(
+    trusting: Server,
+    by_system: Modules,
+    authority: Authority,
+    root: Path,
+    tmp_path: Path,
+    build: Build,
+) -> None:
+    container, machine, unified = build("split"), build("vm"), build("tar.xz")
+    upstream = Tree(tmp_path / "upstream")
+    for image, name in ((container, "alpine/3.23"), (machine, "debian/13"), (unified, "one")):
+        upstream.publish(image, f"{name},{name}/default")
+    root.mkdir()
+    with WebServer(authority, upstream.root) as source, WebServer(authority, root) as mirror:
+        streams = {"source_protocol": "simplestreams"}
+        Modules().done(
+            "lxd_image_mirror",
+            root=str(root),
+            base_url=mirror.url,
+            source_server=source.url,
+            source_cert=str(authority.certificate),
+            select=["*"],
+            **streams,
+        )
+        lists = [
+            by_system.done("lxd_image_info", source_server=url, **streams)["images"]
+            for url in (source.url, mirror.url)
+        ]
+        for image in (*lists[0], *lists[1]):
+            image.pop("filename")
+        assert lists[0] == lists[1]
+        own = client_config(tmp_path / "client", [trusting])
+        own.run("remote", "add", "mirror", mirror.url, "--protocol=simplestreams")
+        own.run("image", "copy", "mirror:alpine/3.23/default", "trusting:", "--alias", "alpine")
+        own.run("image", "copy", "mirror:debian/13", "trusting:", "--alias", "debian", "--vm")
+        own.run("image", "copy", "mirror:one", "trusting:", "--alias", "one")
+    assert trusting.aliases() == {
+        "alpine": container.fingerprint,
+        "debian": machine.fingerprint,
+        "one": unified.fingerprint,
+    }
+    assert content(root)
