@@ -120,10 +120,18 @@ images:
       type: int
       sample: 1031037
     aliases:
-      description: The aliases that point to the image, each with C(name) and C(description).
+      description: The aliases that point to the image.
       type: list
       elements: dict
-      sample: [{name: busybox, description: ""}]
+      contains:
+        name:
+          description: The name of the alias.
+          type: str
+          sample: busybox
+        description:
+          description: The description of the alias. It can be empty.
+          type: str
+          sample: ""
     properties:
       description: The properties of the image. All values are strings.
       type: dict
@@ -166,13 +174,30 @@ images:
       type: str
       sample: "1970-01-01T00:00:00Z"
     update_source:
-      description:
-        - Where the server pulled the image from, with C(alias), C(server), C(protocol), C(image_type) and
-          C(certificate).
-        - C(certificate) is the SHA-256 of the source's certificate instead of the certificate itself.
-        - User name and password of a registry in C(server) are masked.
+      description: Where the server pulled the image from.
       returned: if the server recorded it
       type: dict
+      contains:
+        server:
+          description: The URL of the source. User name and password of a registry are masked.
+          type: str
+          sample: https://images.lxd.canonical.com
+        protocol:
+          description: The protocol of the source, V(lxd), V(simplestreams), V(incus) or V(oci).
+          type: str
+          sample: simplestreams
+        alias:
+          description: The alias or fingerprint at the source.
+          type: str
+          sample: alpine/3.23
+        image_type:
+          description: The kind of instances of the image, V(container) or V(virtual-machine). It can be empty.
+          type: str
+          sample: container
+        certificate:
+          description: The SHA-256 of the source's certificate instead of the certificate itself. It can be empty.
+          type: str
+          sample: ""
     project:
       description: The project of the image.
       returned: with O(all_projects=true)

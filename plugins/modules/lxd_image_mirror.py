@@ -173,6 +173,13 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Mirror all of Alpine
+  imagestore.lxd.lxd_image_mirror:
+    root: /srv/lxd-images
+    base_url: https://images.example.com
+    source_remote: images
+    select: [alpine/*]
+
 - name: Mirror all of Alpine, and virtual machines with Debian for two architectures
   imagestore.lxd.lxd_image_mirror:
     root: /srv/lxd-images

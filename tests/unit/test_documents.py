@@ -228,6 +228,81 @@ def test_all_modules_document_the_same_fields_of_an_image():
     assert all(own == fields["lxd_image"] for own in fields.values())
 
 
+def own_tasks(name):
+    """The examples of a module that use it, as their options and the rest of the task."""
+    for task, _defaults in tasks(yaml.safe_load(SHOWN[name].text)):
+        if f"{COLLECTION}.{name}" in task:
+            yield task[f"{COLLECTION}.{name}"] or {}, task
+
+
+@pytest.mark.parametrize("name", MODULES_HERE)
+def test_the_first_example_has_the_required_options_and_one_more(name):
+    declared = arguments(name)
+    options, _task = next(own_tasks(name))
+    needed = {key for key, own in declared["argument_spec"].items() if own.get("required")}
+    for group in declared.get("required_one_of", ()):
+        needed |= set(group) & set(options)
+    assert needed <= set(options)
+    assert len(set(options) - needed) <= 1
+
+
+@pytest.mark.parametrize("name", MODULES_HERE)
+def test_examples_use_what_they_register(name):
+    text = SHOWN[name].text
+    for _options, task in own_tasks(name):
+        if "register" in task:
+            assert re.search(rf"\{{\{{.*\b{task['register']}\.", text), task["name"]
+
+
+#: The values and fields that the interface promises, by module: of an image, and of the rest.
+OF_AN_IMAGE = {
+    "fingerprint", "type", "architecture", "size", "aliases", "properties", "public", "auto_update", "profiles",
+    "expires_at", "update_source",
+}  # fmt: skip
+OF_A_CHANGE = {"fingerprint", "image", "actions", "transferred", "would_transfer", "diff"}
+OF_AN_ENTRY = {
+    "label", "changed", "fingerprint", "image", "actions", "transferred", "would_transfer", "failed", "msg",
+}  # fmt: skip
+PROMISED = {
+    "lxd_image": {"": OF_A_CHANGE, "image": OF_AN_IMAGE},
+    "lxd_image_alias": {"": {"alias", "actions"}, "alias": {"name", "description", "target"}},
+    "lxd_image_catalog": {"": {"actions", "versions"}},
+    "lxd_image_copy": {"": OF_A_CHANGE, "image": OF_AN_IMAGE},
+    "lxd_image_export": {"": {"files"}, "files": {"src", "metadata", "rootfs"}},
+    "lxd_image_import": {"": OF_A_CHANGE, "image": OF_AN_IMAGE},
+    "lxd_image_info": {"": {"images"}, "images": OF_AN_IMAGE},
+    "lxd_image_mirror": {
+        "": {"actions", "versions", "transferred", "would_transfer", "would_drop"}
+    },
+    "lxd_image_publish": {"": OF_A_CHANGE, "image": OF_AN_IMAGE},
+    "lxd_image_server_check": {
+        "": {"findings", "images", "files", "requests"},
+        "findings": {"subject", "problem", "hint"},
+    },
+    "lxd_image_store": {
+        "": {"images", "deleted", "actions", "transferred", "would_transfer", "diff"},
+        "images": OF_AN_ENTRY,
+        "images.image": OF_AN_IMAGE,
+        "deleted": {"fingerprint", "aliases", "size"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", MODULES_HERE)
+def test_modules_document_all_values_that_the_interface_promises(name):
+    returned = yaml.safe_load(constant(MODULES_BY_NAME[name], "RETURN"))
+    for path, promised in PROMISED[name].items():
+        fields = returned
+        for key in filter(None, path.split(".")):
+            fields = fields[key]["contains"]
+        assert promised <= set(fields), path or name
+        # Whatever has fields of its own says which.
+        for key, value in fields.items():
+            assert (
+                value.get("type") != "list" or value.get("elements") != "dict" or value["contains"]
+            ), key
+
+
 def test_defaults_are_set_for_existing_action_groups():
     groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
     assert set(groups) == {"lxd", "source"}
