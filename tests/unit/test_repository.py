@@ -64,3 +64,14 @@ def test_everything_was_added_with_the_first_release_or_a_later_one():
     }
     assert found
     assert all(int(version.split(".")[0]) >= 1 for version in found)
+
+
+def test_the_site_and_the_readme_have_all_guides():
+    guides = sorted(path.stem for path in ROOT.glob("docs/docsite/rst/*.rst"))
+    listed = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text())["sections"]
+    assert sorted(name for section in listed for name in section["toctree"]) == guides
+    for page, form in (
+        ("docs/site/index.rst", r"^  docsite/(\w+)$"),
+        ("README.md", r"^- \[.*\]\(docs/docsite/rst/(\w+)\.rst\)"),
+    ):
+        assert sorted(re.findall(form, (ROOT / page).read_text(), re.M)) == guides, page
