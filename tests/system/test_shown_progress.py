@@ -237,6 +237,7 @@ def test_unchanged_tasks_cost_no_request_and_no_connection_more(
     hosts = {"there": {**over_ssh(ssh), **each}}
     tasks = [
         {f"{MODULE}_import": {**store, "src": str(image.metadata), "remote_src": True}},
+        {f"{MODULE}_import": {**store, "src": str(image.metadata)}},
         {f"{MODULE}_copy": {**store, "image": image.fingerprint, "source_project": "other"}},
     ]
 
