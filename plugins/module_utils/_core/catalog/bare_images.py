@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .entries import CatalogEntry
@@ -17,25 +16,14 @@ if TYPE_CHECKING:
 
 
 class BareImages:
-    """The images of the entries of one task that have no metadata. A context manager.
+    """The images of the entries of one task that have no metadata.
 
-    Each is made when it is first needed, and kept until the end of the context.
+    Each is made when it is first needed, and kept until the end of ``stack``.
     """
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
         self._made: dict[str, ImageFiles] = {}
-
-    def __enter__(self) -> BareImages:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def files(self, entry: CatalogEntry) -> ImageFiles:
         """The metadata and the rootfs of an entry's image. A file that it names has to be on this host.

@@ -11,7 +11,7 @@ So a task that is killed leaves a valid tree, and any later one completes what t
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Sequence
 
@@ -87,8 +87,8 @@ class Publisher:
         """
         if self._location.header_map and not check_mode:
             require_folder(self._location.header_map)
-        with BareImages() as bare:
-            return self._publish(entries, bare, check_mode)
+        with ExitStack() as stack:
+            return self._publish(entries, BareImages(stack), check_mode)
 
     def _publish(
         self, entries: Sequence[CatalogEntry], bare: BareImages, check_mode: bool
