@@ -21,6 +21,7 @@ author:
   - imagestore.lxd contributors (@imagestore)
 extends_documentation_fragment:
   - imagestore.lxd.attributes
+  - imagestore.lxd.attributes.action_group_source
   - imagestore.lxd.progress
 requirements:
   - requests 2.25 or later

@@ -75,3 +75,10 @@ def test_the_site_and_the_readme_have_all_guides():
         ("README.md", r"^- \[.*\]\(docs/docsite/rst/(\w+)\.rst\)"),
     ):
         assert sorted(re.findall(form, (ROOT / page).read_text(), re.M)) == guides, page
+
+
+def test_solutions_for_error_messages_are_on_one_page():
+    pages = ROOT.glob("docs/docsite/rst/*.rst")
+    assert [path.name for path in pages if "* - Error message" in path.read_text()] == [
+        "guide_troubleshooting.rst"
+    ]
