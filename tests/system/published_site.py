@@ -25,14 +25,14 @@ class PublishedSite:
     """
 
     def __init__(self, folder: Path, authority: Authority, url: str | None = None) -> None:
-        (settings,) = (block.text for block in blocks(GUIDE) if block.language == "text")
+        (self.settings,) = (block.text for block in blocks(GUIDE) if block.language == "text")
         folder.chmod(0o755)
         self.folder = folder
         self.root = folder / "www"
         self.map = folder / "map"
         self.authority = authority
         self.root.mkdir()
-        self.server = WebServer(authority, self.root, settings, f"include {self.map};")
+        self.server = WebServer(authority, self.root, self.settings, f"include {self.map};")
         self.url = url or self.server.url
         files = {
             kind: build_image(kind, folder) for kind in ("tar.xz", "split", "vm", "vm-unified")

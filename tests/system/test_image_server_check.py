@@ -250,6 +250,34 @@ def test_a_document_root_without_access_is_found(site: PublishedSite) -> None:
     assert "permission to enter every directory" in finding["hint"]
 
 
+def test_what_a_private_server_shows_to_strangers_is_found(
+    site: PublishedSite, tmp_path: Path
+) -> None:
+    """nginx executes the return of /images/ before it asks for a password, and plain http serves what https does."""
+    passwords = tmp_path / "passwords"
+    passwords.write_text("fleet:{PLAIN}secret\n")
+    tmp_path.chmod(0o755)
+    closed = f"auth_basic private; auth_basic_user_file {passwords};"
+    settings = f"{closed} {site.settings}"
+    with WebServer(site.authority, site.root, settings, f"include {site.map};") as server:
+        done = site.check(
+            connect=[f"{server.host}:443"],
+            connect_http=f"{server.host}:80",
+            server_name=server.host,
+            username="fleet",
+            password="secret",
+        )
+    shown = [one for one in done["findings"] if "for a client that shows" in one["problem"]]
+    assert {one["subject"].rpartition("/images/")[2] for one in shown} == {"", "busybox", "none"}
+    for client in ("no credentials", "a wrong password"):
+        problems = [one["problem"] for one in shown if client in one["problem"]]
+        assert len(problems) == 6
+    assert "use them in a location that try_files leads to" in shown[0]["hint"]
+    others = [one for one in done["findings"] if one not in shown]
+    assert others
+    assert {one["hint"] for one in others} == {"A private server serves nothing over plain http."}
+
+
 def test_an_unexpected_certificate_is_a_finding(site: PublishedSite, tmp_path: Path) -> None:
     done = site.check(ca_path=str(Authority(tmp_path).certificate))
     (finding,) = done["findings"]

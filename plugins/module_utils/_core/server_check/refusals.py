@@ -57,4 +57,4 @@ def _paths(catalog: Catalog) -> list[str]:
     files = [f"/{path}" for path in sorted(catalog.parts)[:1]]
     names = [f"/images/{product.name}" for product in catalog.products[:1]]
     documents = [f"/{path}" for path in (INDEX, PRODUCTS, RECORD, PAGE)]
-    return ["/", *documents, *files, "/images/", *names, "/images/none", "/none", "/.catalog/"]
+    return ["/", *documents, *files, "/images/", *names, "/images/none", "/none"]
