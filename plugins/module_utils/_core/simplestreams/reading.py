@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Collection, Iterable, Iterator, Mapping, Sequence
 
 from ..architectures import architecture_name
 from ..errors import FileError
@@ -234,10 +234,11 @@ class ProductReader:
         for rank, (reader, product) in enumerate(zip(self._reader.chain, products)):
             # Only afterwards are its forms taken: one family can have several images of one form.
             taken = frozenset(forms)
-            for form in _forms(items, reader):
-                if product and form[:2] not in taken:
-                    forms.add(form[:2])
-                    yield PublishedImage(product, serial, label, reader, rank, *form)
+            if product is None:
+                continue
+            for form in _forms(items, reader, taken):
+                forms.add(form[:2])
+                yield PublishedImage(product, serial, label, reader, rank, *form)
 
     def product_of(self, raw: Any) -> Product | None:
         """What a product's entry says of all its versions; None if it is not valid."""
@@ -288,22 +289,35 @@ def _parse(content: bytes | bytearray, url: str) -> Any:
 
 
 def _forms(
-    items: Sequence[Mapping[str, Any]], reader: Reader
+    items: Sequence[Mapping[str, Any]], reader: Reader, taken: Collection[tuple[str, str]]
 ) -> Iterator[tuple[str, str, str, tuple[File, ...]]]:
-    """Form, type, fingerprint and files of each image that one version's items make for a reader."""
+    """Form, type, fingerprint and files of each image that one version's items make for a reader.
+
+    Pairs that make none, and those of the forms and types ``taken``, are not even formed: there could be a great many.
+    """
     usable = [(item, file) for item, file in zip(items, map(file_of_item, items)) if file]
-    roots = [pair for pair in usable if _ftype(pair[0]) in ROOTS]
+    roots: dict[str, list[File]] = {}
+    for item, file in usable:
+        ftype = _ftype(item)
+        if ftype in ROOTS and (ftype, _type_of(ftype)) not in taken:
+            roots.setdefault(ftype, []).append(file)
     for item, file in usable:
         if _ftype(item) == reader.combined and is_fingerprint(file.sha256):
             is_machine = reader.reads_combined_type and item.get("combined_type") == VIRTUAL_MACHINE
-            yield "tar.gz", VIRTUAL_MACHINE if is_machine else CONTAINER, file.sha256, (file,)
+            image_type = VIRTUAL_MACHINE if is_machine else CONTAINER
+            if ("tar.gz", image_type) not in taken:
+                yield "tar.gz", image_type, file.sha256, (file,)
         elif _ftype(item) == reader.metadata:
-            for root, root_file in roots:
-                ftype = _ftype(root)
+            for ftype, root_files in roots.items():
                 given = next((item[name] for name in ROOTS[ftype] if item.get(name)), None)
                 if isinstance(given, str) and is_fingerprint(given):
-                    image_type = VIRTUAL_MACHINE if ftype in DISKS else CONTAINER
-                    yield ftype, image_type, given, (file, root_file)
+                    for root_file in root_files:
+                        yield ftype, _type_of(ftype), given, (file, root_file)
+
+
+def _type_of(ftype: str) -> str:
+    """The type of images with this type of rootfs."""
+    return VIRTUAL_MACHINE if ftype in DISKS else CONTAINER
 
 
 def _ftype(item: Mapping[str, Any]) -> str:

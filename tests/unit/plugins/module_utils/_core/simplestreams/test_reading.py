@@ -15,7 +15,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import
     ImageNotFound,
     ImageStoreError,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import Reader
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams import (
+    EVERY_FAMILY,
+    Reader,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.simplestreams.listing import (
     Listing,
 )
@@ -358,6 +361,20 @@ class TestProducts:
         }
         with pytest.raises(FileError, match=f"the limit is {MAX_IMAGES} images"):
             read({"products": {"a": product({"20240101": items})}})
+
+    @pytest.mark.parametrize(("more", "number"), [({}, 0), (split("a"), 15_001)])
+    def test_with_many_files_that_make_no_images_are_read_in_short_time(self, more, number):
+        """They have no fingerprint, or are for Incus where there are images for LXD."""
+        combined = {"combined_squashfs_sha256": digest("b")} if more else {}
+        items = {
+            f"{ftype}{number}": {"ftype": ftype, "path": "a", "size": 1, **combined}
+            for number in range(15_000)
+            for ftype in ("incus.tar.xz", "squashfs")
+        }
+        started = time.process_time()
+        document = {"products": {"a": product({"20240101": {**items, **more}})}}
+        assert len(read(document, EVERY_FAMILY).images) == number
+        assert time.process_time() - started < 5
 
     def test_with_more_aliases_than_the_limit_are_rejected(self):
         aliases = "a," * 2000
