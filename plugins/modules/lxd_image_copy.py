@@ -96,7 +96,7 @@ notes:
   - Images of a registry (O(source_protocol=oci)) are for containers, and are always pulled by the target server, which
     is Incus 6.3 or later with C(skopeo) installed. The registry is asked by this task what a name stands for, unless
     the store has an image that was pulled by this name. If the task cannot reach the registry, only the server asks
-    it. Check mode then cannot tell whether the store has the image under another name.
+    it. Check mode then cannot tell whether the image would be pulled, and says that it would.
   - Incus identifies an image of a registry by its layers. An image that differs in its configuration alone, as in its
     command, is the same image for Incus.
 seealso:
