@@ -217,6 +217,12 @@ def test_another_fingerprint_than_the_expected_one_leaves_nothing(
 
 
 @pytest.mark.families("lxd")
+def test_another_image_of_the_store_is_not_the_expected_one(lxd: Server, disks: Disks) -> None:
+    disks.add(disks.qcow2)
+    assert "not " + "ab" * 32 in disks.fails(disks.qcow2, fingerprint="ab" * 32, check=True)
+
+
+@pytest.mark.families("lxd")
 @pytest.mark.parametrize("algorithm", [sha256, sha512])
 @pytest.mark.parametrize("form", ["qcow2", "raw"])
 def test_a_file_is_verified_by_its_checksum(

@@ -138,6 +138,14 @@ def test_can_be_verified_by_the_fingerprint_of_the_image(lxd: Server, web: Web, 
     assert len(web.server.requests) == before
 
 
+def test_the_server_notes_the_name_of_the_file_without_secrets(lxd: Server, web: Web) -> None:
+    for form in ("qcow2", "raw.xz"):
+        content = web.form(form)
+        url = f"{web.put(content)}?token=sesame"
+        done = web.add(content, rootfs_url=url)
+        assert done["image"]["filename"] == "web.img"
+
+
 def test_that_ends_early_leaves_nothing(lxd: Server, web: Web) -> None:
     web.put(web.disk[:-100_000], length=len(web.disk))
     assert "closed the connection" in web.fails(web.disk)

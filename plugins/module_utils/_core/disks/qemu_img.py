@@ -79,7 +79,7 @@ def _require_success(name: str, done: Output, workspace: Workspace) -> None:
     if done.status == 0:
         return
     if "No space left" in done.errors:
-        raise workspace.too_small(f"{name} as a qcow2 disk takes more room than there is")
+        raise workspace.full(f"{name} as a qcow2 disk")
     # Without the description of the file, which would be longer than what it says of it.
     reason = re.sub(r"'?json:\{.*\}'?: ", "", " ".join(done.errors.split()))[:300]
     if done.status is not None and done.status < 0 and not reason:

@@ -38,25 +38,32 @@ class Workspace:
     def file(self) -> Iterator[IO[bytes]]:
         """A new file, which is deleted at the end of the context or of the process. Raises FileError."""
         try:
-            with tempfile.TemporaryFile(dir=self.directory, buffering=0) as file:
-                yield file
+            file = tempfile.TemporaryFile(dir=self.directory, buffering=0)  # noqa: SIM115  # closed below
         except OSError as error:
             raise FileError(
                 f"cannot use the directory {self.directory} for temporary files: {error.strerror}"
             ) from error
+        with file:
+            yield file
 
     def require(self, size: int, purpose: str) -> None:
         """Raises FileError if there is not enough room for this number of bytes."""
-        status = os.statvfs(self.directory)
-        free = status.f_bavail * status.f_frsize
-        if free < size + KEPT_FREE:
-            raise self.too_small(f"{purpose} takes {_mib(size)} MiB", free)
+        if self.spare < size:
+            raise self._too_small(f"{purpose} takes {_mib(size)} MiB")
 
-    def too_small(self, what: str, free: int | None = None) -> FileError:
-        """The error for a directory without enough room."""
-        has = "is full" if free is None else f"has {_mib(max(0, free - KEPT_FREE))} MiB to spare"
+    @property
+    def spare(self) -> int:
+        """Bytes that temporary files may still take."""
+        status = os.statvfs(self.directory)
+        return max(0, status.f_bavail * status.f_frsize - KEPT_FREE)
+
+    def full(self, purpose: str) -> FileError:
+        """The error for something that takes more room than there is."""
+        return self._too_small(f"{purpose} takes more room than there is")
+
+    def _too_small(self, what: str) -> FileError:
         return FileError(
-            f"{what}, and the directory {self.directory} {has}",
+            f"{what}, and the directory {self.directory} has {self.spare >> 20} MiB to spare",
             "Free some space there, or set Ansible's remote_tmp to a directory with more.",
         )
 
@@ -71,7 +78,8 @@ class Workspace:
             while True:
                 deadline.left()
                 if not unchecked:
-                    self.require(0, purpose)
+                    if not self.spare:
+                        raise self.full(purpose)
                     unchecked = _CHECK_EVERY
                 block = source.read(_BLOCK)
                 if not block:
@@ -85,7 +93,7 @@ class Workspace:
     def error(self, error: OSError, purpose: str) -> ImageStoreError:
         """What to raise for an error of the file system."""
         if error.errno in _FULL:
-            return self.too_small(f"{purpose} takes more room than there is")
+            return self.full(purpose)
         return FileError(f"cannot write to {self.directory}: {error.strerror}")
 
 

@@ -34,7 +34,7 @@ def zip_member(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
     try:
         archive = zipfile.ZipFile(source)
         members = [member for member in archive.infolist() if not member.is_dir()]
-    except _DAMAGED() as error:
+    except _damage() as error:
         raise RefusedDisk(f"is a damaged zip file: {error}", "Get the file again.") from error
     if len(members) != 1:
         raise RefusedDisk(
@@ -50,11 +50,11 @@ def zip_member(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
     try:
         with archive.open(members[0]) as stream:
             yield _Member(stream)
-    except _DAMAGED() as error:
+    except _damage() as error:
         raise ArchiveError(str(error)) from error
 
 
-def _DAMAGED() -> tuple[type[Exception], ...]:  # noqa: N802
+def _damage() -> tuple[type[Exception], ...]:
     """What ``zipfile`` raises for a damaged file."""
     import struct
     import zipfile
@@ -81,7 +81,7 @@ class _Member:
     def read(self, size: int) -> bytes:
         try:
             return self._stream.read(size)
-        except _DAMAGED() as error:
+        except _damage() as error:
             raise ArchiveError(str(error)) from error
 
 

@@ -19,7 +19,7 @@ from ..errors import ConflictError, FileError, OptionError
 from ..images import VIRTUAL_MACHINE, Alias, Image
 from ..store import Store
 from ..store_view import StoreView
-from . import Offer, TransferResult, record_rootfs_keys
+from . import Offer, TransferResult, record_rootfs_keys, require_fingerprint
 from .files import FileSource
 
 if TYPE_CHECKING:
@@ -155,10 +155,12 @@ class RootfsFileSource:
         return recognize(self.request.name, self.file.files[0], self.request.deadline)
 
     def fingerprint(self) -> str:
-        """The fingerprint of the image of a file that is sent unchanged. Reads the file."""
+        """The fingerprint of the image of a file that is sent unchanged. Raises FileError if another is expected."""
         if self.known_fingerprint is None:
             with self.image_files() as files:
                 self.known_fingerprint = files.digest()
+        if self.request.expected:
+            require_fingerprint(self.request.name, self.known_fingerprint, self.request.expected)
         return self.known_fingerprint
 
     def require_checksum(self) -> None:
@@ -258,7 +260,7 @@ class RootfsUpload(Offer):
                 source.sent = upload.fingerprint
                 record_rootfs_keys(store, upload.fingerprint or "", source.keys)
                 raise
-        source.sent = result.fingerprint
+        source.sent = self.fingerprint = result.fingerprint
         record_rootfs_keys(store, result.fingerprint, source.keys)
         return result
 
@@ -278,4 +280,4 @@ class RootfsUpload(Offer):
 def _stamp(file: ImageFiles) -> tuple[int, ...]:
     """What changes when somebody writes to the file."""
     status = os.fstat(file.files[0].fileno())
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    return status.st_size, status.st_mtime_ns

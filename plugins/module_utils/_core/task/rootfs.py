@@ -62,8 +62,10 @@ def rootfs_request(
     deadline: Deadline,
 ) -> RootfsRequest:
     """What is asked for; temporary files are in ``directory``."""
+    is_local = isinstance(form.location, LocalFiles)
     return RootfsRequest(
-        mask_credentials(form.name),
+        # Without the query, as the name of a file.
+        form.name if is_local else mask_credentials(form.name).partition("?")[0],
         facts,
         lambda: _checksum(form, deadline),
         expected,
