@@ -752,6 +752,25 @@ class TestLocalServer:
         assert modules.done("lxd_image_info", **{option: value})["images"] == []
 
 
+IMPORTED_LATE = {
+    "requests",
+    "urllib3",
+    "access",
+    "client_config",
+    "dialect",
+    "downloads",
+    "operations",
+    "planning.steps",
+    "store_access",
+    "store_writer",
+    "tokens",
+    "transport.body",
+    "transport.network",
+    "transport.verification",
+}
+"""What an unchanged task over a Unix socket has no use for. Each import costs time in every task."""
+
+
 class TestWithoutRequests:
     """The modules in processes of their own, in which the library requests cannot be imported."""
 
@@ -761,16 +780,25 @@ class TestWithoutRequests:
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
 
     @staticmethod
-    def run(module: str, /, **options: object) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"ansible_collections.imagestore.lxd.plugins.modules.{module}"],
+    def start(module: str, options: dict[str, object]) -> subprocess.CompletedProcess[str]:
+        plugin = f"ansible_collections.imagestore.lxd.plugins.modules.{module}"
+        return subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", plugin],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": options}),
             capture_output=True,
             text=True,
             check=False,
         )
-        outcome: dict[str, Any] = json.loads(done.stdout)
+
+    def run(self, module: str, /, **options: object) -> dict[str, Any]:
+        outcome: dict[str, Any] = json.loads(self.start(module, options).stdout)
         return outcome
+
+    def imported_by(self, module: str, options: dict[str, object]) -> set[str]:
+        """The modules that a task imports, those of the library without ``….module_utils._core``."""
+        told = self.start(module, options).stderr
+        names = re.findall(r"^import time: .*\| +(\S+)$", told, re.MULTILINE)
+        return {name.rpartition("._core.")[2] for name in names}
 
     @pytest.mark.families("lxd")
     def test_the_error_names_the_package(self) -> None:
@@ -781,6 +809,7 @@ class TestWithoutRequests:
     def test_images_are_imported_and_copied_over_unix_sockets(
         self, lxd: Server, other: Server, tmp_path: Path
     ) -> None:
+        """The third run changes nothing: it imports nothing that is needed for changes, for TLS or for errors only."""
         socket, other_socket = (f"unix://{server.socket}" for server in (lxd, other))
         image = build_image("split", tmp_path)
         tasks: list[tuple[str, dict[str, object]]] = [
@@ -799,6 +828,9 @@ class TestWithoutRequests:
         for module, options in tasks:
             results = [self.run(module, **options) for _time in range(2)]
             assert [result.get("changed") for result in results] == [True, False], results
+            imported = self.imported_by(module, options)
+            assert imported >= {"store_view", "transport.unix_socket"}
+            assert imported.isdisjoint(IMPORTED_LATE), imported & IMPORTED_LATE
 
 
 class TestWrongAddress:
