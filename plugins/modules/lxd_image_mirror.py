@@ -26,6 +26,10 @@ extends_documentation_fragment:
 requirements:
   - requests 2.25 or later
   - PyYAML, to write the page and to read a client configuration
+attributes:
+  action_group:
+    membership:
+      - imagestore.lxd.source # not of imagestore.lxd.lxd: there is no server to connect to
 options:
   root:
     description:
