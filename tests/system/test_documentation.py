@@ -74,6 +74,10 @@ OWN_INVENTORY = "machines-of-tests.yml"
 #: The host on which the role sets up an image server.
 IMAGES1 = "images1.example.com"
 
+REFRESH = Path("/usr/local/lib/image-server")
+"""Where the role installs a program."""
+
+
 #: A host that is an image server already.
 IMAGES2 = "images2.example.com"
 
@@ -343,7 +347,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     for name in ("images", "build", "backup", "carry", "lxc-config", "nginx"):
         (folder / "srv" / name).mkdir(parents=True)
-    for name in ("etc", "home", "published"):
+    for name in ("etc", "home", "published", "image-server"):
         (folder / name).mkdir(parents=True)
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
     install(PACKAGES)
@@ -359,6 +363,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         patch.setenv("SSL_CERT_FILE", str(authority.certificate))
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
+        REFRESH.mkdir(exist_ok=True)
+        mount(folder / "image-server", str(REFRESH))
         mount(folder / "keyrings", "/usr/share/keyrings")
         lxd1, build = Server("lxd1"), Server("build")
         incus1 = Server("incus1", family="incus7")

@@ -165,6 +165,24 @@ def test_the_role_has_the_same_image_options_as_the_module():
     assert compared(ours) == compared(theirs)
 
 
+def test_the_role_has_the_same_mirror_options_as_the_module():
+    specification = arguments("lxd_image_mirror")["argument_spec"]
+    keys = ("type", "elements", "choices", "no_log")
+    module = {
+        name: {key: own[key] for key in keys if key in own}
+        for name, own in specification.items()
+        if name not in ("root", "base_url", "header_map") and not name.startswith("_")
+    }
+    role = variables("image_server")["image_server_mirrors"]["options"]
+    assert {
+        name: {key: own[key] for key in keys if key in own} for name, own in role.items()
+    } == module
+    tasks_of_role = yaml.safe_load((ROOT / "roles/image_server/tasks/mirrors.yml").read_text())
+    assert set(tasks_of_role[0][f"{COLLECTION}.lxd_image_mirror"]) == {
+        name for name in specification if not name.startswith("_")
+    }
+
+
 @pytest.mark.parametrize("role", ["image_server", "image_store"])
 def test_the_role_has_its_documented_defaults(role):
     text = (ROOT / f"roles/{role}/defaults/main.yml").read_text()

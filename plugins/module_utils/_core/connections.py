@@ -167,6 +167,15 @@ class Connections:
         return tls.client or remote.identity or self.config.identity() or self._options.tls.client
 
 
+def secrets_of(credentials: tuple[str, str] | None) -> list[str]:
+    """What is sent to a source for its credentials, which it could quote, and the password."""
+    from .downloads import authorization
+
+    if not credentials:
+        return []
+    return [credentials[1], authorization(credentials)["Authorization"].split()[1]]
+
+
 def require_image_server_options(source: SourceOptions) -> None:
     """Raises OptionError if an option does not fit an image server."""
     for name, value in (

@@ -57,6 +57,7 @@ def image_mirror() -> dict[str, Any]:
             "config_dir": {"type": "path"},
             "timeout": {"type": "int", "default": 1800},
             **options,
+            "source_protocol": {"type": "str", "choices": ["lxd", "simplestreams", "incus"]},
             **transfer_progress()["argument_spec"],
         },
         "mutually_exclusive": [

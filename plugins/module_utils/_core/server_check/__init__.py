@@ -14,10 +14,11 @@ import re
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Iterator
 from urllib.parse import urlsplit
 
+from ..catalog.mirrored import shown_products
 from ..catalog.record import Catalog
 from ..catalog.web_root import PAGE, RECORD
 from ..deadline import Deadline
@@ -174,7 +175,8 @@ class ServerCheck:
         except SERVER_ERRORS as error:
             findings.collect(url, [Finding(url, error.message, error.hint)])
             return
-        catalog = self._catalog = documents.catalog
+        listed = shown_products(documents.catalog)
+        catalog = self._catalog = replace(documents.catalog, products=listed)
         findings.collect(url, check_index(documents, url))
         for endpoint in self._endpoints:
             findings.collect(url, self._check_endpoint(endpoint, documents))

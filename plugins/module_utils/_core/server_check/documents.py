@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, NamedTuple, Tuple
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence, Tuple
 
-from ..catalog.record import Catalog, streamed_versions
+from ..catalog.record import Catalog, Product, streamed_versions
 from ..catalog.record_reader import parse_record
 from ..catalog.web_root import RECORD
 from ..errors import FileError
 from ..images import short_fingerprint
 from ..json_reader import parse_json
 from ..simplestreams import INDEX, File, Reader
-from ..simplestreams.reading import MAX_VALUES, ProductReader, parse_index
+from ..simplestreams.reading import MAX_VALUES, ProductReader, PublishedImage, parse_index
 from .endpoint import Endpoint
 from .findings import Finding, shown
 
@@ -66,14 +66,7 @@ def check_index(documents: Documents, url: str) -> Iterator[Finding]:
         products = ProductReader(reader, url)
         for path in documents.product_lists:
             products.read(documents.texts[path], f"{url}/{path}")
-        found = {
-            (one.product.names[0], one.type, one.product.architecture, one.serial): _Entry(
-                one.fingerprint, frozenset(one.product.names), one.files
-            )
-            for one in products.images
-            if one.product.names
-        }
-        yield from _compare_all(family, found, expected)
+        yield from _compare_all(family, _by_key(products.images), expected)
 
 
 def index_notes(catalog: Catalog) -> list[str]:
@@ -158,16 +151,36 @@ def _compare(subject: str, family: str, actual: _Entry, wanted: _Entry) -> Itera
 
 def _by_record(catalog: Catalog, reader: Reader) -> dict[Key, _Entry]:
     """The images of the record that a reader has to find in the index."""
-    versions = streamed_versions(catalog.products)
+    expected: dict[Key, _Entry] = {}
+    for products in (catalog.products, *(mirror.exported for mirror in catalog.mirrors)):
+        expected.update(_of_products(products, reader))
+    for mirror in catalog.mirrors:
+        for listed in mirror.listed:
+            expected.update(_by_key(listed.images(reader)))
+    return expected
+
+
+def _of_products(products: Sequence[Product], reader: Reader) -> dict[Key, _Entry]:
+    versions = streamed_versions(products)
     return {
         (*product.key, version.name): _Entry(
             version.fingerprint,
             frozenset(product.names),
             tuple(File(part.path, part.sha256, part.size) for part in version.parts),
         )
-        for product in catalog.products
+        for product in products
         for version in versions.get(product.key, ())
         if reader.reads_combined_type or not product.is_for_incus_only(version)
+    }
+
+
+def _by_key(images: Iterable[PublishedImage]) -> dict[Key, _Entry]:
+    return {
+        (one.product.names[0], one.type, one.product.architecture, one.serial): _Entry(
+            one.fingerprint, frozenset(one.product.names), one.files
+        )
+        for one in images
+        if one.product.names
     }
 
 

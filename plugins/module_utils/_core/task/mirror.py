@@ -10,13 +10,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..connections import secrets_of
 from ..deadline import Deadline
 from ..options.mirror import MirrorOptions
 from ..refresh import MirrorWork
 from . import conclude, parse_options
 from .catalog import PATIENCE_SECONDS
 from .module import transfer_recorder
-from .sources import secrets_of
 
 
 def run(module: AnsibleModule) -> None:

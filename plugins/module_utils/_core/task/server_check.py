@@ -10,11 +10,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..connections import secrets_of
 from ..deadline import Deadline
 from ..options.server_check import ServerCheckOptions
 from ..server_check import CheckResult, ServerCheck
 from . import conclude, parse_options
-from .sources import secrets_of
 
 
 def run(module: AnsibleModule) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Iterable
 
+from ..connections import secrets_of
 from ..errors import OptionError
 
 if TYPE_CHECKING:
@@ -192,15 +193,6 @@ def _oci_source(task: Task, options: CopyOptions, remote: Remote, shared: Shared
     registry = shared.registry(task, remote, origin)
     is_pinned = origin.tls.is_pinned or remote.server_cert is not None
     return OciSource(registry, server, task.store, request, is_pinned)
-
-
-def secrets_of(credentials: tuple[str, str] | None) -> list[str]:
-    """What is sent to a source for its credentials, which it could quote, and the password."""
-    from ..downloads import authorization
-
-    if not credentials:
-        return []
-    return [credentials[1], authorization(credentials)["Authorization"].split()[1]]
 
 
 def _image_server(task: Task, remote: Remote, origin: SourceOptions) -> ImageServer:
