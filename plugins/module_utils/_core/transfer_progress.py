@@ -118,7 +118,7 @@ class TransferRecorder:
         self._numbers = count()
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread()
+        self._thread: threading.Thread | None = None
         _remove_abandoned(directory)
 
     @contextmanager
@@ -129,16 +129,15 @@ class TransferRecorder:
             self._transfers.append(transfer)
             if len(self._transfers) == 1:
                 self._ended = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._write_until, args=(self._ended,), daemon=True
-                )
+                target, ended = self._write_until, self._ended
+                self._thread = threading.Thread(target=target, args=(ended,), daemon=True)
                 self._thread.start()
         try:
             yield transfer
         finally:
             with self._lock:
                 self._transfers.remove(transfer)
-                if not self._transfers:
+                if not self._transfers and self._thread:
                     self._ended.set()
                     self._thread.join()
 

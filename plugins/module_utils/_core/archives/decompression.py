@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, ContextManager, Iterator, Sequence
 
 from ..errors import ImageStoreError
 from ..watchdog import watchdog
@@ -233,9 +233,7 @@ def run_program(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    ) as process, selectors.DefaultSelector() as selector, (
-        watchdog(partial(os.kill, process.pid, signal.SIGKILL)) if guarded else nullcontext()
-    ):
+    ) as process, selectors.DefaultSelector() as selector, _guard(process, guarded):
         _limit_memory(process.pid, memory)
         selector.register(process.stdout, selectors.EVENT_READ, "output")  # type: ignore[arg-type]
         selector.register(process.stderr, selectors.EVENT_READ, "errors")  # type: ignore[arg-type]
@@ -256,6 +254,11 @@ def run_program(
                 process.kill()
         status = _exit_status(process, max(0.1, end - time.monotonic())) if complete else None
     return Output(status, written["output"], written["errors"].decode(errors="replace").strip())
+
+
+def _guard(process: subprocess.Popen[bytes], guarded: bool) -> ContextManager[None]:
+    """Ends the program with this process, if it is ``guarded``."""
+    return watchdog(partial(os.kill, process.pid, signal.SIGKILL)) if guarded else nullcontext()
 
 
 def _exit_status(process: subprocess.Popen[bytes], seconds: float) -> int | None:

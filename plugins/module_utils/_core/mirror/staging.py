@@ -55,11 +55,9 @@ class Staging:
         """The path of a download."""
         return os.path.join(self._tree.own_folder("downloads"), name)
 
-    @contextmanager
-    def download(self, part: Part) -> Iterator[IO[bytes]]:
+    def download(self, part: Part) -> ContextManager[IO[bytes]]:
         """The download of a file, open for reading and writing, and locked until the end of the context."""
-        with self.locked(self.path_of(part)) as file:
-            yield file
+        return self.locked(self.path_of(part))
 
     def path_of(self, part: Part) -> str:
         """The path of the download of a file."""

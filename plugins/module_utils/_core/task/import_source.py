@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, ContextManager, Iterator
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
@@ -46,20 +46,17 @@ def import_source(task: Task, options: ImportOptions) -> Iterator[Source]:
             yield source
 
 
-@contextmanager
 def _other_source(
     task: Task, form: WebImage | BareRootfs, expected: str | None
-) -> Iterator[Source]:
+) -> ContextManager[Source]:
     """A source that is not an image in local files."""
     from ..options.web_image import WebImage
 
     if isinstance(form, WebImage):
-        yield _web_source(task, form, expected)
-        return
+        return nullcontext(_web_source(task, form, expected))
     from .rootfs import rootfs_source
 
-    with rootfs_source(task, form, expected) as source:
-        yield source
+    return rootfs_source(task, form, expected)
 
 
 @contextmanager
