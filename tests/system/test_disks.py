@@ -240,6 +240,21 @@ def test_a_file_is_verified_by_its_checksum(
     assert not disks.add(path, checksum=right)["changed"]
 
 
+@pytest.mark.parametrize("form", ["qcow2", "raw"])
+def test_several_tasks_import_one_disk_at_once(lxd: Server, disks: Disks, form: str) -> None:
+    path = disks.make(form)
+    runs = [
+        disks.modules.start("lxd_image_import", **disks.params(path, aliases=[name]))
+        for name in ("one", "two", "three")
+    ]
+    outcomes = [run.wait() for run in runs]
+    assert not any(outcome.failed for outcome in outcomes), outcomes
+    (image,) = lxd.images()
+    assert lxd.aliases() == dict.fromkeys(("one", "two", "three"), image)
+    assert sum("upload" in outcome.actions for outcome in outcomes) == 1
+    assert not disks.add(path)["changed"]
+
+
 OPTIONS = {
     "cloud_init for a disk": ({"cloud_init": True}, "cloud_init is set, and"),
     "two lines": ({"os": "a\nb"}, "os is 'a\\nb', which is not one line"),
