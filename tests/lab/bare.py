@@ -98,8 +98,8 @@ def _disk(version: str) -> bytes:
             ["env", f"E2FSPROGS_FAKE_TIME={TIME}", "mkfs.ext4", *settings, str(folder / "fs"), "8M"]
         )
         # It has the times at which the files were changed here.
-        for path in ("/etc", "/etc/version"):
-            change = f"set_inode_field {path} ctime @{TIME}"
+        for inode in ("/etc", "/etc/version"):
+            change = f"set_inode_field {inode} ctime @{TIME}"
             tool(
                 [
                     "env",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Server, build_bad, build_disk
+from lab import Image, Server, build_bad, build_disk
 from runner import Modules
 
 pytestmark = pytest.mark.families("lxd")
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_disk(
 
 
 def test_a_complete_image_is_not_a_root_file_system(
-    lxd: Server, modules: Modules, tmp_path: Path, build: Callable[..., object]
+    lxd: Server, modules: Modules, tmp_path: Path, build: Callable[..., Image]
 ) -> None:
     for kind in ("tar.xz", "squashfs"):
         image = build(kind)

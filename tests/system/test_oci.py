@@ -315,7 +315,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("given", ["none", "wrong"])
     def test_are_needed(self, private_copies: Copies, app: str, given: str) -> None:
-        more = {"source_password": "wr0ng"} if given == "wrong" else {}
+        more: dict[str, str | None] = {"source_password": "wr0ng"} if given == "wrong" else {}
         if given == "none":
             more = dict.fromkeys(("source_username", "source_password"))
         for check in (True, False):

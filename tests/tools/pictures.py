@@ -215,9 +215,8 @@ def photographs() -> Iterator[tuple[str, bytes]]:
             executable_path="/usr/bin/chromium", args=["--no-sandbox"]
         )
         for scheme in PALETTES:
-            page = browser.new_page(
-                viewport={"width": 900, "height": 760}, device_scale_factor=2, color_scheme=scheme
-            )
+            page = browser.new_page(viewport={"width": 900, "height": 760}, device_scale_factor=2)
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             page.goto(page_file.as_uri())
             yield scheme, page.screenshot()
         browser.close()
