@@ -59,6 +59,7 @@ _OTHERS = (
     (b"WithoutFreeSpace", "is a Parallels disk"),
     (b"WithouFreSpacExt", "is a Parallels disk"),
 )
+_DISK_SUFFIXES = (".raw", ".img", ".qcow2", ".vmdk", ".vdi", ".vhd", ".vhdx")
 _CONVERT = "Convert it: qemu-img convert -O qcow2"
 
 
@@ -222,6 +223,11 @@ def _check_root(found: Findings) -> None:
         raise RefusedDisk(
             "is a container image of Docker or OCI, which consists of layers",
             "Use a root file system.",
+        )
+    disk = next((name for name in names if name.lower().endswith(_DISK_SUFFIXES)), "")
+    if disk and not found.root_names:
+        raise RefusedDisk(
+            f"is an archive with the disk {disk} in it", "Unpack it, and use its disk."
         )
     if not found.root_names and found.complete:
         shown = f" It contains {', '.join(names[:3])}." if names else ""

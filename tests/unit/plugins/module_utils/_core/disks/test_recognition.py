@@ -263,10 +263,11 @@ REFUSED = {
     "metadata": (tar(["metadata.yaml"]), "is the metadata of a split image"),
     "OVA": (tar(["web.ovf", "web-disk1.vmdk"]), "is an OVA"),
     "compressed OVA": (gzip.compress(tar(["web.ovf", "disk.vmdk"])), "is an OVA"),
-    "disk in a tar": (
-        tar(["disk.raw"]),
+    "disk in a tar": (tar(["disk.raw"]), "is an archive with the disk disk.raw in it"),
+    "other files": (
+        tar(["readme.txt"]),
         "does not contain a root file system. The directories etc, usr and so on have to be at"
-        " its top. It contains disk.raw",
+        " its top. It contains readme.txt",
     ),
     "docker": (tar(["manifest.json", "abc/layer.tar"]), "is a container image of Docker"),
     "two in a zip": (zipped(raw(), raw()), "is a zip file with 2 files"),
