@@ -99,7 +99,8 @@ def test_only_abandoned_files_are_removed(tmp_path, monkeypatch):
     (tmp_path / f"{PREFIX}1").write_text("{}")
     (tmp_path / "another").touch()
     with TransferRecorder(str(tmp_path), 2).record("it", 1):
-        while not files_in(tmp_path):
+        # It is locked before it is written.
+        while not any(path.stat().st_size for path in files_in(tmp_path)):
             pass
         TransferRecorder(str(tmp_path), 3)
         assert {path.name for path in tmp_path.iterdir()} == {f"{PREFIX}2", "another"}
