@@ -255,6 +255,30 @@ def test_several_tasks_import_one_disk_at_once(lxd: Server, disks: Disks, form: 
     assert not disks.add(path)["changed"]
 
 
+@pytest.mark.families("lxd")
+def test_a_cached_image_of_the_same_file_is_replaced(
+    lxd: Server, other: Server, disks: Disks
+) -> None:
+    path = build_rootfs(disks.folder)
+    params = disks.params(path)
+    made = Modules().at(other).done("lxd_image_import", public=True, aliases=["web"], **params)
+    origin = {
+        "type": "image",
+        "mode": "pull",
+        "protocol": "lxd",
+        "server": other.url,
+        "certificate": other.certificate.read_text(),
+        "alias": "web",
+    }
+    lxd.operation("POST", "/1.0/instances", {"name": "c1", "source": origin})
+    assert lxd.images()[made["fingerprint"]]["cached"]
+    predicted = disks.add(path, check=True)
+    first = disks.add(path)
+    assert predicted.actions == first.actions == ["replace cached image", "upload"]
+    assert not first["image"]["cached"]
+    assert not disks.add(path)["changed"]
+
+
 OPTIONS = {
     "cloud_init for a disk": ({"cloud_init": True}, "cloud_init is set, and"),
     "two lines": ({"os": "a\nb"}, "os is 'a\\nb', which is not one line"),
