@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
 
-from ..checksums import Checksum, ChecksumFile
 from ..errors import OptionError
 from .checksum import parse_checksum
 from .image_import import LocalFiles, local_files
@@ -19,6 +18,7 @@ from .web import WebAddress
 from .web_image import WebImage, web_image
 
 if TYPE_CHECKING:
+    from ..checksums import Checksum, ChecksumFile
     from ..disks.metadata import RootfsFacts
     from ..sources.controller_file import ControllerFile
 
@@ -58,8 +58,8 @@ def bare_rootfs(params: Mapping[str, Any], retries: int, has_fingerprint: bool) 
     facts = parse_rootfs_facts(params)
     if params["rootfs"]:
         checksum = parse_checksum(params)
-        local = local_files(params, uses_web=isinstance(checksum, ChecksumFile))
-        return BareRootfs(local, facts, checksum, _checksum_server(params, checksum, retries))
+        server = _checksum_server(params, checksum, retries)
+        return BareRootfs(local_files(params, uses_web=bool(server)), facts, checksum, server)
     checksum = parse_checksum(params, WebAddress.parse(params["rootfs_url"], "rootfs_url", True))
     if not checksum and not has_fingerprint:
         raise OptionError(
@@ -74,6 +74,10 @@ def _checksum_server(
     params: Mapping[str, Any], checksum: Checksum | ChecksumFile | None, retries: int
 ) -> WebImage | None:
     """How to download the checksum file, if there is one."""
+    if checksum is None:
+        return None
+    from ..checksums import ChecksumFile
+
     if not isinstance(checksum, ChecksumFile):
         return None
     return WebImage(

@@ -11,20 +11,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Callable, ContextManager, Iterable, Mapping
 
 from ..archives.files import Digest, ImageFiles
-from ..checksums import Checksum
-from ..disks.conversion import image_files
-from ..disks.metadata import RootfsFacts, metadata_archive, rootfs_key
-from ..disks.recognition import Recognized, recognize
+from ..disks.metadata import metadata_archive, rootfs_key
 from ..errors import ConflictError, FileError, OptionError
 from ..images import VIRTUAL_MACHINE, Alias, Image
-from ..store import Store
-from ..store_view import StoreView
 from . import Offer, TransferResult, record_rootfs_keys, require_fingerprint
 from .files import FileSource
 
 if TYPE_CHECKING:
+    from ..checksums import Checksum
     from ..deadline import Deadline
+    from ..disks.metadata import RootfsFacts
+    from ..disks.recognition import Recognized
     from ..disks.workspace import Workspace
+    from ..store import Store
+    from ..store_view import StoreView
 
 SHA256 = "sha256"
 
@@ -152,6 +152,9 @@ class RootfsFileSource:
     @cached_property
     def recognized(self) -> Recognized:
         """What the file is."""
+        # Imported late: an unchanged file does not need it.
+        from ..disks.recognition import recognize
+
         return recognize(self.request.name, self.file.files[0], self.request.deadline)
 
     def fingerprint(self) -> str:
@@ -205,6 +208,8 @@ class RootfsFileSource:
 
     def image_files(self) -> ContextManager[ImageFiles]:
         """The files of the image, open as long as the context lasts; a disk is converted for it."""
+        from ..disks.conversion import image_files
+
         request = self.request
         return image_files(
             request.name,

@@ -10,19 +10,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, Iterator
 
-from ..checksums import Checksum, fetch_checksum, path_of_url
-from ..disks.metadata import RootfsFacts
 from ..disks.workspace import Workspace
-from ..downloads import Retries
 from ..options.image_import import LocalFiles
-from ..sources.allowed_hosts import AllowedHosts
 from ..sources.disk import RootfsRequest
 from ..urls import mask_credentials
 from . import temporary_directory
-from .import_source import web_client
 
 if TYPE_CHECKING:
+    from ..checksums import Checksum
     from ..deadline import Deadline
+    from ..disks.metadata import RootfsFacts
     from ..options.bare_rootfs import BareRootfs
     from ..sources import Source
     from ..sources.disk_url import RootfsUrlSource
@@ -76,7 +73,9 @@ def rootfs_request(
 
 def rootfs_url_source(form: BareRootfs, request: RootfsRequest) -> RootfsUrlSource:
     """The source for a ``form`` that has an address."""
+    from ..sources.allowed_hosts import AllowedHosts
     from ..sources.disk_url import RootfsUrlSource
+    from .import_source import web_client
 
     location = form.location
     if isinstance(location, LocalFiles):
@@ -90,8 +89,18 @@ def rootfs_url_source(form: BareRootfs, request: RootfsRequest) -> RootfsUrlSour
 def _checksum(form: BareRootfs, deadline: Deadline) -> Checksum | None:
     """What the file has to be, by the checksum file if there is one."""
     checksum, server = form.checksum, form.checksum_server
-    if server is None or isinstance(checksum, Checksum) or checksum is None:
-        return checksum if isinstance(checksum, Checksum) else None
+    if checksum is None:
+        return None
+    from ..checksums import Checksum, fetch_checksum, path_of_url
+
+    if isinstance(checksum, Checksum):
+        return checksum
+    if server is None:
+        raise TypeError("the checksum file has no server")
+    from ..downloads import Retries
+    from ..sources.allowed_hosts import AllowedHosts
+    from .import_source import web_client
+
     hosts = AllowedHosts(server.addresses, server.allowed_hosts, deadline)
     is_local = isinstance(form.location, LocalFiles)
     path = form.name if is_local else path_of_url(form.name)
