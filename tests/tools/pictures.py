@@ -49,7 +49,7 @@ PALETTES = {
 }  # fmt: skip
 
 #: In pixels.
-WIDTH, LINE, FONT, MARGIN, BAR = 760, 19, 13, 18, 30
+WIDTH, LINE, FONT, MARGIN, BAR = 480, 19, 13, 18, 30
 
 Line = list[tuple[str, str]]  # pieces of text, each with its kind
 
