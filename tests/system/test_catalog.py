@@ -279,6 +279,14 @@ class TestTask:
         product = listed["products"]["box:container:x86_64"]
         assert tuple(product.get(name) for name in ("os", "release", "variant")) == published_as
 
+    def test_records_and_shows_the_description_of_an_image(self, tree: CatalogSite) -> None:
+        description = "For web servers. " * 100  # of any length
+        image = small_image(tree.folder, "a", properties=f"{{description: '{description}'}}")
+        tree.publish({"name": "box", "src": str(image), "version": "20260101"})
+        (product,) = json.loads((tree.root / "catalog.json").read_text())["products"]
+        assert product["description"] == description[:1000]
+        assert "<p>For web servers." in (tree.root / "index.html").read_text()
+
     def test_accepts_a_version_of_twelve_digits_without_underscore(self, tree: CatalogSite) -> None:
         tree.publish(tree.small("box", "a", 202611240730))
         assert published_versions(tree.root) == {"box/amd64": ["20261124_0730"]}

@@ -35,6 +35,10 @@ PART_ENDINGS = frozenset(_ENDINGS.values())
 """What the names of published files can end with."""
 
 
+PROPERTIES = ("os", "release", "variant", "description")
+"""Of ``metadata.yaml``, those that a catalogue has."""
+
+
 @dataclass(frozen=True)
 class ImageInfo:
     """The facts about an image's files.
@@ -52,6 +56,7 @@ class ImageInfo:
     os: str = ""
     release: str = ""
     variant: str = ""
+    description: str = ""
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> ImageInfo:
@@ -97,7 +102,7 @@ def image_info(files: ImageFiles) -> ImageInfo:
         type=found.type,
         architecture=architecture_name(metadata.architecture) or metadata.architecture,
         created=metadata.creation_date,
-        **{name: metadata.properties.get(name, "") for name in ("os", "release", "variant")},
+        **{name: metadata.properties.get(name, "") for name in PROPERTIES},
     )
 
 

@@ -105,14 +105,25 @@ class ClientCommands:
             "aliases": [name],
         }
         task = _task(f"Copy {name}", "lxd_image_copy", options)
-        return [*_client_commands(caption, *words), Command(ANSIBLE, caption, task)]
+        return [
+            *self._launch(product, note),
+            *_client_commands(caption, *words),
+            Command(ANSIBLE, caption, task),
+        ]
+
+    def _launch(self, product: Product, note: str) -> list[Command]:
+        """Create an instance and start it; the client gives it a name."""
+        vm = [] if product.type == CONTAINER else ["--vm"]
+        words = ["launch", f"{self.remote}:{product.name}", *vm]
+        return _client_commands(f"Launch an instance{note}", *words)
 
     def _for_incus(self, product: Product, note: str) -> list[Command]:
         versions = "with Incus 7.0.1, 7.1 or later (earlier versions take it for a container image)"
         caption = f"From the remote{note}, {versions}"
         remote = f"{self.remote}:{product.name}"
         words = ["image", "copy", remote, "local:", "--alias", product.name, "--vm"]
-        return [one for one in _client_commands(caption, *words) if one.tool == INCUS]
+        launch = self._launch(product, f"{note}, {versions}")
+        return [one for one in (*launch, *_client_commands(caption, *words)) if one.tool == INCUS]
 
     def _by_url(self, product: Product, note: str) -> list[Command]:
         name, url, caption = product.name, f"{self.base_url}/images/{product.name}", f"By URL{note}"

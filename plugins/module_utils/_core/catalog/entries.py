@@ -13,7 +13,7 @@ from ..architectures import common_architecture
 from ..archives.image_info import ImageInfo, change_stamp
 from ..errors import OptionError
 from ..images import short_fingerprint
-from .names import check_text, version_of
+from .names import MAX_TEXT_CHARACTERS, check_text, version_of
 from .record import Part, Product, Version
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class CatalogEntry:
             os=self._text("os", spec.os, facts.os),
             release=self._text("release", spec.release, facts.release),
             variant=self._text("variant", spec.variant, facts.variant),
+            description=check_text(facts.description[:MAX_TEXT_CHARACTERS]),
             aliases=spec.aliases or (),
             requirements=spec.requirements or {},
             versions=(self.version,),

@@ -57,7 +57,7 @@ def _policy() -> str:
 def _summary(products: Sequence[Product], commands: ClientCommands) -> str:
     versions = [version for product in products for version in product.versions]
     files = {part.path: part.size for version in versions for part in version.parts}
-    words = [_counted(len(products), "image"), _counted(len(versions), "version")]
+    words = [_counted(len(_images(products)), "image"), _counted(len(versions), "version")]
     architectures = {product.architecture for product in products}
     return page_template.SUMMARY.substitute(
         totals=f"{' in '.join(words)}, {_size(sum(files.values()))}",
@@ -68,53 +68,109 @@ def _summary(products: Sequence[Product], commands: ClientCommands) -> str:
 
 def _architecture_hint(products: Sequence[Product]) -> str:
     """How to get an image for another architecture, with the image that has the most of them as the example."""
-    groups = [list(group) for _key, group in groupby(products, key=lambda product: product.key[:2])]
-    product = max(groups, key=len)[0]
+    product = max(_images(products), key=len)[0]
     architecture = common_architecture(product.architecture)
     return page_template.HINT.substitute(
         name=f"{escape(product.name)}/{architecture}", architecture=architecture
     )
 
 
+def _images(products: Iterable[Product]) -> list[list[Product]]:
+    """The products of each name and type, which differ in their architectures."""
+    return [list(image) for _key, image in groupby(products, key=lambda product: product.key[:2])]
+
+
 def _main(products: Sequence[Product], commands: ClientCommands) -> str:
-    images = groupby(products, key=lambda product: product.name)
+    groups: dict[str, list[list[Product]]] = {}
+    images = sorted(_images(products), key=lambda image: _natural_order(image[0].name))
+    for image in images:
+        system = next(filter(None, map(_system, image)), "")
+        groups.setdefault(system, []).append(image)
+    same_name: dict[str, list[Product]] = {}
+    for product in products:
+        same_name.setdefault(product.name, []).append(product)
+    anchored: set[str] = set()
+    rendered = [
+        page_template.GROUP.substitute(
+            title=escape(title or "Other images"),
+            images="\n".join(
+                _image(image, same_name[image[0].name], anchored, commands) for image in group
+            ),
+        )
+        # Those of no system come last.
+        for title, group in sorted(
+            groups.items(), key=lambda group: (not group[0], _natural_order(group[0]))
+        )
+    ]
     return page_template.MAIN.substitute(
-        count=_counted(len(products), "image"),
+        count=_counted(len(images), "image"),
         tools="\n".join(page_template.TOOL.substitute(tool=tool) for tool in TOOLS),
-        images="\n".join(_image(name, list(group), commands) for name, group in images),
+        groups="\n".join(rendered),
     )
+
+
+def _system(product: Product) -> str:
+    return " ".join(filter(None, [product.os, product.release]))
+
+
+def _natural_order(text: str) -> list[tuple[int, str]]:
+    """A key by which texts are sorted as people do: numbers in them by their value."""
+    words = re.findall(r"[0-9]+|[^0-9]+", text.lower())
+    return [(int(word[:18]) if word[0] in "0123456789" else -1, word) for word in words]
 
 
 def _empty(commands: ClientCommands) -> str:
     return page_template.EMPTY.substitute(example=_render_commands([commands.publish_example()]))
 
 
-def _image(name: str, products: Sequence[Product], commands: ClientCommands) -> str:
-    """All products with one name."""
-    facts = [_facts(product) for product in products]
-    common = [fact for fact in facts[0] if all(fact in other for other in facts)]
-    kinds = groupby(products, key=lambda product: product.type)
-    return page_template.IMAGE.substitute(
-        name=escape(name),
-        facts=_render_facts(common),
-        kinds="\n".join(
-            _kind(kind, list(group), products, common, commands) for kind, group in kinds
-        ),
-    )
-
-
-def _kind(
-    kind: str,
+def _image(
     products: Sequence[Product],
     same_name: Sequence[Product],
-    common: Sequence[tuple[str, str]],
+    anchored: set[str],
     commands: ClientCommands,
 ) -> str:
-    return page_template.KIND.substitute(
-        title=_TITLES[kind],
-        products="\n".join(_product(product, common) for product in products),
+    """The rows of one image. The first of a name has it as its id; ``anchored`` are the names that have theirs."""
+    first = products[0]
+    name = escape(first.name)
+    identified = "" if first.name in anchored else f' id="{name}"'
+    anchored.add(first.name)
+    facts = [_facts(product) for product in products]
+    common = [fact for fact in facts[0] if all(fact in other for other in facts)]
+    newest = max((product.newest for product in products), key=lambda version: version.name)
+    largest = max(product.newest.size for product in products)
+    description = next(filter(None, (product.description for product in products)), "")
+    return page_template.IMAGE.substitute(
+        id=identified,
+        name=name,
+        search=escape(_search_text(products)),
+        description=f"<p>{escape(description)}</p>" if description else "",
+        type=_TITLES[first.type],
+        architectures=", ".join(product.architecture for product in products),
+        version=_version_name(newest),
+        bytes=largest,
+        size=_size(largest),
+        facts=_render_facts(common),
         commands=_render_commands(commands.get_image(products, same_name)),
+        products="\n".join(_product(product, common) for product in products),
     )
+
+
+def _search_text(products: Sequence[Product]) -> str:
+    words: dict[str, None] = {}
+    for product in products:
+        for word in (
+            *product.names,
+            _system(product),
+            product.variant,
+            product.type,
+            _SHORT_TYPES[product.type],
+            product.architecture,
+            common_architecture(product.architecture),
+            product.description,
+            *(version.name for version in product.versions),
+        ):
+            words[word.lower()] = None
+    return " ".join(filter(None, words))
 
 
 def _product(product: Product, common: Sequence[tuple[str, str]]) -> str:
@@ -124,28 +180,14 @@ def _product(product: Product, common: Sequence[tuple[str, str]]) -> str:
         _version(version, "" if number else head) for number, version in enumerate(product.versions)
     ]
     if specific:
-        rows.append(f'<tr class="facts-row"><td colspan="6">{_render_facts(specific)}</td></tr>')
-    search = " ".join(
-        [
-            *product.names,
-            product.os,
-            product.release,
-            product.variant,
-            product.type,
-            _SHORT_TYPES[product.type],
-            product.architecture,
-            common_architecture(product.architecture),
-            *(version.name for version in product.versions),
-        ]
-    ).lower()
-    return f'<tbody data-search="{escape(search)}">\n' + "\n".join(rows) + "\n</tbody>"
+        rows.append(f'<tr class="facts-row"><td colspan="5">{_render_facts(specific)}</td></tr>')
+    return "<tbody>\n" + "\n".join(rows) + "\n</tbody>"
 
 
 def _version(version: Version, head: str) -> str:
     return page_template.VERSION.substitute(
         head=head,
-        name=escape(version.name),
-        created=_creation_date(version.created),
+        name=_version_name(version),
         size=_size(version.size),
         files=" ".join(
             f'<a href="{escape(part.path)}">{escape(part.ending)}</a>' for part in version.parts
@@ -157,14 +199,12 @@ def _version(version: Version, head: str) -> str:
 
 def _facts(product: Product) -> list[tuple[str, str]]:
     """What is known about a product beside its key: pairs of a label and HTML."""
-    system = " ".join(filter(None, [product.os, product.release]))
     aliases = ", ".join(f"<code>{escape(alias)}</code>" for alias in product.aliases)
     requirements = ", ".join(
         f"<code>{escape(name)}={escape(value)}</code>"
         for name, value in sorted(product.requirements.items())
     )
     facts = [
-        ("system", escape(system)),
         ("variant", escape(product.variant)),
         ("aliases", aliases),
         ("requires", requirements),
@@ -195,16 +235,17 @@ def _unbreakable(match: Match[str]) -> str:
     return f"<b>{match[0]}</b>"
 
 
-def _creation_date(seconds: int) -> str:
-    """The creation date of an image, empty if it is unknown or absurd."""
+def _version_name(version: Version) -> str:
+    """The name of a version, whose title is when the image was created, unless that is unknown or absurd."""
+    name = escape(version.name)
     try:
-        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=version.created)
     except OverflowError:
-        return ""
-    if seconds <= 0:
-        return ""
+        return name
+    if version.created <= 0:
+        return name
     timestamp = format_time(moment)
-    return f'<time datetime="{timestamp}" title="{timestamp}">{moment:%Y-%m-%d}</time>'
+    return f'<time datetime="{timestamp}" title="{timestamp}">{name}</time>'
 
 
 def _size(size: int) -> str:

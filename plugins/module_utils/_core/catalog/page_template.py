@@ -48,56 +48,86 @@ code, pre { font: .875em/1.6 var(--mono); }
 }
 .bar .field { position: relative; flex: 1 1 16rem; max-width: 27rem; }
 .bar input[type=search] {
-  width: 100%; height: 2.5rem; padding: 0 2.25rem 0 .8rem; font: inherit; color: inherit;
+  width: 100%; height: 2.75rem; padding: 0 2.25rem 0 .8rem; font: inherit; color: inherit;
   background: var(--wash); border: 1px solid var(--line); border-radius: 8px; appearance: none;
 }
 .bar input[type=search]::placeholder { color: var(--quiet); opacity: 1; }
 .bar input[type=search]:focus { outline: 2px solid var(--accent); outline-offset: -1px; }
 .bar kbd {
-  position: absolute; right: .6rem; top: .6rem; min-width: 1.3rem; text-align: center; pointer-events: none;
+  position: absolute; right: .6rem; top: .7rem; min-width: 1.3rem; text-align: center; pointer-events: none;
   font: .75rem/1.3rem var(--mono); color: var(--quiet); border: 1px solid var(--line); border-radius: 4px;
 }
 .bar input:focus + kbd, .bar input:not(:placeholder-shown) + kbd { display: none; }
 .bar output { color: var(--quiet); font-size: .9375rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.tools { display: flex; margin: 0 0 0 auto; padding: 3px; border: 0; border-radius: 9px; background: var(--wash); }
+.tools { display: flex; margin: 0 0 0 auto; padding: 0; border: 0; border-radius: 9px; background: var(--wash); }
 .tools label { position: relative; }
 .tools input { position: absolute; inset: 0; opacity: 0; margin: 0; cursor: pointer; }
-.tools span { display: block; padding: .2rem .85rem; border-radius: 6px; font-size: .9375rem; color: var(--quiet); }
+.tools span {
+  display: block; padding: .625rem .95rem; line-height: 1.5rem; border-radius: 6px; font-size: .9375rem;
+  color: var(--quiet);
+}
 .tools input:hover + span { color: var(--ink); }
 .tools input:checked + span { background: var(--paper); color: var(--ink); box-shadow: 0 0 0 1px var(--line); }
 .tools input:focus-visible + span { outline: 2px solid var(--accent); outline-offset: 1px; }
 @media (hover: none) { .bar kbd { display: none; } }
 
-.image {
-  display: grid; grid-template-columns: minmax(0, 15rem) minmax(0, 1fr); gap: 1.25rem 3rem;
-  margin: 0 -.4rem; padding: 2.25rem .4rem; scroll-margin-top: 3.5rem;
-  content-visibility: auto; contain-intrinsic-size: auto 16rem;
+table { width: 100%; border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0 1.25rem 0 0; text-align: left; vertical-align: baseline; font-weight: 400; }
+
+.images { margin-bottom: 3rem; }
+.images > thead > tr > * { border-bottom: 1px solid var(--line); }
+.images > thead th { padding-block: .35rem; color: var(--quiet); line-height: 2.75rem; }
+.images > thead button {
+  min-height: 2.75rem; margin: 0 -.5rem; padding: 0 .5rem; font: inherit; color: inherit; background: none; border: 0;
+  border-radius: 6px; cursor: pointer;
 }
-.image + .image { border-top: 1px solid var(--line); }
-.image > header { align-self: start; position: sticky; top: 5rem; }
-.image h2 { font: 600 1.25rem/1.3 var(--mono); letter-spacing: -.01em; }
-.image h2 a { color: inherit; text-decoration: none; }
-.image h2 a:hover { text-decoration: underline; }
-.image:target h2 a { color: var(--accent); }
-.facts { display: grid; gap: .15rem; font-size: .9375rem; }
+.images > thead button:hover { color: var(--ink); }
+.images > thead th[aria-sort] { color: var(--ink); }
+.images > thead th[aria-sort=ascending] button::after { content: " \\2191"; }
+.images > thead th[aria-sort=descending] button::after { content: " \\2193"; }
+.group h2 { padding: 2rem 0 .4rem; font-size: 1rem; }
+.image { scroll-margin-top: 5rem; }
+.image > tr > * { border: 0 solid var(--line); }
+.image > tr:first-child > * { height: 2.75rem; padding-top: .6rem; border-top-width: 1px; }
+.image .name a {
+  display: inline-block; min-width: 2.75rem; margin-block: -.65rem; padding-block: .65rem;
+  font: 600 1em/1.6 var(--mono); color: inherit; text-decoration: none;
+}
+.image .name a:hover { text-decoration: underline; }
+.image:target .name a { color: var(--accent); }
+.image .name p { padding-bottom: .5rem; color: var(--quiet); line-height: 1.4; }
+.image > tr > :is(.type, .architectures, .version, .size) { color: var(--quiet); }
+.images .type, .images .version, .size { white-space: nowrap; }
+.size { text-align: right; }
+.images > thead .size button { margin-right: -.5rem; }
+.images > thead > tr > td, .image > tr:first-child > td:last-child { width: 5rem; padding-right: 0; }
+
+details > summary {
+  position: relative; display: flow-root; float: right; width: 5rem; min-height: 2.75rem; margin-top: -2.75rem;
+  padding-right: 1rem; line-height: 2.75rem; text-align: right; color: var(--accent); cursor: pointer; list-style: none;
+}
+summary::-webkit-details-marker { display: none; }
+summary::after { content: "\\25be"; position: absolute; right: 0; }
+details[open] > summary::after { content: "\\25b4"; }
+summary:hover { text-decoration: underline; text-underline-offset: .2em; }
+.image > tr + tr > td { padding: 0; }
+.panel { clear: both; padding: .25rem 0 1.5rem; }
+.facts { display: flex; flex-wrap: wrap; gap: .15rem 1.5rem; font-size: .9375rem; }
 .facts > div { display: flex; flex-wrap: wrap; gap: 0 .45rem; }
 .facts dt { color: var(--quiet); }
-.image > header .facts { margin-top: .4rem; }
-.kind + .kind { margin-top: 2rem; }
-.kind h3 { font-size: 1rem; margin-bottom: .35rem; }
-
-table { width: 100%; border-collapse: collapse; font-size: .9375rem; font-variant-numeric: tabular-nums; }
-thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-th, td { padding: .3rem 1.25rem .3rem 0; text-align: left; vertical-align: baseline; font-weight: 400; }
-tbody tr > :last-child { padding-right: 0; }
-tbody + tbody tr:first-child > * { padding-top: .8rem; }
-tbody tr ~ tr:not(.facts-row) td { color: var(--quiet); }
-td { white-space: nowrap; }
-td.size, td.fingerprint { text-align: right; }
-td.files a + a { margin-left: .6rem; }
+.panel > .commands { margin-top: .6rem; }
+.versions { width: auto; margin-top: .6rem; }
+.versions > thead {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+}
+.versions td { white-space: nowrap; }
+.versions tbody + tbody tr:first-child > * { padding-top: .4rem; }
+.versions tbody tr ~ tr:not(.facts-row) td { color: var(--quiet); }
+.files a { display: inline-block; min-width: 2.75rem; padding-block: .65rem; }
+.files a + a { margin-left: .75rem; }
 .fingerprint button {
-  font: .875em/1.6 var(--mono); color: inherit; background: none; border: 0; border-radius: 4px; cursor: copy;
-  padding: 0 .3rem; margin-right: -.3rem;
+  min-height: 2.75rem; margin-left: -.3rem; padding: 0 .3rem; font: .875em/1.6 var(--mono); color: inherit;
+  background: none; border: 0; border-radius: 6px; cursor: copy;
 }
 .fingerprint button:hover { background: var(--wash); color: var(--ink); }
 
@@ -114,23 +144,22 @@ td.files a + a { margin-left: .6rem; }
 .command b { white-space: nowrap; font-weight: inherit; }
 .command[data-tool=Ansible] pre { word-break: break-all; }
 .command button {
-  grid-area: 1 / 2 / 3; min-width: 4.5rem; padding: .15rem .6rem; font: .8125rem/1.6 var(--sans);
+  grid-area: 1 / 2 / 3; min-width: 5rem; min-height: 2.75rem; padding: .15rem .6rem; font: .8125rem/1.6 var(--sans);
   color: var(--accent); background: var(--paper); border: 1px solid var(--line); border-radius: 6px; cursor: pointer;
 }
 .command button:hover { border-color: var(--accent); }
-html[data-tool=LXD] :is(.add-remote, .image) .command:not([data-tool=LXD]),
-html[data-tool=Incus] :is(.add-remote, .image) .command:not([data-tool=Incus]),
-html[data-tool=Ansible] :is(.add-remote, .image) .command:not([data-tool=Ansible]),
-html.js :is(.add-remote, .image) figcaption b { display: none; }
+html[data-tool=LXD] :is(.add-remote, .panel) .command:not([data-tool=LXD]),
+html[data-tool=Incus] :is(.add-remote, .panel) .command:not([data-tool=Incus]),
+html[data-tool=Ansible] :is(.add-remote, .panel) .command:not([data-tool=Ansible]),
+html.js :is(.add-remote, .panel) figcaption b { display: none; }
 html[data-tool=Ansible] .masthead .add-remote { display: none; }
 .command figcaption b { font-weight: 600; color: var(--ink); }
 
 .message { padding: 1.5rem 0 4rem; max-width: 42rem; }
-.image ~ .message { padding-top: 3rem; }
 .message h2 { font-size: 1.25rem; margin-bottom: .5rem; }
 .message p + figure { margin-top: 1.25rem; }
 .message > button {
-  margin-top: 1rem; padding: .4rem .9rem; font: inherit; color: var(--accent); background: none;
+  margin-top: 1rem; min-height: 2.75rem; padding: .4rem .9rem; font: inherit; color: var(--accent); background: none;
   border: 1px solid var(--line); border-radius: 6px; cursor: pointer;
 }
 .message > button:hover { border-color: var(--accent); }
@@ -139,37 +168,44 @@ footer {
   font-size: .875rem; color: var(--quiet);
 }
 
-@media (max-width: 70rem) {
-  .image { grid-template-columns: minmax(0, 1fr); gap: 1.1rem; padding-block: 1.75rem; }
-  .image > header { position: static; }
-}
-@media (min-width: 53rem) {
-  th[scope=rowgroup] { width: 6.25rem; }
-  td.version { width: 8.75rem; }
-  td.created { width: 14rem; }
-  td.size { width: 6rem; }
-  td.fingerprint { width: 6.5rem; }
-}
+@media (min-width: 53.001rem) { .images .architectures { min-width: 9.5rem; } }
 @media (max-width: 53rem) {
-  table, tbody { display: block; }
-  tbody tr { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; padding: .35rem 0; }
-  tbody tr > *, tbody + tbody tr:first-child > * { padding: 0; }
-  tbody + tbody { margin-top: .75rem; }
-  th[scope=rowgroup] { grid-area: 1 / 1 / 2 / 3; font-weight: 600; }
-  td.version { grid-area: 2 / 1; }
-  td.size { grid-area: 2 / 2; }
-  td.created { grid-area: 3 / 1; }
-  td.files { grid-area: 3 / 2; text-align: right; }
-  td.fingerprint { grid-area: 4 / 1; text-align: left; }
-  .fingerprint button { margin-left: -.3rem; }
+  .images, .images > tbody { display: block; }
+  .images > thead { display: block; }
+  .images > thead > tr {
+    display: flex; justify-content: space-between; gap: .75rem; border-bottom: 1px solid var(--line);
+  }
+  .images > thead th { padding: 0; border: 0; font-size: .875rem; }
+  .images > thead td, .image > tr:first-child > td:last-child { display: none; }
+  html:not(.js) .images > thead {
+    position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap;
+  }
+  .group > tr, .group > tr > th { display: block; }
+  .image > tr:first-child {
+    display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 .5rem; padding: .6rem 5.5rem .6rem 0;
+    border-top: 1px solid var(--line);
+  }
+  .image > tr:first-child > * { height: auto; padding: 0; border: 0; font-size: .875rem; }
+  .image > tr:first-child > .name { flex: 1 0 100%; font-size: .9375rem; }
+  .image .name p { padding-bottom: .2rem; }
+  .image > tr:first-child > :is(.type, .architectures, .version)::after { content: "\\00b7"; margin-left: .5rem; }
+  .image > tr + tr, .image > tr + tr > td { display: block; }
+  details > summary { margin-top: -3.4rem; }
+  .versions, .versions > tbody, .versions .facts-row, .versions .facts-row > td { display: block; }
+  .versions tr { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 1rem; }
+  .versions tr > * { padding: 0; }
+  .versions th[scope=rowgroup] { flex: 1 0 100%; font-weight: 600; }
   .command pre { grid-column: 1 / 3; }
   .command button { grid-row: 1; }
 }
 @media (max-width: 40rem) {
+  .bar { gap: .5rem; }
   .bar .field { flex-basis: 100%; max-width: none; }
-  .image { scroll-margin-top: 7rem; }
+  .bar output { font-size: .8125rem; }
+  .tools span { padding-inline: .7rem; }
+  .image { scroll-margin-top: 8rem; }
 }
-@media print { .bar, .command button { display: none; } .image { break-inside: avoid; } }
+@media print { .bar, .command button, summary { display: none; } .image { break-inside: avoid; } }
 """
 
 SCRIPT = """\
@@ -182,13 +218,6 @@ SCRIPT = """\
   const saveTool = (tool) => { try { localStorage.setItem(storageKey, tool); } catch { /* not remembered */ } };
   root.classList.add("js");
   root.dataset.tool = tools.includes(loadTool()) ? loadTool() : tools[0];
-
-  const steps = [["year", 31556952], ["month", 2629746], ["day", 86400], ["hour", 3600], ["minute", 60]];
-  const relative = new Intl.RelativeTimeFormat("en", { numeric: "always" });
-  const age = (seconds) => {
-    const [unit, size] = steps.find(([, size]) => Math.abs(seconds) >= size) || ["", 0];
-    return size ? relative.format(-Math.trunc(seconds / size), unit) : "just now";
-  };
 
   const copy = async (text) => {
     try {
@@ -206,14 +235,6 @@ SCRIPT = """\
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    const now = Date.now() / 1000;
-    for (const time of document.querySelectorAll("td.created time")) {
-      const seconds = now - Date.parse(time.dateTime) / 1000;
-      time.after(Object.assign(document.createElement("span"), {
-        className: "quiet", textContent: ` · ${age(seconds)}`,
-      }));
-    }
-
     const status = document.getElementById("page:status");
     const addCopyHandler = (button, description, read) => {
       const label = button.textContent;
@@ -231,60 +252,109 @@ SCRIPT = """\
         timer = setTimeout(() => { button.textContent = label; status.textContent = ""; }, 1600);
       });
     };
-    for (const command of document.querySelectorAll(".command")) {
-      const button = Object.assign(document.createElement("button"), { textContent: "Copy" });
-      const name = command.closest("article")?.id;
-      const what = [name, command.dataset.tool, command.querySelector("i")?.textContent].filter(Boolean).join(", ");
-      addCopyHandler(button, `Copy (${what})`, () => command.querySelector("code").textContent);
-      command.append(button);
-    }
-    for (const code of document.querySelectorAll("td.fingerprint code")) {
-      const { textContent, title } = code;
-      const button = Object.assign(document.createElement("button"), { textContent, title });
-      addCopyHandler(button, `${textContent}: copy the whole fingerprint`, () => title);
-      code.replaceWith(button);
-    }
+    const addCopyButtons = (part, name) => {
+      for (const command of part.querySelectorAll(".command:not(:has(button))")) {
+        const button = Object.assign(document.createElement("button"), { textContent: "Copy" });
+        const what = [name, command.dataset.tool, command.querySelector("i")?.textContent].filter(Boolean).join(", ");
+        addCopyHandler(button, `Copy (${what})`, () => command.querySelector("code").textContent);
+        command.append(button);
+      }
+      for (const code of part.querySelectorAll("td.fingerprint code")) {
+        const { textContent, title } = code;
+        const button = Object.assign(document.createElement("button"), { textContent, title });
+        addCopyHandler(button, `${textContent}: copy the whole fingerprint`, () => title);
+        code.replaceWith(button);
+      }
+    };
+    for (const part of document.querySelectorAll(".masthead, main.message")) addCopyButtons(part, "");
 
     for (const radio of document.querySelectorAll(".tools input")) {
       radio.checked = radio.value === root.dataset.tool;
       radio.addEventListener("change", () => { root.dataset.tool = radio.value; saveTool(radio.value); });
     }
 
+    const table = document.getElementById("page:images");
+    if (!table) return;
+    const nameOf = (image) => image.querySelector("th a").textContent;
+    // Hundreds of images have thousands of buttons: each image gets its own when it is opened.
+    table.addEventListener("toggle", (event) => {
+      if (event.target.open) addCopyButtons(event.target, nameOf(event.target.closest("tbody")));
+    }, true);
+
+    const groups = [];
+    for (const body of table.tBodies) {
+      if (body.className === "group") groups.push({ head: body, images: [] });
+      else {
+        groups[groups.length - 1].images.push({
+          body,
+          search: body.dataset.search,
+          fingerprints: [...body.querySelectorAll("td.fingerprint code")].map((code) => code.title),
+        });
+      }
+    }
+
+    const collator = new Intl.Collator("en", { numeric: true });
+    const sort = (head) => {
+      const isAscending = head.ariaSort !== "ascending";
+      const { cellIndex } = head;
+      for (const other of table.tHead.rows[0].cells) other.ariaSort = null;
+      head.ariaSort = isAscending ? "ascending" : "descending";
+      const key = ({ body }) => {
+        const cell = body.rows[0].cells[cellIndex];
+        return cell.dataset.value || (cell.querySelector("a") || cell).textContent;
+      };
+      for (const { head: group, images } of groups) {
+        images.sort((one, other) => collator.compare(key(one), key(other)) * (isAscending ? 1 : -1));
+        group.after(...images.map(({ body }) => body));
+      }
+    };
+    for (const head of table.tHead.querySelectorAll("th")) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: head.textContent });
+      button.addEventListener("click", () => sort(head));
+      head.replaceChildren(button);
+    }
+
     const field = document.getElementById("page:filter");
-    if (!field) return;
     const count = document.getElementById("page:count");
     const noMatch = document.getElementById("page:no-match");
     const query = document.getElementById("page:query");
-    const images = [...document.querySelectorAll("tbody")].map((body) => ({
-      body,
-      search: body.dataset.search,
-      fingerprints: [...body.querySelectorAll(".fingerprint button")].map((button) => button.title),
-    }));
-    const kinds = [...document.querySelectorAll(".kind")];
-    const articles = [...document.querySelectorAll("article")];
-    const isEmpty = (part, inner) => !part.querySelector(`${inner}:not([hidden])`);
     const filter = () => {
       const words = field.value.toLowerCase().split(/\\s+/).filter(Boolean);
       let shown = 0;
-      for (const { body, search, fingerprints } of images) {
-        const matches = words.every(
-          (word) => search.includes(word) || fingerprints.some((one) => one.startsWith(word)),
-        );
-        body.hidden = !matches;
-        shown += matches;
+      for (const { head, images } of groups) {
+        let inGroup = 0;
+        for (const { body, search, fingerprints } of images) {
+          const matches = words.every(
+            (word) => search.includes(word) || fingerprints.some((one) => one.startsWith(word)),
+          );
+          body.hidden = !matches;
+          inGroup += matches;
+        }
+        head.hidden = !inGroup;
+        shown += inGroup;
       }
-      for (const kind of kinds) kind.hidden = isEmpty(kind, "tbody");
-      for (const article of articles) article.hidden = isEmpty(article, ".kind");
+      table.tHead.hidden = !shown;
       count.textContent = words.length ? `${shown} of ${count.dataset.all}` : count.dataset.all;
       query.textContent = field.value.trim();
       noMatch.hidden = shown > 0;
     };
-    const clear = () => { field.value = ""; filter(); };
-    const showTarget = () => {
-      const target = document.querySelector(":target");
-      if (target?.hidden) { clear(); target.scrollIntoView(); }
+    const readAddress = () => { field.value = new URL(location.href).searchParams.get("filter") || ""; };
+    const writeAddress = () => {
+      const url = new URL(location.href);
+      if (field.value.trim()) url.searchParams.set("filter", field.value.trim());
+      else url.searchParams.delete("filter");
+      if (url.href !== location.href) history.replaceState(null, "", url);
     };
-    field.addEventListener("input", filter);
+    const change = () => { filter(); writeAddress(); };
+    const clear = () => { field.value = ""; change(); };
+    const showTarget = () => {
+      const target = document.getElementById(location.hash.slice(1));
+      if (!target?.matches(".image")) return;
+      if (target.hidden) clear();
+      target.querySelector("details").open = true;
+      target.scrollIntoView();
+    };
+    field.addEventListener("input", change);
     field.addEventListener("keydown", (event) => { if (event.key === "Escape") clear(); });
     document.getElementById("page:clear").addEventListener("click", () => { clear(); field.focus(); });
     document.addEventListener("keydown", (event) => {
@@ -295,7 +365,9 @@ SCRIPT = """\
       }
     });
     addEventListener("hashchange", showTarget);
-    filter();  // browsers may restore the field
+    addEventListener("pageshow", () => { readAddress(); filter(); });  // browsers may restore the field
+    readAddress();
+    filter();
     showTarget();
   });
 })();
@@ -350,7 +422,7 @@ MAIN = Template("""\
 <div class="bar js-only" role="search" aria-label="Images">
 <div class="field">
 <label for="page:filter" class="visually-hidden">
-Filter by name, alias, system, type, architecture or fingerprint</label>
+Filter by name, alias, system, type, architecture, description or fingerprint</label>
 <input id="page:filter" type="search" placeholder="Filter" autocomplete="off" autocapitalize="none" spellcheck="false">
 <kbd aria-hidden="true">/</kbd>
 </div>
@@ -361,11 +433,21 @@ $tools
 </fieldset>
 </div>
 <main>
-$images
+<table id="page:images" class="images">
+<thead><tr>
+<th scope="col" class="name">Name</th>
+<th scope="col" class="type">Type</th>
+<th scope="col" class="architectures">Architectures</th>
+<th scope="col" class="version">Version</th>
+<th scope="col" class="size">Size</th>
+<td></td>
+</tr></thead>
+$groups
+</table>
 <section id="page:no-match" class="message" hidden>
 <h2>No matching images</h2>
-<p class="quiet">No image has &ldquo;<span id="page:query"></span>&rdquo; in its name, aliases, system, type or
-architecture, and no fingerprint starts with it.</p>
+<p class="quiet">No image has &ldquo;<span id="page:query"></span>&rdquo; in its name, aliases, system, type,
+architectures or description, and no fingerprint starts with it.</p>
 <button id="page:clear" type="button">Show all images</button>
 </section>
 </main>""")
@@ -373,39 +455,43 @@ architecture, and no fingerprint starts with it.</p>
 TOOL = Template("""\
 <label><input type="radio" name="tool" value="$tool"><span>$tool</span></label>""")
 
-IMAGE = Template("""\
-<article id="$name" class="image">
-<header>
-<h2><a href="#$name">$name</a></h2>
-$facts</header>
-<div>
-$kinds
-</div>
-</article>""")
+GROUP = Template("""\
+<tbody class="group"><tr><th scope="rowgroup" colspan="6"><h2>$title</h2></th></tr></tbody>
+$images""")
 
-KIND = Template("""\
-<section class="kind">
-<h3>$title</h3>
-<table>
+IMAGE = Template("""\
+<tbody$id class="image" data-search="$search">
+<tr>
+<th scope="row" class="name"><a href="#$name">$name</a>$description</th>
+<td class="type">$type</td>
+<td class="architectures">$architectures</td>
+<td class="version">$version</td>
+<td class="size" data-value="$bytes">$size</td>
+<td></td>
+</tr>
+<tr><td colspan="6"><details>
+<summary>Use<span class="visually-hidden"> $name ($type)</span></summary>
+<div class="panel">
+$facts<div class="commands">
+$commands
+</div>
+<table class="versions">
 <thead><tr>
 <th scope="col">Architecture</th>
 <th scope="col">Version</th>
-<th scope="col">Created</th>
 <th scope="col">Size</th>
 <th scope="col">Files</th>
 <th scope="col">Fingerprint</th>
 </tr></thead>
 $products
 </table>
-<div class="commands">
-$commands
 </div>
-</section>""")
+</details></td></tr>
+</tbody>""")
 
 VERSION = Template("""\
 <tr>$head
-<td class="version"><code>$name</code></td>
-<td class="created">$created</td>
+<td class="version">$name</td>
 <td class="size">$size</td>
 <td class="files">$files</td>
 <td class="fingerprint"><code title="$fingerprint">$short</code></td>

@@ -68,7 +68,8 @@ class Product:
     """The images of one name, type (``container`` or ``virtual-machine``) and architecture.
 
     ``architecture`` is LXD's name, as in ``x86_64``. ``aliases`` are further names, without architectures. ``os``,
-    ``release`` and ``variant`` are empty where they are unknown. The newest of ``versions`` comes first.
+    ``release``, ``variant`` and ``description`` are empty where they are unknown. The newest of ``versions`` comes
+    first.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Product:
     os: str = ""
     release: str = ""
     variant: str = ""
+    description: str = ""
     aliases: tuple[str, ...] = ()
     requirements: Mapping[str, str] = field(default_factory=dict)
     versions: tuple[Version, ...] = ()

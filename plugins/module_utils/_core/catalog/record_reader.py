@@ -93,7 +93,7 @@ def _product(raw: Mapping[str, Any]) -> Product:
         if architecture_name(architecture) != architecture:
             raise ValueError(f"{shortened(architecture)} is not an architecture")
     texts = {}
-    for field in ("os", "release", "variant"):
+    for field in ("os", "release", "variant", "description"):
         with _named(field):
             texts[field] = check_text(raw.get(field, ""), MAX_RECORD_BYTES)
     with _named("aliases"):

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Collection
 
 from ..architectures import architecture_name
-from ..archives.image_info import part_ending
+from ..archives.image_info import PROPERTIES, part_ending
 from ..catalog import names
 from ..catalog.record import Mirror, Part, Product, Version, sorted_products
 from ..deadline import Deadline
@@ -203,7 +203,7 @@ def _product(image: Image) -> Product | None:
         architecture=architecture,
         **{
             name: names.check_text(image.properties.get(name, "")[: names.MAX_TEXT_CHARACTERS])
-            for name in ("os", "release", "variant")
+            for name in PROPERTIES
         },
         aliases=names.check_aliases(valid[0], valid[1:]),
         requirements={

@@ -48,6 +48,7 @@ def options(*products, **more):
     return module, given
 
 
+LAUNCH = "lxc launch images.example.com:web"
 COPY = "lxc image copy images.example.com:web local: --alias web"
 IMPORT = f"lxc image import {SITE}/images/web --alias web"
 COPY_TASK = {
@@ -60,16 +61,16 @@ COPY_TASK = {
 
 class TestKinds:
     def test_a_split_container_image_has_commands_with_the_remote_only(self):
-        assert texts(product(parts=SPLIT)) == [COPY]
+        assert texts(product(parts=SPLIT)) == [LAUNCH, COPY]
         assert options(product(parts=SPLIT)) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
 
     def test_a_unified_container_image_has_both_kinds_of_commands(self):
-        assert texts(product()) == [COPY, IMPORT]
+        assert texts(product()) == [LAUNCH, COPY, IMPORT]
         assert options(product()) == ("imagestore.lxd.lxd_image_copy", COPY_TASK)
 
     def test_a_split_virtual_machine_image_has_commands_with_the_remote_only(self):
         vm = product(VM, SPLIT)
-        assert texts(vm) == [f"{COPY} --vm"]
+        assert texts(vm) == [f"{LAUNCH} --vm", f"{COPY} --vm"]
         assert options(vm)[1] == {**COPY_TASK, "image_type": VM}
 
     def test_a_unified_virtual_machine_image_is_in_the_remote_for_new_versions_of_incus_only(self):
@@ -79,10 +80,12 @@ class TestKinds:
             "imagestore.lxd.lxd_image_import",
             {"url": f"{SITE}/images/web", "aliases": ["web"]},
         )
-        first, second = (command for command in commands(vm) if command.tool == INCUS)
-        assert first.text == f"{COPY} --vm".replace("lxc", "incus")
-        assert "with Incus 7.0.1, 7.1 or later (earlier versions take it" in first.caption
-        assert second.text == IMPORT.replace("lxc", "incus")
+        launch, copy, by_url = (command for command in commands(vm) if command.tool == INCUS)
+        assert launch.text == f"{LAUNCH} --vm".replace("lxc", "incus")
+        assert copy.text == f"{COPY} --vm".replace("lxc", "incus")
+        for command in (launch, copy):
+            assert "with Incus 7.0.1, 7.1 or later (earlier versions take it" in command.caption
+        assert by_url.text == IMPORT.replace("lxc", "incus")
 
     def test_a_unified_virtual_machine_image_is_imported_as_a_file_if_a_container_has_its_url(self):
         vm = product(VM)
@@ -102,7 +105,7 @@ class TestKinds:
     def test_other_container_images_do_not_take_its_url(self, other):
         assert texts(product(VM), others=[other]) == [IMPORT]
 
-    @pytest.mark.parametrize(("architecture", "number"), [("x86_64", 1), ("aarch64", 2)])
+    @pytest.mark.parametrize(("architecture", "number"), [("x86_64", 1), ("aarch64", 3)])
     def test_a_container_image_of_its_architecture_keeps_it_out_of_the_remote(
         self, architecture, number
     ):
@@ -120,13 +123,14 @@ class TestKinds:
             Version("20261124", "f" * 64, 0, SPLIT),
             Version("20261123", "e" * 64, 0, UNIFIED),
         )
-        assert texts(Product("web", CONTAINER, "x86_64", versions=versions)) == [COPY]
+        assert texts(Product("web", CONTAINER, "x86_64", versions=versions)) == [LAUNCH, COPY]
 
 
 class TestArchitectures:
     def test_one_command_applies_to_all(self):
         both = [product(), product(architecture="aarch64")]
         assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
+            ("Launch an instance", LAUNCH),
             ("From the remote", COPY),
             ("By URL", IMPORT),
         ]
@@ -134,6 +138,7 @@ class TestArchitectures:
     def test_a_command_for_some_architectures_names_them(self):
         both = [product(VM), product(VM, SPLIT, "aarch64")]
         assert [(one.caption, one.text) for one in commands(*both) if one.tool == LXD] == [
+            ("Launch an instance, aarch64 only", f"{LAUNCH} --vm"),
             ("From the remote, aarch64 only", f"{COPY} --vm"),
             ("By URL, x86_64 only", IMPORT),
         ]
@@ -161,7 +166,7 @@ class TestQuoting:
     @pytest.mark.parametrize("site", ["https://h/a b", "https://h/'$(id)'", 'https://h/"#: ü'])
     def test_a_url_with_special_characters_is_one_word(self, site):
         assert options(product(), site=site)[1]["source_server"] == site
-        (_as_remote, by_address) = texts(product(), site=site)
+        (_launch, _copy, by_address) = texts(product(), site=site)
         assert shlex.split(by_address) == [
             *("lxc", "image", "import"),
             *(f"{site}/images/web", "--alias", "web"),

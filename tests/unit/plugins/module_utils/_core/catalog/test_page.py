@@ -90,7 +90,9 @@ class TestHostileText:
     def test_are_shown_as_text(self, hostile):
         def shown(text):
             facts = {"os": text, "release": text, "variant": text, "requirements": {text: text}}
-            return read(product(**facts), product(architecture="aarch64", variant=text))
+            facts["description"] = text
+            arm = product(architecture="aarch64", variant=text, os=text, release=text)
+            return read(product(**facts), arm)
 
         seen = shown(hostile)
         assert seen.shape == shown("x").shape
@@ -156,8 +158,8 @@ def test_links_refer_to_this_server_only():
 class TestNames:
     def test_are_anchors(self):
         seen = read(product("debian/12"), product("debian/12", "virtual-machine"), product("a+b"))
-        names = [dict(attrs)["id"] for tag, attrs in seen.tags if tag == "article"]
-        assert names == ["a+b", "debian/12"]
+        names = [dict(attrs).get("id") for tag, attrs in seen.tags if ("class", "image") in attrs]
+        assert names == ["a+b", "debian/12", None]
 
     def test_do_not_collide_with_an_id_of_the_page(self):
         ids = read(product()).values("id")
@@ -173,33 +175,65 @@ class TestNames:
             assert text in seen.text
 
 
+class TestImages:
+    def rows(self, *products):
+        """The texts of the cells of each image."""
+        text = page(Catalog(sorted_products(products)), SITE)
+        rows = re.findall(r'class="image".*?<tr>(.*?)</tr>', text, re.DOTALL)
+        return [re.findall(r">([^<>\n]+)<", row) for row in rows]
+
+    def test_have_one_row_for_all_architectures(self):
+        arm = product(architecture="aarch64", versions=(version("20261125", size=1 << 30),))
+        assert self.rows(product(), arm) == [
+            ["web", "Container", "aarch64, x86_64", "20261125", "1.00 GiB"]
+        ]
+
+    def test_have_the_description_of_the_image(self):
+        assert self.rows(product(description="For web servers"))[0][:2] == [
+            "web",
+            "For web servers",
+        ]
+
+    def test_are_grouped_by_system_and_release(self):
+        seen = read(
+            product("c", os="Ubuntu", release="9.10"),
+            product("b10", os="Ubuntu", release="24.04"),
+            product("b9", os="Ubuntu", release="24.04"),
+            product("a"),
+        )
+        titles = ["Ubuntu 9.10", "Ubuntu 24.04", "Other images"]
+        assert [text for text in seen.texts["h2"] if text in titles] == titles
+        anchors = [value for value in seen.values("href") if value.startswith("#")]
+        assert anchors == ["#c", "#b9", "#b10", "#a"]
+
+
 class TestFacts:
     def facts(self, *products):
         """The facts of the name, and those of each product."""
         text = page(Catalog(sorted_products(products)), SITE)
-        head, _mark, rest = text.partition("<article")[2].partition("</header>")
+        head, _mark, rest = text.partition('class="panel"')[2].partition('class="versions"')
         return [re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", part) for part in (head, rest)]
 
     def test_that_all_share_are_shown_once(self):
-        same = {"os": "Debian", "release": "12"}
-        assert self.facts(product(**same), product(architecture="aarch64", **same)) == [
-            [("system", "Debian 12")],
-            [],
-        ]
+        same = {"os": "Debian"}
+        assert self.facts(
+            product(variant="cloud", **same), product(architecture="aarch64", variant="cloud")
+        ) == [[("variant", "cloud")], []]
 
     def test_of_one_product_are_shown_there(self):
-        vm = product(kind="virtual-machine", os="Debian", requirements={"secureboot": "false"})
-        assert self.facts(product(os="Debian"), vm) == [
-            [("system", "Debian")],
+        arm = product(architecture="aarch64", variant="cloud", requirements={"secureboot": "false"})
+        assert self.facts(product(variant="cloud"), arm) == [
+            [("variant", "cloud")],
             [("requires", "<code>secureboot=false</code>")],
         ]
 
 
 class TestVersions:
-    def test_have_date_size_and_fingerprint(self):
+    def test_have_a_name_with_the_time_and_a_fingerprint(self):
         seen = read(product())
-        assert "2026-11-24" in seen.texts["time"]
-        assert seen.values("datetime") == ["2026-11-24T06:00:00Z"]
+        assert set(seen.texts["time"]) == {"20261124"}
+        assert set(seen.values("datetime")) == {"2026-11-24T06:00:00Z"}
+        assert "2026-11-24T06:00:00Z" in seen.values("title")
         assert "a" * 12 in seen.texts["code"]
         assert "a" * 64 in seen.values("title")
 
@@ -246,6 +280,8 @@ def test_commands_can_be_copied_from_it():
     seen = read(product())
     for command in (
         "lxc remote add images.example.com https://images.example.com --protocol=simplestreams",
+        "lxc launch images.example.com:web",
+        "incus launch images.example.com:web",
         "incus image copy images.example.com:web local: --alias web",
         "lxc image import https://images.example.com/images/web --alias web",
         "- name: Copy web\n  imagestore.lxd.lxd_image_copy:\n    image: web\n",

@@ -56,6 +56,7 @@ CATALOG = Catalog(
             os="Alpine",
             release="3.20",
             variant="café",
+            description="A café's own",
             aliases=("w", "web/stable"),
             versions=(Version("20260101", DIGEST, -5, (Part(DIGEST, 1, "tar"),)),),
         ),
