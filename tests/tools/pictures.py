@@ -165,12 +165,13 @@ def run_demo() -> str:
     ).stdout
 
 
-#: The images on the page of the other picture: name, operating system, release, and the kind that the lab builds.
+#: The images on the page of the other picture: name, operating system, release, description, and the kind that the lab
+#: builds.
 IMAGES = (
-    ("alpine/3.23", "Alpine", "3.23", "split-xz"),
-    ("debian/13", "Debian", "13", "split"),
-    ("debian/13/desktop", "Debian", "13", "vm"),
-    ("web", "Debian", "13", "tar.xz"),
+    ("alpine/3.23", "Alpine", "3.23", "Small and simple", "split-xz"),
+    ("debian/13", "Debian", "13", "Without recommended packages", "split"),
+    ("debian/13/desktop", "Debian", "13", "GNOME", "vm"),
+    ("web", "Debian", "13", "nginx and PHP", "tar.xz"),
 )
 
 
@@ -180,8 +181,9 @@ def publish(folder: Path) -> Path:
     from lab import build_image
 
     images = []
-    for number, (name, system, release, kind) in enumerate(IMAGES):
-        made = build_image(kind, folder / str(number), version=name)
+    for number, (name, system, release, description, kind) in enumerate(IMAGES):
+        properties = {"description": description}
+        made = build_image(kind, folder / str(number), version=name, properties=properties)
         files = dict(
             zip(("src",) if kind == "tar.xz" else ("metadata", "rootfs"), made.paths, strict=True)
         )
@@ -218,6 +220,8 @@ def photographs() -> Iterator[tuple[str, bytes]]:
             page = browser.new_page(viewport={"width": 900, "height": 760}, device_scale_factor=2)
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             page.goto(page_file.as_uri())
+            page.locator("summary").first.click()
+            page.mouse.move(0, 0)
             yield scheme, page.screenshot()
         browser.close()
 
