@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 from lab import LabError
 
-from . import copy_images, import_directory, import_disks, import_files, publish, store
+from . import copy_images, import_directory, import_disks, import_files, mirror, publish, store
 from .measure import DISTURBED, Unexpected
 from .setting import GIB, MIB, Row, Setting, setting
 
@@ -39,6 +39,9 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "store-large": store.large,
     "publish-unchanged": publish.unchanged,
     "publish-endpoint": publish.endpoint,
+    "mirror": mirror.download,
+    "mirror-unchanged": mirror.unchanged,
+    "mirror-large": mirror.large,
 }
 
 

@@ -13,8 +13,6 @@ from ..connections import Connections
 from ..deadline import Deadline
 from ..images import normalized_address
 from ..mirror import MirrorSource
-from ..mirror.exported import ExportedSource
-from ..mirror.listed import ListedSource
 from ..mirror.mirroring import Mirroring, MirrorResult
 from ..options.mirror import MirrorOptions
 
@@ -59,12 +57,16 @@ class MirrorWork:
         staging, policy = self._mirroring.staging, options.policy
         source: MirrorSource
         if remote.protocol == "simplestreams":
+            from ..mirror.listed import ListedSource
+
             server = self._connections.to_image_server(remote, options.source)
             now = int(time.time())
             source = ListedSource(
                 server, self._mirroring.tree, staging, policy, now, self._recorder
             )
         else:
+            from ..mirror.exported import ExportedSource
+
             store = self._connections.to_store(remote, options.source)
             source = ExportedSource(
                 store, address, remote.protocol, staging, policy, self._recorder
