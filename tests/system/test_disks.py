@@ -20,7 +20,12 @@ import pytest
 from lab import Server, build_disk, build_rootfs
 from runner import Modules, Run, until
 
-FACTS = {"os": "Debian", "release": "12", "variant": "cloud", "description": "Debian 12"}
+FACTS: dict[str, Any] = {
+    "os": "Debian",
+    "release": "12",
+    "variant": "cloud",
+    "description": "Debian 12",
+}
 
 
 class Disks:
@@ -279,7 +284,7 @@ def test_a_cached_image_of_the_same_file_is_replaced(
     assert not disks.add(path)["changed"]
 
 
-OPTIONS = {
+OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "cloud_init for a disk": ({"cloud_init": True}, "cloud_init is set, and"),
     "two lines": ({"os": "a\nb"}, "os is 'a\\nb', which is not one line"),
     "architecture": ({"architecture": "z80"}, "architecture is 'z80', which LXD does not know"),
@@ -300,7 +305,7 @@ def test_an_option_that_does_not_fit_is_an_error(lxd: Server, disks: Disks, case
 @pytest.mark.families("lxd")
 @pytest.mark.parametrize("options", [{"os": "Debian"}, {"checksum": f"sha256:{'0' * 64}"}])
 def test_an_image_that_has_metadata_takes_no_options_for_it(
-    modules: Modules, tmp_path: Path, options: dict[str, str]
+    modules: Modules, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     said = modules.fails("lxd_image_import", src=str(tmp_path), remote_src=True, **options)
     assert f"{next(iter(options))} cannot be used with an image that has its metadata" in said
@@ -334,24 +339,27 @@ def test_a_killed_task_leaves_nothing(lxd: Server, disks: Disks) -> None:
     path = disks.folder / "large.raw"
     with path.open("wb") as file:
         file.write(disks.make("raw").read_bytes())
-        for _number in range(32):
+        for _number in range(16):
             file.write(os.urandom(16 << 20))
     run = Run("lxd_image_import", {**disks.modules.defaults, **disks.params(path)})
     until(lambda: bool(converters(disks.temporary)))
+    for process in converters(disks.temporary):
+        # It does not come to its end by itself.
+        os.kill(process, signal.SIGSTOP)
     os.kill(run.pid, signal.SIGKILL)
     until(lambda: not converters(disks.temporary))
     assert (lxd.images(), disks.left()) == ({}, [])
 
 
-def converters(folder: Path) -> list[str]:
+def converters(folder: Path) -> list[int]:
     """The processes of qemu-img that have a file in this folder open."""
-    found = []
+    found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "comm").read_text() == "qemu-img\n" and any(
                 os.readlink(file).startswith(str(folder)) for file in (process / "fd").iterdir()
             ):
-                found.append(process.name)
+                found.append(int(process.name))
         except OSError:
             continue
     return found
