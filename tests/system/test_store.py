@@ -224,9 +224,9 @@ def test_one_disk_with_several_options_is_several_images(
         {"rootfs": str(disk), "aliases": ["two"], "release": "2"},
         {"rootfs": str(disk), "aliases": ["same"], "release": "2"},
     ]
-    params = {"images": images, "defaults": {"remote_src": True, "os": "Debian", "mode": "relay"}}
-    first = modules.done(STORE, **params)
-    again = modules.done(STORE, **params)
+    shared = {"remote_src": True, "os": "Debian", "mode": "relay"}
+    first = modules.done(STORE, images=images, defaults=shared)
+    again = modules.done(STORE, images=images, defaults=shared)
     assert actions(first) == {
         "one": ["upload", "add alias one"],
         "two": ["upload", "add alias two", "add alias same"],
