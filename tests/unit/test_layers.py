@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,17 @@ def test_imports_go_down(path):
         )
 
 
+def test_contributing_lists_the_same_packages_in_the_same_layers():
+    text = (CORE.parents[2] / "CONTRIBUTING.md").read_text()
+    listed = re.findall(r"^\| \d (\S[^|]*?) \| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(listed) == sorted(
+        (layer, package)
+        for layer, packages in LAYERS.items()
+        for group in packages
+        for package in group
+    )
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
 def test_only_the_task_layer_knows_ansible(path):
     known = {package.split(".")[0] for _own, package in imports(path) if package}
@@ -154,7 +166,6 @@ def test_only_the_dialect_knows_versions_and_families_of_servers(path):
     if package_of(path) != "dialect":
         assert not texts & {"server_version", "api_extensions"}
         # A reader of simplestreams documents has a family as well, and images and TLS have versions.
-        # and so has TLS.
         assert package_of(path) in ("simplestreams", "catalog", "server_check") or read <= {
             "reader.family",
             "sock.version",

@@ -19,6 +19,7 @@ from ..images import CONTAINER, VIRTUAL_MACHINE, format_time, short_fingerprint
 from . import page_template
 from .client_commands import ANSIBLE, TOOLS, ClientCommands, Command
 from .record import Catalog, Product, Version
+from .sizes import readable_size
 
 _TITLES = {CONTAINER: "Container", VIRTUAL_MACHINE: "Virtual machine"}
 _SHORT_TYPES = {CONTAINER: "ct", VIRTUAL_MACHINE: "vm"}
@@ -60,7 +61,7 @@ def _summary(products: Sequence[Product], commands: ClientCommands) -> str:
     words = [_counted(len(_images(products)), "image"), _counted(len(versions), "version")]
     architectures = {product.architecture for product in products}
     return page_template.SUMMARY.substitute(
-        totals=f"{' in '.join(words)}, {_size(sum(files.values()))}",
+        totals=f"{' in '.join(words)}, {readable_size(sum(files.values()))}",
         add_remote=_render_commands(commands.add_remote()),
         hint=_architecture_hint(products) if len(architectures) > 1 else "",
     )
@@ -148,7 +149,7 @@ def _image(
         architectures=", ".join(product.architecture for product in products),
         version=_version_name(newest),
         bytes=largest,
-        size=_size(largest),
+        size=readable_size(largest),
         facts=_render_facts(common),
         commands=_render_commands(commands.get_image(products, same_name)),
         products="\n".join(_product(product, common) for product in products),
@@ -188,7 +189,7 @@ def _version(version: Version, head: str) -> str:
     return page_template.VERSION.substitute(
         head=head,
         name=_version_name(version),
-        size=_size(version.size),
+        size=readable_size(version.size),
         files=" ".join(
             f'<a href="{escape(part.path)}">{escape(part.ending)}</a>' for part in version.parts
         ),
@@ -246,18 +247,6 @@ def _version_name(version: Version) -> str:
         return name
     timestamp = format_time(moment)
     return f'<time datetime="{timestamp}" title="{timestamp}">{name}</time>'
-
-
-def _size(size: int) -> str:
-    """A size in the units of ``lxc image list``. (Ansible's formatter knows others, and belongs to the task layer.)"""
-    if size < 1000:
-        return f"{size} B"
-    number, units = size / 1024, ["KiB", "MiB", "GiB", "TiB"]
-    while number >= 1000 and len(units) > 1:
-        number /= 1024
-        del units[0]
-    digits = 0 if number >= 100 else 1 if number >= 10 else 2
-    return f"{number:.{digits}f} {units[0]}"
 
 
 def _counted(number: int, noun: str) -> str:

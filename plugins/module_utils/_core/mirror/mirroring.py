@@ -19,6 +19,7 @@ from ..catalog.mirrored import READERS, shown_products
 from ..catalog.planning import CatalogPlan, complete_plan, list_versions, readable
 from ..catalog.publishing import CatalogLocation, reported_actions
 from ..catalog.record import Catalog, Mirror, Part
+from ..catalog.sizes import readable_size
 from ..catalog.web_root import WebRoot, require_folder
 from ..deadline import Deadline
 from ..errors import ConflictError, FileError, OptionError
@@ -182,7 +183,7 @@ class Mirroring:
         total = sum(sizes.values())
         if total > limit:
             raise OptionError(
-                f"the files below {self.tree} would have {_gib(total)}, and max_size is {_gib(limit)}",
+                f"the files below {self.tree} would take {readable_size(total)}, and max_size is {readable_size(limit)}",
                 "Select fewer images, lower keep, or raise max_size. Nothing was changed.",
             )
 
@@ -251,7 +252,3 @@ def _require_no_faults(obtained: Obtained) -> None:
         f" {'; '.join(shown[:MAX_FAULTS_SHOWN])}{f'; and {more} more' if more > 0 else ''}",
         "All others are mirrored, and versions that were mirrored before remain.",
     )
-
-
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.2f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.2f} MiB"
