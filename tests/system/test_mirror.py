@@ -235,7 +235,9 @@ def test_more_than_the_maximum_size_is_refused_before_anything_is_fetched(site: 
     site.upstream.publish("alpine/3.23", "20260102")
     site.asked()
     message = site.fails(keep=1, max_size="2399B")
-    assert "would take 2.34 KiB, and max_size is" in message, "files that remain for the grace count"
+    assert "would take 2.34 KiB, and max_size is" in message, (
+        "files that remain for the grace count"
+    )
     assert len(site.asked()) == 2
     site.mirror(keep=1, max_size="2.4KiB")
 

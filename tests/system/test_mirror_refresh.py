@@ -120,6 +120,16 @@ def test_a_failed_run_exits_with_an_error_that_has_no_secret(site: MirrorSite) -
     assert "Traceback" not in done.stderr
 
 
+def test_the_credentials_of_a_remote_are_masked(site: MirrorSite) -> None:
+    remote = {"addr": site.url.replace("//", "//user:wanted@"), "protocol": "simplestreams"}
+    config = site.folder / "config.yml"
+    config.write_text(json.dumps({"remotes": {"private": remote}}))
+    source = {"source_server": None, "source_remote": "private", "config_dir": str(site.folder)}
+    done = Refresh(site).run(**source, select=["wanted"])
+    assert done.returncode == 1
+    assert "has no images for alias=********" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("mirror", "said"),
     [

@@ -25,6 +25,7 @@ LAYERS = {
             "architectures",
             "deadline",
             "urls",
+            "masking",
             "regular_files",
             "json_reader",
             "yaml_reader",

@@ -183,7 +183,8 @@ class Mirroring:
         total = sum(sizes.values())
         if total > limit:
             raise OptionError(
-                f"the files below {self.tree} would take {readable_size(total)}, and max_size is {readable_size(limit)}",
+                f"the files below {self.tree} would take {readable_size(total)}, and max_size is"
+                f" {readable_size(limit)}",
                 "Select fewer images, lower keep, or raise max_size. Nothing was changed.",
             )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..connections import Connections
+from ..connections import Connections, secrets_of
 from ..deadline import Deadline
 from ..images import normalized_address
 from ..mirror import MirrorSource
@@ -30,6 +30,8 @@ class MirrorWork:
         deadline = Deadline(options.connection.timeout)
         self._connections = Connections(options.connection, deadline)
         self._mirroring = Mirroring(options.location, options.policy, deadline)
+        self.secrets = secrets_of(options.source.credentials)
+        """Texts to mask in messages, besides the secret options."""
 
     @property
     def actions(self) -> list[str]:
@@ -47,6 +49,7 @@ class MirrorWork:
         remote = self._connections.source(options.source)
         if remote is None:
             raise ValueError("the options name no source")
+        self.secrets += secrets_of(remote.credentials)
         if remote.is_built_in_images:
             remote = remote.as_in(self._connections.config.client)
         address = remote.address

@@ -16,9 +16,9 @@ import subprocess
 import sys
 from typing import Any, Mapping, Sequence
 
-from ..connections import secrets_of
 from ..errors import FileError, ImageStoreError
 from ..json_reader import parse_json
+from ..masking import mask
 from ..options.mirror import MirrorOptions, image_mirror
 from ..regular_files import read_regular_file
 from . import MirrorWork
@@ -67,32 +67,29 @@ def _config(path: str) -> dict[str, Any]:
 
 
 def _renew(given: Mapping[str, Any]) -> bool:
-    """Renew one mirror and say what was done; whether that worked."""
+    """Renew one mirror and write what was done; whether that worked."""
     secrets = [str(given[name]) for name in _secret_options() if given.get(name)]
     source = str(given.get("source_remote") or given.get("source_server"))
     work: MirrorWork | None = None
+
+    def write(stream: Any, text: object) -> None:
+        hidden = {*secrets, *(work.secrets if work else ())}
+        stream.write(mask(f"{source}: {text}\n", sorted(hidden, key=len, reverse=True)))
+
     try:
-        options = MirrorOptions.from_params(_params(given))
-        secrets += secrets_of(options.source.credentials)
-        work = MirrorWork(options)
+        work = MirrorWork(MirrorOptions.from_params(_params(given)))
         result = work.run()
     except ImageStoreError as error:
-        _say(sys.stderr, f"{source}: {error}", secrets)
+        write(sys.stderr, error)
         return False
     finally:
         for action in work.actions if work else ():
-            _say(sys.stdout, f"{source}: {action}", secrets)
+            write(sys.stdout, action)
         sys.stdout.flush()
     for warning in result.warnings:
-        _say(sys.stderr, f"{source}: {warning}", secrets)
-    _say(sys.stdout, f"{source}: {work.transferred} bytes downloaded", secrets)
+        write(sys.stderr, warning)
+    write(sys.stdout, f"{work.transferred} bytes downloaded")
     return True
-
-
-def _say(stream: Any, text: str, secrets: Sequence[str]) -> None:
-    for secret in secrets:
-        text = text.replace(secret, "********")
-    stream.write(f"{text}\n")
 
 
 def _secret_options() -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..connections import secrets_of
 from ..deadline import Deadline
 from ..options.mirror import MirrorOptions
 from ..refresh import MirrorWork
@@ -36,7 +35,6 @@ class MirrorTask:
         self._timeout = options.connection.timeout
         self._work = MirrorWork(options, transfer_recorder(module))
         self.place = options.location.root
-        module.no_log_values.update(secrets_of(options.source.credentials))
 
     @property
     def changes_made(self) -> dict[str, Any]:
@@ -54,7 +52,10 @@ class MirrorTask:
         check_mode = bool(module.check_mode)
         # Everything has an eye on the deadline itself, but for what the system may never let go.
         patience = Deadline(self._timeout + PATIENCE_SECONDS)
-        result = patience.call(lambda: self._work.run(check_mode))
+        try:
+            result = patience.call(lambda: self._work.run(check_mode))
+        finally:
+            module.no_log_values.update(self._work.secrets)
         for warning in result.warnings:
             module.warn(warning)
         values = {**self.changes_made, "versions": result.versions}

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 from urllib.parse import unquote
 
@@ -16,7 +15,6 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from ..transfer_progress import TransferRecorder
 
-MASK = "********"
 IN_INVOCATION = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 SECRET_OPTIONS = ("url_headers", "url_password", "source_password", "source_bearer_token")
@@ -104,9 +102,10 @@ class ImageModule(AnsibleModule):
     def _masked(self, value: Any, secrets: list[str]) -> Any:
         """The value with all secrets masked in its texts."""
         if isinstance(value, str):
-            for secret in secrets:
-                if secret in value:
-                    value = _as_word(secret).sub(MASK, value)
+            if any(secret in value for secret in secrets):
+                from ..masking import mask
+
+                return mask(value, secrets)
             return value
         if isinstance(value, Mapping):
             return {name: self._masked(one, secrets) for name, one in value.items()}
@@ -194,10 +193,3 @@ def _secrets_of(text: str) -> Iterator[str]:
         value = pair.partition("=")[2]
         if len(value) >= MIN_QUERY_VALUE:
             yield from (value, unquote(value))
-
-
-def _as_word(secret: str) -> re.Pattern[str]:
-    """Matches a secret that does not stand inside a longer word."""
-    before = r"(?<![0-9A-Za-z])" if secret[0].isalnum() else ""
-    after = r"(?![0-9A-Za-z])" if secret[-1].isalnum() else ""
-    return re.compile(before + re.escape(secret) + after)
