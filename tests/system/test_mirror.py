@@ -112,6 +112,20 @@ class TestTheSecondRun:
         assert site.mirror().actions == [f"replace file {root.name[:12]}"]
         assert site.faults() == []
 
+    def test_writes_documents_that_are_not_as_they_have_to_be(self, site: MirrorSite) -> None:
+        site.upstream.publish("alpine/3.23", "20260101")
+        header_map = site.folder / "map"
+        site.mirror(header_map=str(header_map))
+        for path in (site.root / "index.html", site.root / "streams/v1/images.json", header_map):
+            before = path.read_bytes()
+            path.write_bytes(b"x")
+            assert len(site.mirror(header_map=str(header_map)).actions) == 1
+            assert path.read_bytes() == before
+        (site.root / ".catalog/generated.json").write_text("x")
+        assert not site.mirror(header_map=str(header_map))["changed"]
+        other = {"header_map": str(header_map), "base_url": "https://other.example.com"}
+        assert site.mirror(**other).actions == [f"write {header_map}", "write index.html"]
+
     def test_finds_a_damaged_file_that_a_new_image_shares(self, site: MirrorSite) -> None:
         first = site.upstream.publish("alpine/3.23", "20260101")
         site.mirror()

@@ -144,18 +144,21 @@ class Downloader:
         """The digest of a file that is here, whose content is added to the ``others``; None if it is damaged."""
         if part.path in self.errors:
             return None
-        path = self._tree.absolute(part)
+        # Another mirror of the same source may have moved it into the tree.
+        paths = [self._tree.absolute(part)]
         if part.path in self.staged:
-            path = self._staging.path_of(part)
+            paths.insert(0, self._staging.path_of(part))
         digest = sha256()
-        try:
-            with open(path, "rb", buffering=0) as content:
-                for block in read_blocks(content, self._deadline):
-                    _update([digest, *others], block)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise disk_error(path, error) from error
+        for path in paths:
+            try:
+                with open(path, "rb", buffering=0) as content:
+                    for block in read_blocks(content, self._deadline):
+                        _update([digest, *others], block)
+                break
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise disk_error(path, error) from error
         return digest if digest.hexdigest() == part.sha256 else None
 
     def _attempt(self, remote: RemoteFile, begun: list[Any]) -> int:

@@ -24,6 +24,7 @@ from ..catalog.web_root import WebRoot, require_folder
 from ..deadline import Deadline
 from ..errors import ConflictError, FileError, OptionError
 from . import MirrorPolicy, MirrorSource, Obtained
+from .generated import GeneratedDocuments
 from .selection import SelectEntry, Selector
 from .staging import Staging
 
@@ -33,23 +34,43 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class MirrorResult:
-    """What was done, or in check mode would be; the latter has bytes to transfer and to drop."""
+    """What was done, or in check mode would be; the latter has bytes to transfer and to drop.
+
+    ``before`` and ``after`` have the mirror alone.
+    """
 
     versions: list[dict[str, Any]] = field(default_factory=list)
     warnings: Sequence[str] = ()
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
+    before: Catalog = field(default_factory=Catalog)
+    after: Catalog = field(default_factory=Catalog)
     would_transfer: int = 0
     would_drop: int = 0
+
+    @property
+    def diff(self) -> dict[str, Any]:
+        """What was mirrored before and after."""
+        return {
+            "before": readable(shown_products(self.before)),
+            "after": readable(shown_products(self.after)),
+        }
 
 
 @dataclass(frozen=True)
 class _Publication:
-    """A plan for the tree, the documents to write, and what to report of it."""
+    """A plan for the tree, its documents, those of them to write, and what to report of it.
+
+    There are no documents if those of the tree are known to be as they have to be.
+    """
 
     plan: CatalogPlan
     texts: Mapping[str, str]
+    stale: Sequence[str]
     actions: Sequence[str]
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the tree is as it has to be."""
+        return not (self.texts or self.actions or self.plan.expired)
 
 
 class Mirroring:
@@ -61,6 +82,7 @@ class Mirroring:
         self._deadline = deadline
         self.tree = WebRoot(location.root, deadline)
         self.staging = Staging(self.tree, deadline)
+        self._generated = GeneratedDocuments(self.tree, location)
         self.actions: list[str] = []
         self.transferred = 0
 
@@ -129,13 +151,15 @@ class Mirroring:
         """What is to be done for a catalogue to have this mirror. Raises OptionError if it cannot."""
         after = catalog.with_mirror(mirror)
         plan = complete_plan(catalog, after, self._policy.grace, files, int(time.time()))
-        texts = documents(plan.after, self._location.base_url, self._location.header_map)
-        require_readable(texts)
+        texts: Mapping[str, str] = {}
+        if plan.after != plan.before or not self._generated.are_current():
+            texts = documents(plan.after, self._location.base_url, self._location.header_map)
+            require_readable(texts)
         stale = [path for path, text in texts.items() if not self.tree.has_document(path, text)]
         before = catalog.mirror(*mirror.key).parts
         replaced = [path for path in mirror.parts if path in before and path not in present]
         actions = reported_actions(plan, replaced, stale)
-        return _Publication(plan, {path: texts[path] for path in stale}, actions)
+        return _Publication(plan, texts, stale, actions)
 
     def _publish(
         self, obtained: Obtained, present: Collection[str], planned: _Publication | None = None
@@ -145,6 +169,8 @@ class Mirroring:
         Raises ConflictError if files have been removed meanwhile.
         """
         tree, mirror = self.tree, obtained.mirror
+        if planned and planned.changes_nothing and not obtained.staged and not obtained.faults:
+            return planned
         with tree.locked():
             catalog, files = tree.record(), tree.files()
             if (
@@ -167,9 +193,12 @@ class Mirroring:
                 raise ConflictError(f"another task has removed files below {tree}")
             for staged in placed:
                 tree.adopt(staged.part, self.staging.path_of(staged.part))
-            with tree.prepared(publication.texts) as replace_documents:
+            stale = {path: publication.texts[path] for path in publication.stale}
+            with tree.prepared(stale) as replace_documents:
                 self.actions[:] = publication.actions
                 replace_documents()
+            if publication.texts:
+                self._generated.remember(publication.texts)
             tree.remove(publication.plan.expired)
         return publication
 
@@ -205,8 +234,8 @@ class Mirroring:
         return MirrorResult(
             _versions(mirror),
             warnings,
-            readable(shown_products(before)),
-            readable(shown_products(after)),
+            before,
+            after,
             sum(part.size for part in (missing or {}).values()),
             sum(part.size for part in dropped.values()),
         )

@@ -63,5 +63,5 @@ class MirrorTask:
             values["would_transfer"] = result.would_transfer
             values["would_drop"] = result.would_drop
         if module._diff:
-            values["diff"] = {"before": result.before, "after": result.after}
+            values["diff"] = result.diff
         return values
