@@ -89,8 +89,9 @@ options:
     type: str
   release:
     description:
-      - The release of a bare disk or root file system. Quote numbers with a decimal point.
-    type: str
+      - The release of a bare disk or root file system. Quote numbers with a decimal point, since YAML reads V(24.10) as
+        V(24.1). They are an error without quotes.
+    type: raw
   variant:
     description:
       - The variant of a bare disk or root file system.

@@ -44,6 +44,8 @@ def image_import() -> dict[str, Any]:
             "metadata_url": {"type": "str"},
             "rootfs_url": {"type": "str"},
             "remote_src": {"type": "bool", "default": False},
+            # Not as text, which a number such as 24.10 would have been made without its last digit.
+            "release": {"type": "raw"},
             "fingerprint": {"type": "str"},
             "compression": {
                 "type": "str",

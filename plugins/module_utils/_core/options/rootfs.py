@@ -41,8 +41,15 @@ def parse_rootfs_facts(params: Mapping[str, Any], native: str = "") -> RootfsFac
     return RootfsFacts(architecture, **texts, cloud_init=bool(params.get("cloud_init")))
 
 
-def _line(option: str, value: str | None) -> str:
-    text = (value or "").strip()
+def _line(option: str, value: Any) -> str:
+    if isinstance(value, float):
+        raise OptionError(
+            f"{option} is a number with a decimal point, which YAML may have shortened",
+            'Quote it, for example "24.10".',
+        )
+    if value is not None and not isinstance(value, (str, int)):
+        raise OptionError(f"{option} is a {type(value).__name__}, not text", "Correct it.")
+    text = "" if value is None else str(value).strip()
     if not text.isprintable():
         raise OptionError(
             f"{option} is {text!r}, which is not one line of printable text", "Correct it."

@@ -90,7 +90,7 @@ class TestBareRootfs:
         assert options(rootfs="/d", remote_src=True).form.facts.architecture == ""
 
     def test_has_the_facts_of_the_options(self):
-        given = {"architecture": "amd64", "os": " Debian ", "release": "12", "cloud_init": True}
+        given = {"architecture": "amd64", "os": " Debian ", "release": 12, "cloud_init": True}
         facts = options(rootfs="/d", remote_src=True, **given).form.facts
         assert (facts.architecture, facts.os, facts.release) == ("x86_64", "Debian", "12")
         assert facts.cloud_init
@@ -120,6 +120,8 @@ class TestBareRootfs:
         ({"rootfs": "/d", "remote_src": True, "os": "a\nb"}, "not one line of printable text"),
         ({"rootfs": "/d", "remote_src": True, "architecture": "z80"}, "which LXD does not know"),
         ({"rootfs": "/d"}, "the files are on the controller"),
+        ({"rootfs": "/d", "remote_src": True, "release": 24.1}, "YAML may have shortened"),
+        ({"rootfs": "/d", "remote_src": True, "release": ["12"]}, "release is a list, not text"),
         (
             {"src": "/d", "remote_src": True, "release": "12"},
             "release cannot be used with an image",
