@@ -39,7 +39,7 @@ def unchanged(setting: Setting) -> Iterator[Row]:
     def again(size: int) -> Cost:
         cost = setting.modules.run("lxd_image_catalog", **catalogs[size])
         if cost.outcome["changed"] or len(cost.outcome["versions"]) != IMAGES * len(VERSIONS):
-            raise Unexpected(f"the catalogue has changed: {cost.outcome['actions']}")
+            raise Unexpected(f"the catalog has changed: {cost.outcome['actions']}")
         return cost
 
     taken = by_turns(setting.rounds, small=lambda: [again(10_000)], large=lambda: [again(20_000)])

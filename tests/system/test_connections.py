@@ -920,7 +920,7 @@ class TestTimeout:
         image = slow_image(tmp_path / "slow.tar.xz")
         msg = modules.import_fails(image, timeout=2)
         assert "timed out after 2 seconds; operation " in msg
-        assert "cannot be cancelled and goes on" in msg
+        assert "cannot be canceled and goes on" in msg
         assert "the next run will find the image" in msg
         modules.import_image(image, aliases=["slow"])
         assert len(lxd.images()) == 1

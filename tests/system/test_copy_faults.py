@@ -240,7 +240,7 @@ def test_the_timeout_cancels_a_stalled_pull(
         proxy.stall(8 * MIB, DOWN)
         msg = through_proxy(proxy, trusted).fails("web", mode="pull", timeout=3)
         assert "timed out after 3 seconds; operation " in msg
-        assert "was cancelled" in msg
+        assert "was canceled" in msg
     assert lxd.images() == {}
     assert not running_operations(lxd)
 

@@ -287,7 +287,7 @@ class TestOtherImagesOfTheTree:
         site.mirror()
         message = Modules().fails("lxd_image_catalog", **own)
         assert (
-            f"own is wanted by both the images of this catalogue and the mirror of {site.url}"
+            f"own is wanted by both the images of this catalog and the mirror of {site.url}"
             in message
         )
         site.mirror(state="absent", select=None)

@@ -305,8 +305,8 @@ class Contents:
             and image.origin.is_at(server, protocol)
             and alias(image.origin, image)
         ]
-        favoured = [image for image in found if preferred in image.alias_names]
-        return max(favoured or found, key=lambda image: image.uploaded_at, default=None)
+        favored = [image for image in found if preferred in image.alias_names]
+        return max(favored or found, key=lambda image: image.uploaded_at, default=None)
 
     def resolve(self, name: str) -> Image | None:
         """The image that a person means by an alias, or by 12 or more digits of a fingerprint; None if there is none.

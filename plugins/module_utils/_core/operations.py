@@ -52,7 +52,7 @@ class Operations:
         """A call that starts an operation: waits for its end and returns the operation (``shared/api/operation.go``).
 
         Its ``metadata`` is a mapping, if an empty one. Raises OperationFailed with the server's ``err``, TimedOut (the
-        operation is then cancelled if the server allows it), and ConflictError if its outcome can no longer be known:
+        operation is then canceled if the server allows it), and ConflictError if its outcome can no longer be known:
         servers forget an operation some seconds after its end. ``once_ended`` is what TimedOut says of its outcome.
         """
         if body:
@@ -132,13 +132,13 @@ class Operations:
         try:
             self.cancel(path, query)
         except ApiError:
-            left = f"{name} cannot be cancelled and goes on: once it has ended, {once_ended}"
+            left = f"{name} cannot be canceled and goes on: once it has ended, {once_ended}"
         except ImageStoreError as problem:
             left = (
-                f"{name} could not be cancelled ({problem.message}): if it ends well, {once_ended}"
+                f"{name} could not be canceled ({problem.message}): if it ends well, {once_ended}"
             )
         else:
-            left = f"{name} was cancelled"
+            left = f"{name} was canceled"
         return TimedOut(f"{error.message}; {left}", error.hint)
 
 

@@ -70,7 +70,7 @@ def push(store: Store, fingerprint: str, target: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _secret_of(store: Store, operation: Mapping[str, Any]) -> Iterator[str]:
-    """The secret of a token operation, which is cancelled afterwards: it would never end by itself."""
+    """The secret of a token operation, which is canceled afterwards: it would never end by itself."""
     path = f"/1.0/operations/{store.server.operations.operation_id(operation)}"
     with store.server.validating_response("a secret"):
         secret = str(operation["metadata"]["secret"])

@@ -84,8 +84,8 @@ class StoreView:
         Of several the one that the alias ``preferred`` points to, else the newest upload. Those that are merely
         cached do not count.
         """
-        favoured = self.by_alias(preferred) if preferred else None
-        seen = Contents((favoured,) if favoured else ())
+        favored = self.by_alias(preferred) if preferred else None
+        seen = Contents((favored,) if favored else ())
         return seen.by_origin(server, protocol, alias) or self._list().by_origin(
             server, protocol, alias
         )

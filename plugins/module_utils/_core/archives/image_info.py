@@ -36,7 +36,7 @@ PART_ENDINGS = frozenset(_ENDINGS.values())
 
 
 PROPERTIES = ("os", "release", "variant", "description")
-"""Of ``metadata.yaml``, those that a catalogue has."""
+"""Of ``metadata.yaml``, those that a catalog has."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documents of a catalogue: its record, and all that is generated from it."""
+"""The documents of a catalog: its record, and all that is generated from it."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def require_readable(texts: Mapping[str, str]) -> None:
         content = texts[path].encode()
         if len(content) > MAX_DOCUMENT_BYTES or count_values(content) > MAX_VALUES:
             raise OptionError(
-                f"the catalogue would be too large: {path} would have {len(content) >> 20} MiB and"
+                f"the catalog would be too large: {path} would have {len(content) >> 20} MiB and"
                 f" {count_values(content)} values, but clients read up to {MAX_DOCUMENT_BYTES >> 20} MiB and"
                 f" {MAX_VALUES} values",
-                "Withdraw images, lower keep, or use several catalogues.",
+                "Withdraw images, lower keep, or use several catalogs.",
             )
         if len(content) > MAX_BYTES_BEYOND_ASCII and not content.isascii():
             raise OptionError(
-                f"the catalogue would be too large: {path} would have {len(content) >> 20} MiB, but clients read up to"
+                f"the catalog would be too large: {path} would have {len(content) >> 20} MiB, but clients read up to"
                 f" {MAX_BYTES_BEYOND_ASCII >> 20} MiB of a document that is not all ASCII",
-                "Use ASCII in names, descriptions and properties, or several catalogues.",
+                "Use ASCII in names, descriptions and properties, or several catalogs.",
             )
 
 

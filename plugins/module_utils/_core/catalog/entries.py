@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The entries of a catalogue that a task publishes or withdraws."""
+"""The entries of a catalog that a task publishes or withdraws."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class EntryFiles:
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One entry of a catalogue: what the task says of it, where its files are, and what they contain.
+    """One entry of a catalog: what the task says of it, where its files are, and what they contain.
 
     ``files`` is None for an entry to withdraw, and until its files were looked for. ``facts`` is None until they have
     been read. ``bare`` is for a disk or root file system without metadata.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Products of other image servers in a catalogue: as they are listed there, but with paths of files in this tree."""
+"""Products of other image servers in a catalog: as they are listed there, but with paths of files in this tree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def part_of_file(file: File) -> Part:
 def product_entry(
     raw: Any, place: Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 ) -> dict[str, Any]:
-    """The entry of a product for a catalogue, from that of a product list.
+    """The entry of a product for a catalog, from that of a product list.
 
     ``place`` is called with the name of a version and an item; it returns the fields by which the item differs, or None
     to leave it out. Versions without items are left out. Raises ValueError if what remains is not valid.
@@ -56,7 +56,7 @@ def product_entry(
 
 
 def parse_product(name: str, raw: Any) -> MirroredProduct:
-    """A product in the record of a catalogue. Raises ValueError if it is not valid."""
+    """A product in the record of a catalog. Raises ValueError if it is not valid."""
     entry = product_entry(raw, lambda _serial, item: _checked_item(item))
     if not entry["versions"]:
         raise ValueError("it has no versions")
@@ -101,7 +101,7 @@ def _require_mapping(value: Any) -> Mapping[str, Any]:
 
 
 def shown_products(catalog: Catalog) -> tuple[Product, ...]:
-    """All products of a catalogue in one form, in the order of their keys: its own, and those of mirrors.
+    """All products of a catalog in one form, in the order of their keys: its own, and those of mirrors.
 
     Those of product lists have the names that are valid everywhere, and are left out if they have none. Of several
     forms of an image they have the one that clients prefer, and LXD's if Incus has another.

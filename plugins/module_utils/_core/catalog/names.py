@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The names, versions and texts that a catalogue can have.
+"""The names, versions and texts that a catalog can have.
 
 They become paths, addresses, JSON, HTML and configuration of nginx, so the same rules hold when they are published and
 when a record is read that somebody may have edited. Each function raises ValueError, which says what is allowed.

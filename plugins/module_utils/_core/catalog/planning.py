@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decides what becomes of a catalogue. Pure: its content and the task's entries go in, its new content comes out."""
+"""Decides what becomes of a catalog. Pure: its content and the task's entries go in, its new content comes out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .record import (
 
 @dataclass(frozen=True)
 class CatalogPolicy:
-    """What a catalogue keeps: ``keep`` versions of each product, and files for ``grace`` seconds after they left it.
+    """What a catalog keeps: ``keep`` versions of each product, and files for ``grace`` seconds after they left it.
 
     With ``purge``, it keeps only the names that the task publishes.
     """
@@ -40,7 +40,7 @@ class CatalogPolicy:
 
 @dataclass(frozen=True)
 class CatalogPlan:
-    """What becomes of a catalogue: how it was, how it will be, and what becomes of files (paths below the root).
+    """What becomes of a catalog: how it was, how it will be, and what becomes of files (paths below the root).
 
     ``expired`` files are removed. ``abandoned`` ones, left by a task that was killed, are removed after the grace.
     """
@@ -95,7 +95,7 @@ def plan_catalog(
 def complete_plan(
     before: Catalog, after: Catalog, grace: int, files: Collection[str], now: int
 ) -> CatalogPlan:
-    """The plan from one catalogue to another: which files leave, and which are removed.
+    """The plan from one catalog to another: which files leave, and which are removed.
 
     Raises OptionError if clients could not distinguish products of several origins.
     """
@@ -171,7 +171,7 @@ def require_one_origin(catalog: Catalog) -> None:
     if not catalog.mirrors:
         return
     owners: dict[tuple[str, str], tuple[str, str]] = {}
-    own = "the images of this catalogue"
+    own = "the images of this catalog"
     for origin, products, listed in (
         (own, catalog.products, ()),
         *((str(one), one.exported, one.listed) for one in catalog.mirrors),

@@ -36,7 +36,7 @@ from .web_root import WebRoot, require_folder
 
 @dataclass(frozen=True)
 class CatalogLocation:
-    """Where a catalogue is, and the address at which clients find it, without a slash at its end.
+    """Where a catalog is, and the address at which clients find it, without a slash at its end.
 
     ``header_map`` is the path of a map for nginx, or None.
     """
@@ -64,7 +64,7 @@ class PublishResult:
 
 
 class Publisher:
-    """One task's work on a catalogue. ``actions`` has what was done so far, also after a failure."""
+    """One task's work on a catalog. ``actions`` has what was done so far, also after a failure."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Publisher:
     def publish(self, entries: Sequence[CatalogEntry], check_mode: bool = False) -> PublishResult:
         """Publish these entries, or withdraw those that are absent.
 
-        In check mode nothing is written. Raises FileError, OptionError, TimedOut; the catalogue is then as it was.
+        In check mode nothing is written. Raises FileError, OptionError, TimedOut; the catalog is then as it was.
         """
         if self._location.header_map and not check_mode:
             require_folder(self._location.header_map)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A catalogue of images that a web server serves, and its record ``catalog.json``. Plain facts.
+"""A catalog of images that a web server serves, and its record ``catalog.json``. Plain facts.
 
 All other documents are generated from the record: those of simplestreams, the page for people, the map for nginx.
 """
@@ -150,7 +150,7 @@ def parts_of(version: Mapping[str, Any]) -> Iterator[Part]:
 
 @dataclass(frozen=True)
 class Mirror:
-    """What a catalogue has of another server, by its normalized ``address`` and the protocol.
+    """What a catalog has of another server, by its normalized ``address`` and the protocol.
 
     ``selected`` are the entries of the selection that have fitted. Of an image server there are ``listed`` products, of
     a LXD or Incus ``exported`` ones.

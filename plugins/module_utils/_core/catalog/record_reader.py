@@ -26,11 +26,11 @@ from .record import FORMAT, Catalog, Mirror, Part, Product, Version, newest_firs
 MAX_RECORD_BYTES = MAX_DOCUMENT_BYTES
 """A record has about the size of the product list that is generated from it."""
 
-_HINT = "Repair it, or move it away: a new catalogue is then started, and the files remain."
+_HINT = "Repair it, or move it away: a new catalog is then started, and the files remain."
 
 
 def parse_record(content: bytes, path: str) -> Catalog:
-    """The catalogue in a record. Raises FileError if it is not valid; ``path`` is what messages call it."""
+    """The catalog in a record. Raises FileError if it is not valid; ``path`` is what messages call it."""
     try:
         record = _require(parse_json(content, MAX_VALUES), dict, "it")
         with _named("format"):

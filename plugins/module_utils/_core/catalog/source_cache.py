@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a catalogue remembers of the image files that it has read, so that it reads them once.
+"""What a catalog remembers of the image files that it has read, so that it reads them once.
 
 It is a cache: where it is damaged, or anything in it is not as it has to be, nothing is remembered.
 """

@@ -88,7 +88,7 @@ class WebRoot:
             return Catalog()
         if len(content) > MAX_RECORD_BYTES:
             raise FileError(
-                f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB, too large for a record of a catalogue",
+                f"{path} is larger than {MAX_RECORD_BYTES >> 20} MiB, too large for a record of a catalog",
                 "Repair it, or move it away.",
             )
         return parse_record(content, path)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A LXD or Incus as the source of a mirror: its images are exported, and listed like the catalogue's own."""
+"""A LXD or Incus as the source of a mirror: its images are exported, and listed like the catalog's own."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the tree of a catalogue hold what is selected of a source.
+"""Makes the tree of a catalog hold what is selected of a source.
 
 The source is read and its files are downloaded without the lock of the tree, so that others can publish meanwhile. With
-the lock, the catalogue is read again, the files are moved into the tree, and the documents are replaced.
+the lock, the catalog is read again, the files are moved into the tree, and the documents are replaced.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Mirroring:
         files: Mapping[str, int],
         present: Collection[str],
     ) -> _Publication:
-        """What is to be done for a catalogue to have this mirror. Raises OptionError if it cannot."""
+        """What is to be done for a catalog to have this mirror. Raises OptionError if it cannot."""
         after = catalog.with_mirror(mirror)
         plan = complete_plan(catalog, after, self._policy.grace, files, int(time.time()))
         texts: Mapping[str, str] = {}

@@ -55,7 +55,7 @@ def image_catalog() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CatalogOptions:
-    """Which images a catalogue has to publish or withdraw, where it is, and how it is kept.
+    """Which images a catalog has to publish or withdraw, where it is, and how it is kept.
 
     ``bare`` has for each entry its disk or root file system without metadata, or None. ``only_asks`` is set while the
     controller asks what it has to send: nothing is written then. ``timeout`` is in seconds.

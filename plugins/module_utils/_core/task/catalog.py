@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The task that publishes images: its options become a catalogue's entries, what it did becomes the result."""
+"""The task that publishes images: its options become a catalog's entries, what it did becomes the result."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ CATALOG = Catalog(
 
 
 def record(**changes):
-    """The record of the catalogue with other values at some places: ``products__1__name="x"``."""
+    """The record of the catalog with other values at some places: ``products__1__name="x"``."""
     raw = json.loads(CATALOG.text())
     for path, value in changes.items():
         *steps, last = (int(step) if step.isdigit() else step for step in path.split("__"))
@@ -186,13 +186,13 @@ def test_any_record_is_an_error_or_a_catalog_with_valid_documents(raw):
             text.encode()
 
 
-def test_a_catalogue_that_nobody_could_read_again_is_an_error(monkeypatch):
+def test_a_catalog_that_nobody_could_read_again_is_an_error(monkeypatch):
     texts = documents(CATALOG, "https://images.example.com", None)
     require_readable(texts)
     for limit, value in (("MAX_VALUES", 20), ("MAX_DOCUMENT_BYTES", 100)):
         with monkeypatch.context() as patch:
             patch.setattr(f"{require_readable.__module__}.{limit}", value)
-            with pytest.raises(OptionError, match="the catalogue would be too large"):
+            with pytest.raises(OptionError, match="the catalog would be too large"):
                 require_readable(texts)
 
 
