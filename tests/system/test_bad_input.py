@@ -24,7 +24,7 @@ Build = Callable[..., Image]
         ("empty", "is empty"),
         ("html", "is an HTML page, not a unified image"),
         ("zip", "is a zip file, not a unified image"),
-        ("rootfs-only", "looks like a bare root file system"),
+        ("rootfs-only", "looks like a bare root file system. Set rootfs instead of src."),
         ("metadata-only", "set both metadata and rootfs"),
         ("no-architecture", "has no architecture"),
         ("no-creation-date", "has no creation_date"),

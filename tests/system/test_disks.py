@@ -222,6 +222,13 @@ def test_another_fingerprint_than_the_expected_one_leaves_nothing(
 
 
 @pytest.mark.families("lxd")
+def test_the_image_of_a_converted_disk_is_not_the_expected_one(lxd: Server, disks: Disks) -> None:
+    path = disks.make("raw")
+    made = disks.add(path)["fingerprint"]
+    assert f"has the fingerprint {made}, not" in disks.fails(path, fingerprint="ab" * 32)
+
+
+@pytest.mark.families("lxd")
 def test_another_image_of_the_store_is_not_the_expected_one(lxd: Server, disks: Disks) -> None:
     disks.add(disks.qcow2)
     assert "not " + "ab" * 32 in disks.fails(disks.qcow2, fingerprint="ab" * 32, check=True)

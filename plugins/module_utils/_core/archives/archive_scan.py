@@ -27,6 +27,7 @@ SCAN_LIMIT = 8 << 20
 """Unpacked bytes of an archive that an import reads. The server checks the rest."""
 
 _UNIFIED = "A unified image is a tar archive or a squashfs with metadata.yaml and rootfs/ (or rootfs.img) in it."
+_ROOTFS = "Set rootfs instead of src. Without the option metadata, the metadata is generated."
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _inspect_unified(image: ImageFiles, limit: int | None) -> Findings:
     path, file = image.paths[0], image.files[0]
     kind = file_kind(_head(file))
     if kind not in ARCHIVES:
-        hint = "Give it as rootfs, together with its metadata." if kind == "qcow2" else _UNIFIED
+        hint = _ROOTFS if kind in ("qcow2", "zip") else _UNIFIED
         raise FileError(f"{path} is {WORDS[kind]}, not a unified image", hint)
     found = scan_archive(path, file, kind, image.deadline, limit)
     if found.metadata is not None:
@@ -83,7 +84,7 @@ def _inspect_unified(image: ImageFiles, limit: int | None) -> Findings:
     elif found.like_a_root:
         raise FileError(
             f"{path} looks like a bare root file system",
-            f"{_UNIFIED} Otherwise, set rootfs to it and metadata to its metadata file.",
+            _ROOTFS,
         )
     elif found.complete:
         raise FileError(f"{path} does not contain metadata.yaml", _UNIFIED)

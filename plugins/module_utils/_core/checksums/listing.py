@@ -42,6 +42,11 @@ def find_digest(text: str, algorithm: str, path: str, listing: str) -> str:
             "Check the URL in checksum.",
         )
     path = f"/{path.lstrip('/')}"
+    if path.endswith("/"):
+        raise FileError(
+            f"the URL has no file name to look up in {listing}",
+            "Set checksum to the digest of the file.",
+        )
     matches = [(name, digest) for name, digest in entries if path.endswith(f"/{name}")]
     if not matches:
         names = list(dict.fromkeys(name for name, _digest in entries))

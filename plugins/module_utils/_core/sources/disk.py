@@ -249,14 +249,13 @@ class RootfsUpload(Offer):
         source, expected = self._source, self._source.request.expected
         source.start_digest(SHA256)
         with source.image_files() as files:
-            known = source.known_fingerprint
-            if self.size is None:
-                # It took long to make, so it is not sent in vain; nor if the file has changed meanwhile.
-                known = files.digest()
-                self._require_missing(store, known, source.keys)
+            known = files.digest() if self.size is None else source.known_fingerprint
             made = FileSource(files, expected, digest=known)
             if known:
                 made.digest()
+            if known and self.size is None:
+                # It took long to make, so it is not sent in vain; nor if the file has changed meanwhile.
+                self._require_missing(store, known, source.keys)
             self.delete_cached_copy(store)
             upload = made.upload(self.type)
             try:

@@ -110,3 +110,9 @@ def test_of_a_signed_message_the_text_is_found_whatever_is_around_it():
 
 def test_a_signed_message_that_is_cut_off_is_none():
     assert CleartextMessage.find(b"-----BEGIN PGP SIGNED MESSAGE-----\n\ntext\n") is None
+
+
+@pytest.mark.parametrize("path", ["", "/", "/images/"])
+def test_a_url_without_a_file_name_is_an_error(path):
+    with pytest.raises(FileError, match="the URL has no file name to look up in https://a/SHA256"):
+        find(f"{A}  disk.qcow2\n", path)
