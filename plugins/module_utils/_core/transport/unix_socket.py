@@ -53,8 +53,8 @@ class UnixSocketClient:
             connection.set_patience(patience)
             try:
                 connection.request(method, target, pieces() if pieces else body, given)
-            except BrokenPipeError:
-                # A server that refuses a request need not read its body.
+            except (BrokenPipeError, ConnectionResetError):
+                # A server that refuses a request need not read its body, but responds.
                 connection.is_reusable = False
             received = connection.getresponse()
         except BaseException:

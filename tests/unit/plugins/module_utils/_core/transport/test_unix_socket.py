@@ -78,6 +78,7 @@ class Peer:
             while self._reply(connection):
                 pass
             connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
         self.has_closed.set()
 
     def _reply(self, connection: socket.socket) -> bool:
