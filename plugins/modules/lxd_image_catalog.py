@@ -28,6 +28,7 @@ requirements:
   - PyYAML, to read the metadata of images and to write the page
   - C(qemu-img) (package qemu-utils) to convert disks that are not in the format qcow2
   - C(unsquashfs) (package squashfs-tools, 4.5 or later) for metadata in a squashfs, C(zstd) for zstd archives
+  - requests >= 2.25 for O(images[].rootfs_url), C(gpgv) for O(images[].checksum_keyring)
 attributes:
   async:
     details:

@@ -24,6 +24,10 @@ extends_documentation_fragment:
   - imagestore.lxd.connection
   - imagestore.lxd.image
   - imagestore.lxd.progress
+requirements:
+  - C(qemu-img) (package qemu-utils) to convert disks that are not in the format qcow2
+  - C(unsquashfs) (package squashfs-tools, 4.5 or later) to read a squashfs, C(xz) or C(zstd) for these formats
+  - C(gpgv) for O(checksum_keyring)
 attributes:
   async:
     details:

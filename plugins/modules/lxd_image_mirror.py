@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - imagestore.lxd.attributes.action_group_source
   - imagestore.lxd.progress
 requirements:
-  - requests 2.25 or later
+  - requests >= 2.25
   - PyYAML, to write the page and to read a client configuration
 attributes:
   action_group:
