@@ -36,6 +36,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.meta
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.documents import (
     documents,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record import (
+    Catalog,
+    Mirror,
+)
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.record_reader import (
     parse_record,
 )
@@ -43,6 +47,7 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.sourc
     cache_text,
     parse_cache,
 )
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.catalog.web_root import WebRoot
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.checksums.listing import (
     find_digest,
 )
@@ -57,6 +62,13 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.disks.recogni
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import ImageStoreError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.instances import Instances
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.mirror import MirrorPolicy
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.mirror.listed import ListedSource
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.mirror.selection import (
+    SelectEntry,
+    Selector,
+)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.mirror.staging import Staging
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.oci_registry.manifests import (
     Manifest,
     parse_tags,
@@ -99,6 +111,8 @@ Inputs = st.SearchStrategy[bytes]
 
 ADDRESS = "https://images.example.com"
 
+INDEX_OF_ONE = b'{"index": {"x": {"datatype": "image-downloads", "path": "x", "products": [1]}}}'
+
 
 @dataclass(frozen=True)
 class Target:
@@ -123,6 +137,34 @@ def _products(data: bytes) -> None:
         reader = ProductReader(Reader(family), ADDRESS)
         reader.read(data, ADDRESS)
         Listing(ADDRESS, reader.images, "x86_64").images()
+
+
+class _Published:
+    """An image server whose product list is given."""
+
+    address = ADDRESS
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def url(self, path: str) -> str:
+        return f"{ADDRESS}/{path}"
+
+    def document(self, path: str, _condition: object) -> tuple[Any, bytes]:
+        return None, INDEX_OF_ONE if path.endswith("index.json") else self._data
+
+
+def _mirrored(data: bytes) -> None:
+    """What is mirrored of a product list can be read again, and be published."""
+    tree = WebRoot(str(folder() / "tree"), Deadline(5))
+    server: Any = _Published(data)
+    policy = MirrorPolicy(keep=1)
+    source = ListedSource(server, tree, Staging(tree, Deadline(5)), policy, 0)
+    selector = Selector((SelectEntry(alias="*"), SelectEntry(os="*")), ())
+    mirror = source.plan(selector, Mirror(ADDRESS, "simplestreams"), check_mode=True)
+    catalog = Catalog(mirrors=(mirror,))
+    texts = documents(catalog, ADDRESS, "/srv/images.map")
+    assert parse_record(texts["catalog.json"].encode(), "…") == catalog
 
 
 def _headers(data: bytes) -> None:
@@ -281,6 +323,7 @@ TARGETS = {
     "metadata": Target(_metadata, _either(other_json, damaged)),
     "oci-registry": Target(_registry, _either(other_json, damaged)),
     "simplestreams-index": Target(_index, _either(other_json, damaged)),
+    "mirrored-products": Target(_mirrored, _either(other_json, damaged)),
     "simplestreams-products": Target(_products, _either(other_json, damaged)),
     "token": Target(_token, _either(other_json, damaged)),
 }

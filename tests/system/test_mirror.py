@@ -18,7 +18,7 @@ import pytest
 from mirrors import MirrorSite
 from publications import content, small_image
 
-from lab import Authority
+from lab import Authority, WebServer
 from runner import Modules
 
 pytestmark = pytest.mark.families("lxd")  # independent of the family
@@ -322,6 +322,27 @@ def test_an_address_has_one_mirror_however_it_is_written(site: MirrorSite) -> No
     site.mirror()
     assert not site.mirror(source_server=f"{site.url.replace('https', 'HTTPS')}:443/")["changed"]
     assert len(json.loads((site.root / "catalog.json").read_text())["mirrors"]) == 1
+
+
+def test_a_private_source_is_mirrored_with_its_credentials(
+    site: MirrorSite, authority: Authority
+) -> None:
+    site.upstream.publish("alpine/3.23", "20260101")
+    users = site.folder / "users"
+    users.write_text("mirror:{PLAIN}of the source\n")
+    settings = f"auth_basic private; auth_basic_user_file {users};"
+    credentials = {"source_username": "mirror", "source_password": "of the source"}
+    with WebServer(authority, site.upstream.root, settings) as private:
+        site.params["source_server"] = private.url
+        message = site.fails()
+        assert "HTTP status 401" in message and "source_username and source_password" in message
+        assert "HTTP status 401" in site.fails(**{**credentials, "source_password": "wrong"})
+        outcome = site.mirror(**credentials)
+    assert site.versions() == {"alpine:3.23:amd64": ["20260101"]}
+    assert "of the source" not in json.dumps(outcome)
+    assert "of the source" not in "".join(
+        path.read_text(errors="replace") for path in site.root.rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize(

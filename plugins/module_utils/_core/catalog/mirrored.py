@@ -47,7 +47,7 @@ def product_entry(
             _text(name): {**_fields(item), **placed}
             for name, item in (entries.items() if isinstance(entries, dict) else ())
             if isinstance(item, dict)
-            for placed in [place(serial, item)]
+            for placed in [place(_text(serial), item)]
             if placed is not None
         }
         if items:

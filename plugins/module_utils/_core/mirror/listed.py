@@ -11,6 +11,7 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any, Collection, Iterator, Mapping, Sequence, Tuple
 
 from ..catalog.mirrored import READERS, part_of_file, product_entry
+from ..catalog.names import check_text
 from ..catalog.record import Mirror, MirroredProduct, Part, parts_of
 from ..catalog.web_root import WebRoot
 from ..deadline import Deadline
@@ -18,6 +19,7 @@ from ..errors import clean_text
 from ..images import CONTAINER, VIRTUAL_MACHINE, normalized_address
 from ..simplestreams import INDEX, ROOTS, File
 from ..simplestreams.reading import (
+    MAX_TEXT_CHARACTERS,
     Product,
     ProductReader,
     PublishedImage,
@@ -85,6 +87,8 @@ class Listed:
         if sound:
             try:
                 entry = product_entry(raw, place)
+                if not entry["versions"]:
+                    raise ValueError("its versions have no names")
             except ValueError as error:
                 self.faults.update({(name, image.serial): str(error) for image in sound})
                 return
@@ -134,7 +138,11 @@ class ListedSource:
         readers = [ProductReader(reader, self._server.address) for reader in READERS]
         for path in paths:
             url = self._server.url(path)
-            for name, raw in parse_products(self._document(path, check_mode), url).items():
+            products = parse_products(self._document(path, check_mode), url)
+            for given, raw in products.items():
+                if len(given) > MAX_TEXT_CHARACTERS:
+                    continue
+                name = check_text(given, MAX_TEXT_CHARACTERS)
                 offered = _OfferedProduct(name, raw, readers, url)
                 types = [
                     kind for kind in offered.types if selector.chooses(offered.candidate(kind))
@@ -212,7 +220,9 @@ class _OfferedProduct:
         self._raw = raw
         # Many are the same for both families.
         self._images = [image for reader in readers for image in reader.images_of(raw, url)]
-        self._product = readers[0].product_of(raw)
+        # An entry can be valid for one of the families only.
+        valid = (reader.product_of(raw) for reader in readers)
+        self._product = next(filter(None, valid), None)
         self._hostile = dict(_hostile_paths(raw)) if self._product else {}
 
     @property
