@@ -317,6 +317,11 @@ class TestOtherImagesOfTheTree:
             other.server.start()
 
 
+def test_nothing_is_withdrawn_from_a_tree_that_does_not_exist(site: MirrorSite) -> None:
+    assert not site.mirror(state="absent", select=None)["changed"]
+    assert not site.root.exists()
+
+
 def test_an_address_has_one_mirror_however_it_is_written(site: MirrorSite) -> None:
     site.upstream.publish("alpine/3.23", "20260101")
     site.mirror()

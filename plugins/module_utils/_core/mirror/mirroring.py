@@ -10,6 +10,7 @@ the lock, the catalog is read again, the files are moved into the tree, and the 
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any, Collection, Mapping, Sequence
@@ -124,9 +125,11 @@ class Mirroring:
         return self._result(publication, obtained.mirror, warnings)
 
     def withdraw(self, address: str, protocol: str, check_mode: bool) -> MirrorResult:
-        """Withdraw all that came from a source."""
+        """Withdraw all that came from a source. No tree is made for this."""
         self._require_folder(check_mode)
         nothing = Mirror(address, protocol)
+        if not os.path.lexists(self.tree.root):
+            return MirrorResult()
         if check_mode:
             catalog, files = self.tree.record(), self.tree.files()
             return self._result(self._publication(catalog, nothing, files, set(files)), nothing)
