@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import requests
 from publications import content, find_faults
 
 from lab import Authority, WebServer
@@ -170,3 +173,39 @@ class MirrorSite:
 
     def faults(self) -> list[str]:
         return find_faults(self.root)
+
+
+@contextmanager
+def clients(url: str, authority: Authority, number: int) -> Iterator[list[str]]:
+    """Clients that read the index of an image server and get all files of the newest versions, again and again.
+
+    In the end, the list has what they did not get whole.
+    """
+    stop = threading.Event()
+    found: list[str] = []
+    rounds: list[int] = []
+
+    def use() -> None:
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = str(authority.certificate)
+        while not stop.is_set():
+            products = session.get(f"{url}/streams/v1/images.json").json()["products"]
+            for product in products.values():
+                newest = max(product["versions"])
+                for item in product["versions"][newest]["items"].values():
+                    answer = session.get(f"{url}/{item['path']}")
+                    if answer.status_code != 200 or len(answer.content) != item["size"]:
+                        found.append(f"{item['path']}: {answer.status_code}")
+            rounds.append(1)
+
+    threads = [threading.Thread(target=use) for _client in range(number)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(rounds) >= number

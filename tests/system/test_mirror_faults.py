@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from hostile import Answer, Hostile
-from mirrors import MirrorSite
-from publications import content, find_faults, small_image
+from mirrors import MirrorSite, clients
+from publications import content, small_image
 
 from lab import DOWN, Authority, Proxy, WebServer
 from runner import Modules
@@ -291,39 +289,12 @@ def test_clients_find_whole_images_through_many_runs(
     """They read the index and get all of its files, while versions come and go."""
     site.upstream.publish("alpine/3.23", "20260101", size=50_000)
     site.mirror()
-    stop = threading.Event()
-    found: list[str] = []
-    rounds: list[int] = []
-
-    def use(url: str) -> None:
-        session = requests.Session()
-        session.trust_env = False
-        session.verify = str(authority.certificate)
-        while not stop.is_set():
-            products = session.get(f"{url}/streams/v1/images.json").json()["products"]
-            for product in products.values():
-                newest = max(product["versions"])
-                for item in product["versions"][newest]["items"].values():
-                    answer = session.get(f"{url}/{item['path']}")
-                    if answer.status_code != 200 or len(answer.content) != item["size"]:
-                        found.append(f"{item['path']}: {answer.status_code}")
-            rounds.append(1)
-
-    with WebServer(authority, site.root) as web:
-        clients = [threading.Thread(target=use, args=(web.url,)) for _client in range(20)]
-        for client in clients:
-            client.start()
-        try:
-            for number in range(20):
-                site.upstream.publish("alpine/3.23", f"202602{number + 1:02d}", size=50_000)
-                site.mirror(keep=1)
-        finally:
-            stop.set()
-            for client in clients:
-                client.join()
-    assert found == []
-    assert len(rounds) > 20
-    assert find_faults(site.root) == []
+    with WebServer(authority, site.root) as web, clients(web.url, authority, 20) as faults:
+        for number in range(20):
+            site.upstream.publish("alpine/3.23", f"202602{number + 1:02d}", size=50_000)
+            site.mirror(keep=1)
+    assert faults == []
+    assert site.faults() == []
 
 
 def test_a_large_index_takes_little_memory(site: MirrorSite) -> None:

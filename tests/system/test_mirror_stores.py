@@ -6,18 +6,25 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from publications import content, find_faults
+from mirrors import clients
+from pages import ROOT, blocks
+from publications import content, files_of, find_faults
+from published_site import PublishedSite
 from simplestreams_tree import Tree
 
 from lab import Authority, Image, KeyPair, Server, WebServer, client_config
 from runner import Modules
 
 Build = Callable[..., Image]
+
+GUIDE = ROOT / "docs/docsite/rst/guide_mirror.rst"
 
 
 @pytest.fixture
@@ -121,3 +128,63 @@ def test_clients_of_a_mirror_see_the_names_and_fingerprints_of_its_source(
         "one": unified.fingerprint,
     }
     assert content(root)
+
+
+def test_a_mirror_of_an_image_server_is_carried_to_a_site_without_a_network(
+    trusting: Server,
+    by_system: Modules,
+    authority: Authority,
+    root: Path,
+    tmp_path: Path,
+    build: Build,
+) -> None:
+    """As in the guide, while clients of the site use what it had before."""
+    site, carry = tmp_path / "site", tmp_path / "carry"
+    site.mkdir()
+    (tmp_path / "published").mkdir()
+    published = PublishedSite(tmp_path / "published", authority)
+    options = {
+        "root": str(root),
+        "base_url": "https://mirror.example.com",
+        "source_server": published.url,
+        "source_protocol": "simplestreams",
+        "source_cert": str(authority.certificate),
+        "select": ["*"],
+    }
+    commands = "\n".join(block.text for block in blocks(GUIDE) if block.language == "bash")
+    for path, ours in (
+        ("/srv/carry/lxd-images", carry),
+        ("/srv/lxd-images", root),
+        ("/srv/site-images", site),
+    ):
+        commands = commands.replace(path, str(ours))
+
+    def mirror_and_carry() -> None:
+        Modules().done("lxd_image_mirror", **options)
+        subprocess.run(["bash", "-euc", commands], check=True)
+
+    with published.server, WebServer(authority, site) as web:
+        mirror_and_carry()
+        listed = [
+            json.loads((tree / "streams/v1/images.json").read_text())
+            for tree in (published.root, root, site)
+        ]
+        assert listed[0] == listed[1] == listed[2]
+        with clients(web.url, authority, 3) as faults:
+            image = build("tar.xz", version="carried")
+            newer = {"name": "busybox", "version": "20270101", **files_of(image)}
+            Modules().done(
+                "lxd_image_catalog",
+                root=str(published.root),
+                base_url=published.url,
+                remote_src=True,
+                images=[newer],
+            )
+            mirror_and_carry()
+        assert faults == []
+        source = {"source_server": web.url, "source_protocol": "simplestreams"}
+        copied = by_system.done("lxd_image_copy", image="busybox", **source)
+        assert copied["fingerprint"] == image.fingerprint
+        disk = by_system.done("lxd_image_copy", image="vm", image_type="virtual-machine", **source)
+        assert disk["fingerprint"] in {one["fingerprint"] for one in trusting.images().values()}
+    assert find_faults(root) == []
