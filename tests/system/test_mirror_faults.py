@@ -256,7 +256,7 @@ def test_a_full_disk_is_an_error_and_the_tree_remains(site: MirrorSite, small_di
     site.upstream.publish("debian/13", "20260101", size=2_000_000)
     message = site.fails()
     assert "No space left on device" in message
-    assert "Make room there, or select fewer images" in message
+    assert "Free some space there, or select fewer images" in message
     assert site.faults() == []
     assert site.mirror(select=["alpine/*"]).actions == ["write catalog.json"]
 

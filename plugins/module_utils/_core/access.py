@@ -51,7 +51,7 @@ def why_not_trusted(server: Server) -> AuthenticationError:
     from .transport.certificate_dates import why_not_valid_now
     from .transport.verification import certificates
 
-    # A server says nothing of the reason, and takes an expired certificate for a stranger's.
+    # A server gives no reason, and treats an expired certificate like an unknown one.
     outdated = next(filter(None, map(why_not_valid_now, certificates(identity.cert))), "")
     if outdated:
         return AuthenticationError(

@@ -67,7 +67,10 @@ class Connections:
         return remote
 
     def to_target(self) -> Transport:
-        """The connection to the managed server. Raises OptionError if a trust password would go to a stranger."""
+        """The connection to the managed server.
+
+        Raises OptionError if a trust password would be sent to a server that is not verified.
+        """
         transport = self._transport(self.target, self._options.tls)
         if self._options.trust_token and not (transport.is_local or transport.trust.identifies):
             raise OptionError(

@@ -41,9 +41,9 @@ class Progress:
     prefetch: Prefetch | None = None
     """The first look at the store, if it was started early."""
     name: str = ""
-    """The image's name for people who watch its transfer."""
+    """The name of the image in messages about its progress."""
     recorder: TransferRecorder | None = None
-    """What records the transfer for them, if it is to be shown."""
+    """Records the transfer, if its progress is shown."""
 
     def next_view(self, store: Store) -> StoreView:
         """The view of the store for the next round."""

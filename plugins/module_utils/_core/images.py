@@ -4,7 +4,7 @@
 
 """Plain facts about images: what one is, what a store holds at one moment, how LXD writes fingerprints and times.
 
-Nothing here talks to anybody.
+No requests are made here.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def parse_fingerprint(text: str, option: str) -> str:
 
 
 def short_fingerprint(fingerprint: str) -> str:
-    """The twelve digits that people read."""
+    """The first twelve digits, for messages."""
     return fingerprint[:12]
 
 
 def parse_time(text: str) -> datetime:
-    """An instant from ISO 8601, as LXD writes it (nanoseconds and all) or a person does.
+    """The time in an ISO 8601 text, as LXD writes it (with nanoseconds) or as people do.
 
     A date alone is midnight, a time without a zone is in UTC. Parts of a second below the microsecond are dropped.
     Raises ValueError.
@@ -93,22 +93,22 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 as the LXD API takes it; 1970 stands for never."""
+    """The time as the LXD API takes it (RFC 3339); 1970 means never."""
     return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 ARCHIVE = "imagestore.archive"
-"""The property in which an image that was made of a directory has the SHA-256 of that, packed but not compressed."""
+"""The property with the SHA-256 of the directory that an image was made of, packed but not compressed."""
 
 ROOTFS = "imagestore.rootfs"
-"""The property in which an image that was made of a bare disk or root file system has the keys of that.
+"""The property with the keys of the bare disk or root file system that an image was made of.
 
 A key is a digest of the file's digest and of the options that went into the metadata (see ``disks.rootfs_key``). There
 is one for each algorithm that the file's digest is known by, separated by a comma and a space.
 """
 
 INSTANCE = "imagestore.instance"
-"""The property in which an image that was published has the instances or snapshots that it was made of.
+"""The property with the instances or snapshots that a published image was made of.
 
 Each is as in ``site c1/snap0 CREATED SINCE``: project, name, when the instance was created, and when the snapshot was
 taken or the instance last started. They are separated by a comma and a space, which no name can contain.

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from .transport.body import Body, Stream
 
 POLL_SECONDS = 30
-"""How long one ``/wait`` may last: a proxy in between may not like longer silence."""
+"""The duration of one ``/wait``: a proxy may close a connection that is silent for longer."""
 
 PROGRESS_SECONDS = 2
 """The same for a transfer whose progress is shown."""
 
 CANCEL_SECONDS = 1.5
-"""What a task takes beyond its deadline to cancel what it has started."""
+"""Seconds that a task may take beyond its deadline to cancel what it has started."""
 
 FINDS_IMAGE = "the next run will find the image"
 """What to expect once an operation that stores an image has ended although its task has timed out, as a clause."""

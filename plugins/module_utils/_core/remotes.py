@@ -34,10 +34,13 @@ IMAGE_SERVERS = {
     "lxc": "https://images.lxd.canonical.com",
     "incus": "https://images.linuxcontainers.org",
 }
-"""What the remote images is in each client (``lxc/config/default.go`` and ``shared/cliconfig/default.go``)."""
+"""The address of the built-in remote ``images`` in each client.
+
+(``lxc/config/default.go`` and ``shared/cliconfig/default.go``.)
+"""
 
 _HOST = r"(([\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f.]*:[0-9a-f:.]*(%[\w.-]+)?)\Z"
-"""Names and addresses that can be asked for; requests has exceptions of all kinds for others."""
+"""Valid host names and addresses. For others, requests raises exceptions of many kinds."""
 
 
 @dataclass(frozen=True)

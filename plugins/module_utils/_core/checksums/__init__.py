@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the content of a file must be: a digest, given or looked up in a checksum file that its publisher has signed."""
+"""Checksums of files: digests, given or looked up in a checksum file, which can be signed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .listing import DIGITS, find_digest, path_of_url
 __all__ = ["DIGITS", "Checksum", "ChecksumFile", "fetch_checksum", "path_of_url"]
 
 MAX_BYTES = 1 << 20
-"""Of a checksum file; that of all daily images of a distribution has some 100 KiB."""
+"""The size of a checksum file. That of all daily images of a distribution has about 100 KiB."""
 
 MAX_SIGNATURE_BYTES = 64 << 10
 
 SIGNATURE_SUFFIXES = (".gpg", ".sign", ".asc")
 
 _NOT_THERE = (403, 404, 410)
-"""Statuses for a file that does not exist; object stores say 403."""
+"""Statuses for a file that does not exist; object storage responds with 403."""
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from ..errors import FileError, OptionError
 from ..regular_files import read_regular_file
 
 MAX_KEYRING_BYTES = 32 << 20
-"""The keyring of all developers of Debian has some 27 MiB."""
+"""The keyring of all developers of Debian has about 27 MiB."""
 
 MAX_SECONDS = 60
 
 MAX_STATUS_BYTES = 1 << 17
-"""Bytes of messages from which on a file has too many signatures to be judged. (``run_program`` keeps more.)"""
+"""A file for which ``gpgv`` writes more has too many signatures. (``run_program`` keeps more than this.)"""
 
 _SIGNED = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"

@@ -46,7 +46,7 @@ def image_files(
         if found.packing:
             rootfs = stack.enter_context(workspace.file())
             _unpack(name, file, found.packing, rootfs, workspace, deadline)
-            # Only its beginning was at hand until now.
+            # Only its beginning was checked until now.
             found = recognize(f"{name}, unpacked,", rootfs, deadline)
             if found.packing or found.format in ("tar", "squashfs"):
                 raise FileError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Iterable, Protocol
 
 MAX_TABLE_BYTES = 16 << 20
-"""Of the tables that say where the content of a disk is in its file. Of larger ones only the beginning is checked."""
+"""The tables that map the content of a disk to its file. Only the beginning of larger ones is checked."""
 
 _ELSEWHERE_HINT = (
     "Only a disk that is complete in one file can be imported. Convert it where all its files are:"
@@ -27,7 +27,7 @@ class RefusedDisk(Exception):
 
 
 class Incomplete(Exception):
-    """The bytes are not among those that are known of the file, whose beginning alone is at hand."""
+    """The bytes are not known, because only the beginning of the file is available."""
 
 
 class DiskBytes(Protocol):
@@ -42,7 +42,7 @@ class DiskBytes(Protocol):
 
 
 class HeadBytes:
-    """The beginning of a file, of whose rest nothing is known."""
+    """The beginning of a file whose rest is unknown."""
 
     def __init__(self, head: bytes) -> None:
         self._head = head

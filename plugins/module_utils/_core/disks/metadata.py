@@ -19,15 +19,15 @@ from ..archives.tar_headers import END, MemberStatus, header, padding
 from ..images import CONTAINER
 
 CREATION_DATE = 1
-"""Seconds since 1970, the least that servers accept. A real date would have to come from outside of the file, so that
-the same file would become another image on another day; and nobody takes this one for a real date."""
+"""Seconds since 1970, the minimum that servers accept. With the current date, the same file would become another image
+on each day. This one is obviously not a real date."""
 
 
 @dataclass(frozen=True)
 class RootfsFacts:
-    """What goes into the metadata besides the type. Texts are one printable line each; what is empty is left out.
+    """What the metadata contains besides the type. Texts are one printable line each; empty ones are left out.
 
-    ``architecture`` is LXD's name of it. ``cloud_init`` is whether instances hand cloud-init its seed by templates.
+    ``architecture`` is by LXD's name. ``cloud_init`` is whether templates give cloud-init its seed.
     """
 
     architecture: str

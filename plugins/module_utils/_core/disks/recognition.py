@@ -158,7 +158,7 @@ def _first_bytes(stream: Readable, is_head: bool) -> bytes:
 
 
 def _checked_disk(head: bytes, disk: DiskBytes) -> str:
-    """The format of a disk, after its headers were checked as far as they are at hand."""
+    """The format of a disk, after its headers were checked as far as they are available."""
     format_name = _disk_format(head)
     try:
         _CHECKS[format_name](disk)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Temporary files without a name, of which nothing is left when the process ends, however it does."""
+"""Temporary files without a name, which disappear when the process ends, even if it is killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..deadline import Deadline
 
 KEPT_FREE = 64 << 20
-"""Bytes of the file system that are left to others."""
+"""Bytes of the file system that always remain free."""
 
 _BLOCK = 1 << 20
 _SPARSE_BLOCK = 1 << 16
@@ -68,9 +68,9 @@ class Workspace:
         )
 
     def write(self, source: Readable, target: IO[bytes], purpose: str, deadline: Deadline) -> int:
-        """Write a stream to a file, without taking room for its zeros; the number of bytes.
+        """Write a stream to a file as a sparse file. Returns the number of bytes of the stream.
 
-        Ends with FileError while others still have room on the file system. Raises whatever the stream raises, and
+        Raises FileError before the file system is full. Raises whatever the stream raises, and
         TimedOut.
         """
         size, unchecked = 0, 0
@@ -98,7 +98,7 @@ class Workspace:
 
 
 def _write_sparsely(target: IO[bytes], block: bytes, offset: int) -> int:
-    """Write a block, but for its pieces that are all zeros; the number of bytes written."""
+    """Write a block, except pieces that are all zeros. Returns the number of bytes written."""
     written = 0
     view = memoryview(block)
     for start in range(0, len(block), _SPARSE_BLOCK):

@@ -230,7 +230,7 @@ def _receive(
             transfer.moved = begun + size
     problem = _problem(part.expected, size, own.hexdigest()) if part.expected else ""
     if problem and content.start:
-        # What was there already may be to blame.
+        # The existing beginning may be damaged.
         file.truncate(0)
         return _receive(part, file, before, deadline, transfer)
     if part.expected and problem:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files of exports while they are written: hidden, locked, and of a size that the next task can go on with."""
+"""Files of exports while they are written: hidden and locked. The next task can resume an interrupted one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREFIX = ".lxd_image_export-"
 """The beginning of a file's name while it is written."""
 
 DAYS_KEPT = 7
-"""How long a file stays that a later task can go on with, if none does."""
+"""How long a file that a later task can resume is kept."""
 
 _RESUMABLE = re.compile(re.escape(PREFIX) + r"[0-9a-f]{64}\Z")
 
@@ -69,7 +69,7 @@ def _open_new(dest: str) -> Any:
 def _open_resumable(path: str) -> IO[bytes] | None:
     """The file at this path, created if it does not exist; None if another task uses it, or another user may.
 
-    The name is known, so that whoever may write to the directory could have put anything there.
+    The name can be predicted, so another user with write permission could have placed any file there.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -90,7 +90,7 @@ def _open_resumable(path: str) -> IO[bytes] | None:
 def remove_abandoned(dest: str) -> None:
     """Delete the temporary files that killed exports left in a directory: those that are not locked.
 
-    Those that a later task can go on with are kept for some days.
+    Those that a later task can resume are kept for some days.
     """
     for name in os.listdir(dest):
         if not name.startswith(PREFIX):

@@ -16,11 +16,11 @@ from .selection import Selector
 
 @dataclass(frozen=True)
 class MirrorPolicy:
-    """What is kept of a source, and how it is downloaded.
+    """Which versions are kept, and how files are downloaded.
 
-    ``keep`` versions of each product, and those not older than ``keep_days``. All files of the tree may have
-    ``max_bytes``; files stay for ``grace`` seconds after they have left the index. With ``verify``, the files of the
-    source are read again.
+    ``keep`` versions of each product are kept, and those not older than ``keep_days``. All files of the tree together
+    may have ``max_bytes``. Files stay for ``grace`` seconds after they have left the index. With ``verify``, the files
+    of the source are read again.
     """
 
     keep: int = 2
@@ -42,10 +42,10 @@ class StagedFile:
 
 @dataclass
 class Obtained:
-    """What could be had of a source.
+    """What was obtained from a source.
 
     ``staged`` are the complete files in the staging directory, by their paths in the tree. ``faults`` are versions that
-    could not be had, and why. ``received`` counts bytes.
+    could not be obtained, and why. ``received`` counts bytes.
     """
 
     mirror: Mirror
@@ -63,15 +63,15 @@ class MirrorSource(Protocol):
 
     @property
     def protocol(self) -> str:
-        """The protocol that it is asked by."""
+        """The protocol of the source."""
 
     def plan(self, selector: Selector, previous: Mirror, check_mode: bool) -> Mirror:
-        """What is to be mirrored of what it has now. Raises FileError, ConnectionFailed, ApiError, TimedOut."""
+        """What to mirror of the images that it has now. Raises FileError, ConnectionFailed, ApiError, TimedOut."""
 
     def obtain(
         self, target: Mirror, previous: Mirror, present: Collection[str], deadline: Deadline
     ) -> Obtained:
-        """Have all files of ``target``, which ``plan`` has returned, but for those that are ``present`` in the tree.
+        """Download all files of ``target``, which ``plan`` returned, except those that are ``present`` in the tree.
 
         They are in the staging directory afterwards, complete and verified. Of a product that has a fault, all versions
         of ``previous`` remain whose files are present. Raises TimedOut, and FileError if nothing can be written.

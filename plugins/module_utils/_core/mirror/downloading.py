@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Downloads the files of an image server: several at a time, resumed also in a later run, and verified."""
+"""Downloads and verifies the files of an image server: several at a time, and resumed, also by a later run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OUT_OF_RANGE = 416
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of an image server, what it is in the tree, and what people call its image."""
+    """A file of an image server, what it becomes in the tree, and the name of its image in messages."""
 
     file: File
     part: Part
@@ -41,7 +41,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class SplitImage:
-    """An image of two files, whose fingerprint is that of both, one after the other."""
+    """An image of two files. Its fingerprint is the SHA-256 of both, one after the other."""
 
     fingerprint: str
     metadata: RemoteFile
@@ -71,7 +71,7 @@ class Downloader:
         self._obstacle: ImageStoreError | None = None
         self.received = 0
         self.errors: dict[str, ImageStoreError] = {}
-        """Why a file is not there, by its path in the tree; or an image, by its fingerprint."""
+        """Why a file (by its path in the tree) or an image (by its fingerprint) is missing."""
         self.staged: dict[str, StagedFile] = {}
         """The complete files, by their paths in the tree."""
 
@@ -178,14 +178,14 @@ class Downloader:
                     self.staged[remote.part.path] = staged
                 except OSError as error:
                     self._obstacle = disk_error(self._staging.path_of(remote.part), error)
-                    # On a full disk, nobody else could write either.
+                    # A full disk would hinder other programs, too.
                     file.truncate(0)
         except TimedOut as error:
             self._obstacle = error
         except ConnectionFailed as error:
             self.errors[remote.part.path] = error
             if error.unreachable:
-                # The others would wait for nothing.
+                # The other downloads would fail as well, but only after a wait.
                 self._obstacle = error
         except ImageStoreError as error:
             self.errors[remote.part.path] = error
@@ -197,7 +197,7 @@ class Downloader:
 
 
 class _Transfer:
-    """One file on its way. ``received`` counts bytes."""
+    """The download of one file. ``received`` counts bytes."""
 
     def __init__(
         self, remote: RemoteFile, open_file: Open, retries: Retries, deadline: Deadline
@@ -209,7 +209,7 @@ class _Transfer:
         self.received = 0
 
     def run(self, file: IO[bytes], begun: list[Any], recorded: Transfer | None) -> None:
-        """Complete the file, whose beginning may be there already; then ``begun`` are the digests of all of it.
+        """Complete the file, which may have a beginning already. Afterwards, ``begun`` are the digests of all of it.
 
         Raises FileError if it is not the file that the index has, ApiError, ConnectionFailed, TimedOut, OSError.
         """
@@ -232,7 +232,7 @@ class _Transfer:
                     f"{self._remote.file.path} has the SHA-256 {digests[0].hexdigest()}, not the"
                     f" {part.sha256} that the index gives"
                 )
-            # What was there already may be to blame.
+            # The existing beginning may be damaged.
 
     def _complete(
         self, file: IO[bytes], digests: Sequence[Any], have: int, recorded: Transfer | None
@@ -258,7 +258,7 @@ class _Transfer:
             raise self._wrong_size(f"{start} bytes")
 
     def _request(self, file: IO[bytes], have: int) -> Download:
-        """Ask for what is missing."""
+        """Request the missing part."""
         download = Download(
             lambda headers: self._open(self._remote.file, headers), self._retries, have
         )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Makes the tree of a catalog hold what is selected of a source.
+"""Mirrors selected images of a source in the tree of a catalog.
 
 The source is read and its files are downloaded without the lock of the tree, so that others can publish meanwhile. With
 the lock, the catalog is read again, the files are moved into the tree, and the documents are replaced.
@@ -35,7 +35,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class MirrorResult:
-    """What was done, or in check mode would be; the latter has bytes to transfer and to drop.
+    """The result of a task. In check mode, it also has the bytes to transfer and to drop.
 
     ``before`` and ``after`` have the mirror alone.
     """
@@ -125,7 +125,7 @@ class Mirroring:
         return self._result(publication, obtained.mirror, warnings)
 
     def withdraw(self, address: str, protocol: str, check_mode: bool) -> MirrorResult:
-        """Withdraw all that came from a source. No tree is made for this."""
+        """Withdraw all images of a source. A tree that does not exist is not created."""
         self._require_folder(check_mode)
         nothing = Mirror(address, protocol)
         if not os.path.lexists(self.tree.root):
@@ -151,7 +151,7 @@ class Mirroring:
         files: Mapping[str, int],
         present: Collection[str],
     ) -> _Publication:
-        """What is to be done for a catalog to have this mirror. Raises OptionError if it cannot."""
+        """What to do so that a catalog has this mirror. Raises OptionError if that is not possible."""
         after = catalog.with_mirror(mirror)
         plan = complete_plan(catalog, after, self._policy.grace, files, int(time.time()))
         texts: Mapping[str, str] = {}
@@ -167,7 +167,7 @@ class Mirroring:
     def _publish(
         self, obtained: Obtained, present: Collection[str], planned: _Publication | None = None
     ) -> _Publication:
-        """Have the tree offer what was obtained. ``planned`` is what is to be done if nothing has changed since.
+        """Publish what was obtained. ``planned`` is used if the catalog has not changed since it was made.
 
         Raises ConflictError if files have been removed meanwhile.
         """
@@ -206,7 +206,7 @@ class Mirroring:
         return publication
 
     def _require_room(self, plan: CatalogPlan, files: Mapping[str, int]) -> None:
-        """Raises OptionError if the files of the tree would be more than they may be."""
+        """Raises OptionError if the files of the tree would be larger than ``max_bytes`` in all."""
         limit = self._policy.max_bytes
         if limit is None:
             return

@@ -5,7 +5,7 @@
 """What mirrors keep in the publisher's own directory of a tree: unfinished downloads, and documents of their sources.
 
 A download has the name of the file that it becomes. It is locked while a task works on it, and remains when the task is
-killed or fails, so that the next one goes on. Nothing here is believed: whatever is read is verified.
+killed or fails, so that the next one goes on. Nothing is trusted: everything that is read is verified.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..simplestreams.reading import MAX_DOCUMENT_BYTES
 from . import StagedFile
 
 DAYS_KEPT = 7
-"""How long a download stays that no task goes on with."""
+"""How long an unfinished download is kept."""
 
 _POLL_SECONDS = 0.1
 _MAX_HEAD_BYTES = 64 << 10
@@ -38,7 +38,7 @@ _CONDITIONS = ("If-None-Match", "If-Modified-Since")
 
 @dataclass(frozen=True)
 class KeptDocument:
-    """A document as it came last, and the headers by which a server tells whether it has changed since."""
+    """A document as last received, and the headers of a conditional request for it."""
 
     content: bytes
     condition: Mapping[str, str]
@@ -103,7 +103,7 @@ class Staging:
             os.unlink(path)
 
     def remove_abandoned(self) -> None:
-        """Remove downloads that no task has gone on with for some days."""
+        """Remove downloads that no task has resumed for some days."""
         folder = self._tree.own_folder("downloads")
         with self._explain(folder):
             names = os.listdir(folder)
@@ -123,7 +123,7 @@ class Staging:
             if sha256(content).hexdigest() == head["sha256"] and set(condition) <= set(_CONDITIONS):
                 return KeptDocument(content, condition)
         except (AttributeError, KeyError, OSError, TypeError, ValueError):
-            # It is asked for as if for the first time.
+            # It is then requested without conditions.
             return None
         return None
 
@@ -161,7 +161,7 @@ class Staging:
                     os.unlink(os.path.join(folder, name))
 
     def _documents_locked(self) -> ContextManager[Any]:
-        """Keeps other tasks from the documents, so that an unfinished one is that of a task that was killed."""
+        """Locks the documents, so that an unfinished one can only be that of a task that was killed."""
         return self.locked(os.path.join(self._tree.own_folder("documents"), "lock"))
 
     def _document_path(self, source: str, path: str) -> str:
@@ -183,7 +183,7 @@ def disk_error(path: str, error: OSError) -> FileError:
     import errno
 
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    hint = "Make room there, or select fewer images." if full else ""
+    hint = "Free some space there, or select fewer images." if full else ""
     return FileError(f"cannot write {path}: {error.strerror}", hint)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Mapping
 from ..json_reader import parse_json
 
 MAX_DOCUMENT_BYTES = 4 << 20
-"""What a registry has to accept as a manifest, at least, and hardly any allows more."""
+"""The size of a manifest that every registry must accept. Hardly any accepts more."""
 
 MAX_VALUES = 100_000
 """Values in one document."""

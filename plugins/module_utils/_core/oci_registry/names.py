@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import OptionError
 
 DOCKER_HUB = "docker.io"
-"""A host that is no registry itself: the one behind this name has another address, and other rules for names."""
+"""Docker Hub by the name that people know. Its registry has another address, and its own rules for names."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def transfer_progress() -> dict[str, Any]:
-    """What modules have whose transfers the controller shows: the number of the file for them.
+    """The hidden option of modules that show their progress: the number of the file for it.
 
     It is set by the action plugins only (see plugin_utils/progress.py).
     """

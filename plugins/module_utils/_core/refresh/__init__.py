@@ -24,7 +24,7 @@ class MirrorWork:
     """One renewal of a mirror, within the time that the options give."""
 
     def __init__(self, options: MirrorOptions, recorder: TransferRecorder | None = None) -> None:
-        """``recorder`` records the downloads for people who watch them, if there are any."""
+        """``recorder`` records the downloads, if their progress is shown."""
         self._options = options
         self._recorder = recorder
         deadline = Deadline(options.connection.timeout)

@@ -30,7 +30,7 @@ SHA256 = "sha256"
 
 
 class RootfsRequest:
-    """What a task asks for, besides where the disk or root file system is; ``name`` is what messages call that.
+    """What a task requests of a disk or root file system, except its location. ``name`` is for messages.
 
     ``facts`` and ``checksum`` are functions, since the server has to be asked for its architecture, and a web server
     for a checksum file. With ``expected``, the image must have that fingerprint. ``workspace`` is for temporary files.
@@ -60,7 +60,7 @@ class RootfsRequest:
 
     @cached_property
     def checksum(self) -> Checksum | None:
-        """What the file has to be; None if nothing is said."""
+        """The expected checksum of the file; None if none is given."""
         return self._checksum()
 
     def key(self, algorithm: str, digest: str) -> str:
@@ -78,12 +78,12 @@ class RootfsRequest:
         return [self.key(algorithm, digest) for algorithm, digest in sorted(digests.items())]
 
     def note_missing(self, image: Image, keys: Iterable[str]) -> None:
-        """Note for ``record_missing`` that an image of the store is the one with these keys."""
+        """Remember for ``record_missing`` that an image of the store should have these keys."""
         missing = [key for key in keys if key not in image.rootfs_keys]
         self._unrecorded = (image.fingerprint, missing) if missing else None
 
     def record_missing(self, store: Store) -> None:
-        """Record what was noted, so that less has to be read in the next run."""
+        """Record the missing keys, so that the next run has to read less."""
         if self._unrecorded:
             record_rootfs_keys(store, *self._unrecorded)
 
@@ -140,7 +140,7 @@ class RootfsFileSource:
         return RootfsUpload(self, held)
 
     def record_missing(self, store: Store) -> None:
-        """Record by what the image can be recognized."""
+        """Record the keys by which the image is recognized."""
         self.request.record_missing(store)
 
     def _made_before(self, view: StoreView) -> Image | None:
@@ -254,7 +254,7 @@ class RootfsUpload(Offer):
             if known:
                 made.digest()
             if known and self.size is None:
-                # It took long to make, so it is not sent in vain; nor if the file has changed meanwhile.
+                # It is not sent if the store has it meanwhile, nor if the file has changed.
                 self._require_missing(store, known, source.keys)
             self.delete_cached_copy(store)
             upload = made.upload(self.type)

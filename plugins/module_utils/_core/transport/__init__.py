@@ -33,7 +33,7 @@ MAX_SOCKET_SECONDS = 1_000_000
 """The longest timeout that a socket is given: some systems take no more than 24 days."""
 
 BLOCK = 1 << 20
-"""Bytes handed on at a time. At requests' own 8 to 16 KiB an upload to LXD takes half as long again."""
+"""Bytes per block. With the 8 to 16 KiB of requests, an upload to LXD takes one and a half times as long."""
 
 
 def url_path(template: str, *names: str) -> str:
@@ -79,7 +79,7 @@ class HttpClient(Protocol):
 class Transport:
     """Requests to one server, at ``https://host:port``, ``http://host`` or ``unix:///path/of/socket``.
 
-    All that can go wrong on the way is raised as ConnectionFailed or TimedOut; a status is for the caller to judge.
+    Whatever goes wrong is raised as ConnectionFailed or TimedOut, except a status, which the caller checks.
     ``bearer_token`` goes with each request, in place of the client certificate ``identity``.
     ``stall`` is how many seconds the server may keep silent before that counts as a fault; None leaves it to the
     deadline.

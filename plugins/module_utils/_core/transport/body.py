@@ -54,7 +54,7 @@ class Body:
         self.parts = parts
         self.content_type = content_type
         self.sent = 0
-        """Bytes handed on up to now."""
+        """Bytes read so far."""
         self.len = sum(part.size if isinstance(part, Segment) else len(part) for part in parts)
 
     def __iter__(self) -> Iterator[bytes]:

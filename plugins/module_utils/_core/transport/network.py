@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Mapping
 from urllib.parse import urlsplit
 
 from ..errors import ImageStoreError, MissingLibrary
+from .adapter import adapter_for
 from .certificate_check import CertificateCheck
-from .connections import adapter_for
 from .response import Headers, Response
 from .sockets import CONNECT_SECONDS
 from .verification import pinning_context, require_certificates, require_pair, system_authorities
@@ -89,7 +89,7 @@ class NetworkClient:
         session = requests.Session()
         # Named, so that requests does not look for a password in ~/.netrc.
         session.auth = lambda request: request
-        # Nobody follows redirects unseen. requests would still read where they lead, with errors of its own.
+        # Redirects are never followed automatically. requests would parse their targets nevertheless, and raise errors.
         session.get_redirect_target = lambda _response: None  # type: ignore[assignment,method-assign]
         # Proxies are chosen here, and authorities, too.
         session.trust_env = False

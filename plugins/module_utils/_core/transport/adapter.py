@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connections below requests: within the task's time, and their certificate checked."""
+"""The adapter for requests: connections that end with the deadline and check certificates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def adapter_for(
 ) -> Any:
     """A requests adapter whose connections end with the deadline, and check the server.
 
-    With ``context`` TLS itself takes any certificate of its authorities; what its name has to be is checked here.
+    With ``context``, TLS accepts any certificate of its authorities, and the name is checked here.
     """
     from requests.adapters import HTTPAdapter
     from urllib3.connection import HTTPConnection, HTTPSConnection
