@@ -74,8 +74,8 @@ OWN_INVENTORY = "machines-of-tests.yml"
 #: The host on which the role sets up an image server.
 IMAGES1 = "images1.example.com"
 
-REFRESH = Path("/usr/local/lib/image-server")
-"""Where the role installs a program."""
+#: Where the role installs a program. It also removes it with its directory, which therefore is no mount point.
+PROGRAMS = "/usr/local/lib"
 
 
 #: A host that is an image server already.
@@ -347,7 +347,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     )
     for name in ("images", "build", "backup", "carry", "lxc-config", "nginx"):
         (folder / "srv" / name).mkdir(parents=True)
-    for name in ("etc", "home", "published", "image-server"):
+    for name in ("etc", "home", "published", "programs"):
         (folder / name).mkdir(parents=True)
     build_directory(folder / "built").rename(folder / "srv/build/busybox")
     install(PACKAGES)
@@ -363,8 +363,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         patch.setenv("SSL_CERT_FILE", str(authority.certificate))
         mount(folder / "etc", "/etc")
         mount(folder / "srv", "/srv")
-        REFRESH.mkdir(exist_ok=True)
-        mount(folder / "image-server", str(REFRESH))
+        shutil.copytree(PROGRAMS, folder / "programs", symlinks=True, dirs_exist_ok=True)
+        mount(folder / "programs", PROGRAMS)
         mount(folder / "keyrings", "/usr/share/keyrings")
         lxd1, build = Server("lxd1"), Server("build")
         incus1 = Server("incus1", family="incus7")
