@@ -192,7 +192,9 @@ def test_a_file_that_does_not_match_the_index_never_becomes_an_image(
     path.write_bytes(content)
     assert "ingerprint" in copies.fails("busybox", mode="relay")
     path.write_bytes(content + b"more")
-    assert "announced" in copies.fails("busybox", mode="relay")
+    msg = copies.fails("busybox", mode="relay")
+    assert f"has {path.stat().st_size} bytes, not the " in msg
+    assert "that the index gives. Run the task again" in msg
     path.unlink()
     assert "responds with the HTTP status 404" in copies.fails("busybox", mode="relay")
     assert lxd.images() == {}

@@ -466,6 +466,8 @@ class TestUnlistedImages:
         assert outcome.failed
         assert "1 of 3 images failed" in outcome["msg"]
         assert "missing, images[2]: cannot manage the image missing: " in outcome["msg"]
+        assert ".;" not in outcome["msg"]
+        assert ".." not in outcome["msg"]
         assert outcome.actions == ["web: upload", "web: move alias web"]
         assert outcome["deleted"] == []
         assert len(lxd.images()) == 4

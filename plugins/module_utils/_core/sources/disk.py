@@ -251,8 +251,8 @@ class RootfsUpload(Offer):
         with source.image_files() as files:
             known = files.digest() if self.size is None else source.known_fingerprint
             made = FileSource(files, expected, digest=known)
-            if known:
-                made.digest()
+            if known and expected:
+                require_fingerprint(source.request.name, known, expected)
             if known and self.size is None:
                 # It is not sent if the store has it meanwhile, nor if the file has changed.
                 self._require_missing(store, known, source.keys)

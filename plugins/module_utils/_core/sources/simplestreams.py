@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
-from typing import Mapping, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from ..architectures import architecture_name
 from ..downloads import Download, OpenResponse, Retries, WebClient
@@ -308,8 +308,16 @@ class SimplestreamsSource:
         form = UploadForm(found.type, *(file.path.rpartition("/")[2] for file in found.files))
         return form.stream(downloads, found.image.size)
 
-    def _download(self, file: File, retries: Retries) -> Download:
-        return Download(lambda headers: self._server.open(file, headers), retries)
+    def _download(self, file: File, retries: Retries) -> Iterator[bytes]:
+        """The file, once it is its turn to be downloaded. Raises FileError if it cannot be the one of the index."""
+        download = Download(lambda headers: self._server.open(file, headers), retries)
+        if download.length not in (None, file.size):
+            download.opened.response.close()
+            raise FileError(
+                f"{file.path} has {download.length} bytes, not the {file.size} that the index gives",
+                "Run the task again; if that does not help, fix this on the image server.",
+            )
+        yield from download
 
 
 def all_images(server: ImageServer, native: str) -> list[Image]:

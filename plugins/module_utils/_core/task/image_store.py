@@ -127,10 +127,11 @@ def _values(task: Task, outcome: Outcome) -> dict[str, Any]:
         values["diff"] = readable_diff(*merged_diff(outcome))
     if outcome.failed:
         said = "; ".join(
-            f"{entry.title}: cannot {entry.attempt}: {entry.error}" for entry in outcome.failed
+            f"{entry.title}: cannot {entry.attempt}: {str(entry.error).rstrip('.')}"
+            for entry in outcome.failed
         )
         task.module.fail_json(
-            msg=f"{len(outcome.failed)} of {len(entries)} images failed ({task.place}): {said}",
+            msg=f"{len(outcome.failed)} of {len(entries)} images failed ({task.place}): {said}.",
             **values,
         )
     if outcome.error:
