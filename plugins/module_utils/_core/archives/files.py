@@ -80,13 +80,19 @@ class ImageFiles:
 class Digest(threading.Thread):
     """Computes the fingerprint in a thread, while others may read the files.
 
-    With ``number``, it is the digest of only that file; with ``algorithm``, another than SHA-256.
+    With ``number``, it is the digest of only that file; with ``algorithm``, another than SHA-256. It begins when
+    ``after`` has ended, so that both take one processor.
     """
 
     def __init__(
-        self, files: ImageFiles, number: int | None = None, algorithm: str = "sha256"
+        self,
+        files: ImageFiles,
+        number: int | None = None,
+        algorithm: str = "sha256",
+        after: Digest | None = None,
     ) -> None:
         super().__init__(daemon=True)
+        self._after = after
         self._files = files
         self._read = slice(None) if number is None else slice(number, number + 1)
         self._hash = hashlib.new(algorithm)
@@ -96,6 +102,8 @@ class Digest(threading.Thread):
     def run(self) -> None:
         """Read the files once. (Called by the thread.)"""
         files = self._files
+        if self._after:
+            self._after.join()
         buffer = memoryview(bytearray(BLOCK))
         try:
             for file, size in zip(files.files[self._read], files.sizes[self._read]):

@@ -200,10 +200,10 @@ class RootfsFileSource:
         """The digest of the file as it is."""
         return self.start_digest(algorithm).result()
 
-    def start_digest(self, algorithm: str) -> Digest:
-        """The same in the background."""
+    def start_digest(self, algorithm: str, after: Digest | None = None) -> Digest:
+        """The same in the background, when ``after`` has ended."""
         if algorithm not in self._digests:
-            self._digests[algorithm] = Digest(self.file, algorithm=algorithm)
+            self._digests[algorithm] = Digest(self.file, algorithm=algorithm, after=after)
         return self._digests[algorithm]
 
     def image_files(self) -> ContextManager[ImageFiles]:
@@ -247,7 +247,9 @@ class RootfsUpload(Offer):
 
     def _transfer(self, store: Store) -> TransferResult:
         source, expected = self._source, self._source.request.expected
-        source.start_digest(SHA256)
+        if self.size is None:
+            # While it is converted.
+            source.start_digest(SHA256)
         with source.image_files() as files:
             known = files.digest() if self.size is None else source.known_fingerprint
             made = FileSource(files, expected, digest=known)
@@ -257,7 +259,9 @@ class RootfsUpload(Offer):
                 # It is not sent if the store has it meanwhile, nor if the file has changed.
                 self._require_missing(store, known, source.keys)
             self.delete_cached_copy(store)
-            upload = made.upload(self.type)
+            upload = made.upload(
+                self.type, on_sent=lambda running: source.start_digest(SHA256, running)
+            )
             try:
                 result = upload.transfer(store)
             except ConflictError:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from ..archives.files import Digest, ImageFiles
 from ..errors import ConflictError, FileError, OperationFailed
@@ -55,9 +55,14 @@ class FileSource:
 
         return self.upload(detect_image_type(self.files), held)
 
-    def upload(self, image_type: str | None, replaces: Image | None = None) -> Upload:
-        """The upload of the image, which is known to be of this type."""
-        return Upload(self, image_type, self._digest or self._expected, replaces)
+    def upload(
+        self,
+        image_type: str | None,
+        replaces: Image | None = None,
+        on_sent: Callable[[Digest | None], object] = lambda _running: None,
+    ) -> Upload:
+        """The upload of the image, which is known to be of this type; see there for ``on_sent``."""
+        return Upload(self, image_type, self._digest or self._expected, replaces, on_sent)
 
     def start_digest(self) -> Digest | None:
         """Start hashing in the background, unless the fingerprint is known."""
@@ -73,7 +78,11 @@ class FileSource:
 
 
 class Upload(Offer):
-    """An upload of files that the store lacks. Their fingerprint may be known only afterwards."""
+    """An upload of files that the store lacks. Their fingerprint may be known only afterwards.
+
+    ``on_sent`` is called when the files have been sent, and the server works on them; it gets the digest that is then
+    running here, if any.
+    """
 
     route = "upload"
 
@@ -83,8 +92,11 @@ class Upload(Offer):
         image_type: str | None,
         fingerprint: str | None,
         replaces: Image | None,
+        on_sent: Callable[[Digest | None], object],
     ) -> None:
         self._source = source
+        self._on_sent = on_sent
+        self._running_digest: Digest | None = None
         self.type = image_type
         self.fingerprint = fingerprint
         self.replaces = replaces
@@ -97,18 +109,19 @@ class Upload(Offer):
 
     def _transfer(self, store: Store) -> TransferResult:
         source, files = self._source, self._source.files
-        digest = source.start_digest()
-        body = upload_body(files, self.type)
+        if len(files.files) == 1:
+            self._start_digest()
+        body = upload_body(files, self.type, self._sent)
         try:
             # The file of a packed directory is temporary, and so is its name.
             filename = "" if source.archive else os.path.basename(files.paths[0])
             arrived = store.writer.upload(body, self.fingerprint, filename)
         except (OperationFailed, ConflictError):
             # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
-            self.fingerprint = source.digest(digest)
+            self.fingerprint = source.digest(self._running_digest)
             raise
         try:
-            changed = arrived != source.digest(digest)
+            changed = arrived != source.digest(self._running_digest)
         except FileError:
             store.writer.delete_image(arrived)
             raise
@@ -123,16 +136,28 @@ class Upload(Offer):
             record_archive(store, arrived, source.archive)
         return TransferResult(arrived, files.size)
 
+    def _start_digest(self) -> None:
+        if self._running_digest is None:
+            self._running_digest = self._source.start_digest()
 
-def upload_body(files: ImageFiles, image_type: str | None) -> Body:
+    def _sent(self) -> None:
+        # A unified image is complete when the server has it, and was hashed meanwhile. The files of a split image are
+        # then copied by the server. While it receives them, hashing would take processor time from it.
+        self._start_digest()
+        self._on_sent(self._running_digest)
+
+
+def upload_body(
+    files: ImageFiles, image_type: str | None, on_sent: Callable[[], object] = lambda: None
+) -> Body:
     """The body of ``POST /1.0/images``: a unified file as it is, a split image as a form."""
     from ..transport.body import Body, Segment
 
     segments = [Segment(file, size) for file, size in zip(files.files, files.sizes)]
     if len(segments) == 1:
-        return Body(segments, "application/octet-stream")
+        return Body(segments, "application/octet-stream", on_sent)
     # Imported late: most images are one file.
     from .upload_form import UploadForm
 
     form = UploadForm(image_type, *map(os.path.basename, files.paths))
-    return Body(form.around(*segments), form.content_type)
+    return Body(form.around(*segments), form.content_type, on_sent)

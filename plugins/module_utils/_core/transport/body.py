@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, Iterable, Iterator, Sequence
+from typing import IO, Callable, Iterable, Iterator, Sequence
 
 from ..errors import FileError
 from . import BLOCK
@@ -47,12 +47,19 @@ class Segment:
 class Body:
     """A request body of known length: bytes and parts of files, one after the other.
 
-    Its length is ``len``, where requests looks for it. Over a Unix socket its ``pieces`` are sent.
+    Its length is ``len``, where requests looks for it. Over a Unix socket its ``pieces`` are sent. ``on_sent`` is
+    called when all of it has been handed on, before the server answers.
     """
 
-    def __init__(self, parts: Sequence[bytes | Segment], content_type: str) -> None:
+    def __init__(
+        self,
+        parts: Sequence[bytes | Segment],
+        content_type: str,
+        on_sent: Callable[[], object] = lambda: None,
+    ) -> None:
         self.parts = parts
         self.content_type = content_type
+        self._on_sent = on_sent
         self.sent = 0
         """Bytes read so far."""
         self.len = sum(part.size if isinstance(part, Segment) else len(part) for part in parts)
@@ -74,6 +81,7 @@ class Body:
             else:
                 yield part
                 self.sent += len(part)
+        self._on_sent()
 
 
 class Stream:
