@@ -40,7 +40,8 @@ class ControllerFileAction(ModuleAction):
         return answer
 
     @abstractmethod
-    def _run_task(self) -> dict[str, Any]: ...
+    def _run_task(self) -> dict[str, Any]:
+        """The result of the task, whose time is measured already."""
 
     def _module_args(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of the task, these in addition, and what is left of the timeout."""

@@ -21,13 +21,14 @@ class Headers:
         return list(self._find(name) or ())
 
     @overload
-    def get(self, name: str) -> str | None: ...
+    def get(self, name: str) -> str | None:
+        """The value of a header, or None."""
 
     @overload
-    def get(self, name: str, default: str) -> str: ...
+    def get(self, name: str, default: str) -> str:
+        """The value of a header, or the default."""
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of a header, or the default."""
         values = self.values(name)
         return ", ".join(values) if values else default
 
