@@ -137,7 +137,7 @@ class RootfsFileSource:
         if held and not held.cached:
             request.note_missing(held, self.keys)
             return held
-        return RootfsUpload(self, held)
+        return RootfsUpload(self, held, view.may_have_size)
 
     def record_missing(self, store: Store) -> None:
         """Record the keys by which the image is recognized."""
@@ -222,13 +222,23 @@ class RootfsFileSource:
 
 
 class RootfsUpload(Offer):
-    """An upload of what is made of a file. Its fingerprint may be known only afterwards."""
+    """An upload of what is made of a file. Its fingerprint may be known only afterwards.
+
+    ``may_have_size`` is whether the store may have an image of so many bytes. If it has none, a converted disk is
+    hashed while the server works on it, and not before it is sent.
+    """
 
     route = "upload"
     records_content = True
 
-    def __init__(self, source: RootfsFileSource, replaces: Image | None) -> None:
+    def __init__(
+        self,
+        source: RootfsFileSource,
+        replaces: Image | None,
+        may_have_size: Callable[[int], bool] = lambda _size: True,
+    ) -> None:
         self._source = source
+        self._may_have_size = may_have_size
         self.type = source.recognized.type
         self.fingerprint = source.request.expected
         self.size = source.image_size
@@ -251,13 +261,17 @@ class RootfsUpload(Offer):
             # While it is converted.
             source.start_digest(SHA256)
         with source.image_files() as files:
-            known = files.digest() if self.size is None else source.known_fingerprint
+            known = source.known_fingerprint
+            if self.size is None and (expected or self._may_have_size(files.size)):
+                known = files.digest()
             made = FileSource(files, expected, digest=known)
             if known and expected:
                 require_fingerprint(source.request.name, known, expected)
-            if known and self.size is None:
-                # It is not sent if the store has it meanwhile, nor if the file has changed.
-                self._require_missing(store, known, source.keys)
+            if self.size is None:
+                # It is not sent if the file has changed, nor if the store has its image meanwhile.
+                keys = source.keys
+                if known:
+                    self._require_missing(store, known, keys)
             self.delete_cached_copy(store)
             upload = made.upload(
                 self.type, on_sent=lambda running: source.start_digest(SHA256, running)
