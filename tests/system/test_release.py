@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make release``, in a clone of this checkout."""
+"""``make release``, in a clone of this checkout with one more change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERSION = "97.0.0"
 
 
 class Clone:
-    """A clone of the checkout, with what is not committed yet."""
+    """A clone of the checkout, with what is not committed yet, and with a changelog fragment."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,6 +41,12 @@ class Clone:
             if (ROOT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
+        # Right after a release, the checkout has none.
+        fragment = folder / "changelogs/fragments/test-release.yml"
+        fragment.parent.mkdir(parents=True, exist_ok=True)
+        fragment.write_text(
+            "---\nminor_changes:\n  - lxd_image_copy - a change for the next release.\n"
+        )
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", "Work in progress")
 
