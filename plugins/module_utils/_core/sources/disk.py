@@ -267,11 +267,9 @@ class RootfsUpload(Offer):
             made = FileSource(files, expected, digest=known)
             if known and expected:
                 require_fingerprint(source.request.name, known, expected)
-            if self.size is None:
-                # It is not sent if the file has changed, nor if the store has its image meanwhile.
-                keys = source.keys
-                if known:
-                    self._require_missing(store, known, keys)
+            if known and self.size is None:
+                # It is not sent if the store has it meanwhile, nor if the file has changed.
+                self._require_missing(store, known, source.keys)
             self.delete_cached_copy(store)
             upload = made.upload(
                 self.type, on_sent=lambda running: source.start_digest(SHA256, running)
@@ -282,8 +280,13 @@ class RootfsUpload(Offer):
                 source.sent = upload.fingerprint
                 record_rootfs_keys(store, upload.fingerprint or "", source.keys)
                 raise
+        try:
+            keys = source.keys
+        except FileError:
+            store.writer.delete_image(result.fingerprint)
+            raise
         source.sent = self.fingerprint = result.fingerprint
-        record_rootfs_keys(store, result.fingerprint, source.keys)
+        record_rootfs_keys(store, result.fingerprint, keys)
         return result
 
     def _require_missing(self, store: Store, fingerprint: str, keys: Iterable[str]) -> None:
