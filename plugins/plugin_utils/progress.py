@@ -231,7 +231,8 @@ def _as_shell_word(path: str) -> str:
 def _number(value: Any) -> float | None:
     """Raises ValueError, TypeError and the like unless it is one, or None."""
     if value is None or 0 <= value < MAX_NUMBER:
-        return value  # type: ignore[no-any-return]
+        number: float | None = value
+        return number
     raise ValueError(value)
 
 

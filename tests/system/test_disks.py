@@ -341,13 +341,36 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
     assert (lxd.images(), small.left()) == ({}, [])
 
 
-@pytest.mark.families("lxd")
-def test_a_killed_task_leaves_nothing(lxd: Server, disks: Disks) -> None:
+def make_large(disks: Disks) -> Path:
+    """A raw disk whose conversion takes a while."""
     path = disks.folder / "large.raw"
     with path.open("wb") as file:
         file.write(disks.make("raw").read_bytes())
         for _number in range(48):
             file.write(b"\xff" * (16 << 20))
+    return path
+
+
+@pytest.mark.families("lxd")
+def test_a_disk_that_changes_while_it_is_converted_leaves_nothing(
+    lxd: Server, disks: Disks
+) -> None:
+    path = make_large(disks)
+    run = disks.modules.start("lxd_image_import", **disks.params(path))
+    until(lambda: bool(converters(disks.temporary)))
+    processes = converters(disks.temporary)
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    os.utime(path, (1, 1))
+    for process in processes:
+        os.kill(process, signal.SIGCONT)
+    assert "changed while it was being read" in run.wait()["msg"]
+    assert (lxd.images(), disks.left()) == ({}, [])
+
+
+@pytest.mark.families("lxd")
+def test_a_killed_task_leaves_nothing(lxd: Server, disks: Disks) -> None:
+    path = make_large(disks)
     run = Run("lxd_image_import", {**disks.modules.defaults, **disks.params(path)})
     until(lambda: bool(converters(disks.temporary)))
     for process in converters(disks.temporary):

@@ -237,7 +237,7 @@ class TestRunningInstance:
     def slow(self, c1: Container, tmp_path: Path) -> Container:
         """One that takes the server some seconds to publish."""
         (tmp_path / "noise").write_bytes(os.urandom(5 << 20))
-        c1.lxd.run("file", "push", str(tmp_path / "noise"), "c1/root/noise")
+        c1.lxd.run("file", "push", str(tmp_path / "noise"), "c1/noise")
         return c1
 
     def test_is_an_error_without_force(self, c1: Container, lxd: Server) -> None:
