@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,6 +93,31 @@ def test_a_file_that_is_missing_in_the_tree_is_made_again(tree: CatalogSite) -> 
     disk.unlink()
     again = tree.publish(desired)
     assert again["actions"] == [f"replace file {disk.name[:12]}"]
+    assert find_faults(tree.root) == []
+
+
+@once
+def test_a_missing_file_that_another_qemu_img_would_make_differently_is_a_clear_error(
+    tree: CatalogSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
+    first = tree.publish(desired)
+    (disk,) = (tree.root / "files").glob("*.qcow2")
+    disk.unlink()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    other = programs / "qemu-img"
+    options = '"${@/cluster_size=65536/cluster_size=131072}"'
+    other.write_text(f"#!/bin/bash\nexec {shutil.which('qemu-img')} {options}\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    said = tree.fails(desired)
+    assert f"web/box 20261124: the image that is made of {desired['rootfs']} now differs" in said
+    assert "The version of qemu-img has changed, or the file has." in said
+    # As the message advises.
+    tree.publish({"name": "web/box", "version": "20261124", "state": "absent"})
+    again = tree.publish(desired)
+    assert again["versions"][0]["fingerprint"] != first["versions"][0]["fingerprint"]
     assert find_faults(tree.root) == []
 
 

@@ -225,7 +225,7 @@ def test_another_fingerprint_than_the_expected_one_leaves_nothing(
 def test_the_image_of_a_converted_disk_is_not_the_expected_one(lxd: Server, disks: Disks) -> None:
     path = disks.make("raw")
     made = disks.add(path)["fingerprint"]
-    assert f": {path} has the fingerprint {made}, not" in disks.fails(path, fingerprint="ab" * 32)
+    assert f"the fingerprint of {path} is {made}, not" in disks.fails(path, fingerprint="ab" * 32)
 
 
 @pytest.mark.families("lxd")

@@ -225,7 +225,7 @@ class TestFingerprint:
         self, lxd: Server, modules: Modules, image: Image, check: bool
     ) -> None:
         msg = modules.import_fails(image, check=check, fingerprint="0" * 64)
-        assert f"has the fingerprint {image.fingerprint}, not {'0' * 64}" in msg
+        assert f" is {image.fingerprint}, not {'0' * 64}" in msg
         assert lxd.images() == {}
 
     def test_that_matches_is_imported(self, lxd: Server, modules: Modules, image: Image) -> None:

@@ -277,7 +277,7 @@ def test_a_fingerprint_that_differs_is_an_error_and_nothing_is_left(
     mark = site.lxd.mark()
     failed = site.import_image(check=check, **files, fingerprint="0" * 64)
     assert failed.failed
-    assert f"has the fingerprint {fingerprint}, not {'0' * 64}" in failed.results["it"]["msg"]
+    assert f" is {fingerprint}, not {'0' * 64}" in failed.results["it"]["msg"]
     assert site.lxd.writes(mark) == [], "it was told on the controller"
     assert site.left_files() == []
 

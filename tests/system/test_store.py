@@ -538,7 +538,7 @@ class TestOneBrokenEntry:
         self, lxd: Server, modules: Modules, good: list[dict[str, Any]], image: Image
     ) -> None:
         bad = {**files(image), "fingerprint": MISSING}
-        said = f"has the fingerprint {image.fingerprint}, not {MISSING}"
+        said = f" is {image.fingerprint}, not {MISSING}"
         self.check(modules, lxd, good, bad, said, lambda: None, files(image))
 
     def test_by_a_file_that_is_no_image(

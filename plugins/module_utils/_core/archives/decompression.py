@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import select
 import selectors
@@ -35,6 +36,9 @@ MAX_PROGRAM_BYTES = 128 << 20
 """Memory for a program."""
 
 _BLOCK = 1 << 18
+
+_ZSTD_PREFIX = re.compile(r"^(?:zstd: )?/\*stdin\*\\ ?: ", re.MULTILINE)
+"""What the program says before an error: its own name, and the one that it gives to its input."""
 
 
 class CannotUnpack(ImageStoreError):
@@ -172,7 +176,7 @@ class _ProgramOutput:
         block = self._ready(self._process.stdout, size)
         if not block:
             errors = self._ready(self._process.stderr, 1 << 12).decode(errors="replace")
-            errors = " ".join(errors.split())[:200]
+            errors = " ".join(_ZSTD_PREFIX.sub("", errors).split())[:200]
             if "memory" in errors:
                 raise CannotUnpack(
                     errors, "Pack it with a smaller window, as zstd does by default."

@@ -15,11 +15,19 @@ _MAGIC = (
     (b"hsqs", "squashfs"),
     (b"QFI", "qcow2"),
     (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
     (b"\x7fELF", "program"),
     (b"$ANSIBLE_VAULT;", "vault"),
 )
 ARCHIVES = {"tar", "gzip", "xz", "zstd", "bzip2", "lzma", "squashfs"}
 WORDS = {
+    "tar": "a tar archive",
+    "gzip": "a gzip file",
+    "xz": "an xz file",
+    "zstd": "a zstd file",
+    "bzip2": "a bzip2 file",
+    "lzma": "an lzma file",
+    "squashfs": "a squashfs",
     "qcow2": "a qcow2 disk",
     "zip": "a zip file",
     "program": "a program",

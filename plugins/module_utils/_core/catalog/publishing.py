@@ -148,7 +148,8 @@ class Publisher:
         actions = reported_actions(plan, replaced, stale)
         if not check_mode and not unsent:
             for path, part in missing.items():
-                tree.place(part, needed[path].path(bare))
+                source = needed[path]
+                tree.place(part, source.path(bare), source.changed())
             with tree.prepared({path: texts[path] for path in stale}) as replace_documents:
                 self.actions[:] = actions
                 replace_documents()
@@ -191,8 +192,24 @@ class _PartSource:
 
     def path(self, bare: BareImages) -> str:
         """Its path, if it is here; of an image that has yet to be made, after that."""
-        if self.entry.bare:
-            return bare.paths(self.entry)[self.part]
+        return bare.paths(self.entry)[self.part] if self.entry.bare else self._named_path
+
+    def changed(self) -> FileError:
+        """The error for a file that is not what the facts say, which may be those of an earlier task."""
+        bare = self.entry.bare
+        if bare:
+            return FileError(
+                f"{self.entry.spec}: the image that is made of {bare.request.name} now differs from the published one,"
+                " whose file is missing or damaged",
+                "The version of qemu-img has changed, or the file has. Withdraw that version (state: absent), then"
+                " publish it again.",
+            )
+        return FileError(
+            f"{self._named_path} changed while it was being copied", "Run the task again."
+        )
+
+    @property
+    def _named_path(self) -> str:
         return ((self.entry.files and self.entry.files.paths) or ())[self.part]
 
 

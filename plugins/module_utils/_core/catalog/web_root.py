@@ -128,8 +128,8 @@ class WebRoot:
         except FileError:
             return
 
-    def place(self, part: Part, source: str) -> None:
-        """Put a file into the tree, copied from ``source``. Raises FileError if its content has changed."""
+    def place(self, part: Part, source: str, changed: FileError) -> None:
+        """Put a file into the tree, copied from ``source``. Raises ``changed`` if its content is another."""
         digest = sha256()
         with self._explain(f"copy {source} into"):
             with _opened(source) as content, self._new(self._path(_OWN)) as file:
@@ -137,9 +137,7 @@ class WebRoot:
                     digest.update(block)
                     file.write(block)
                 if digest.hexdigest() != part.sha256:
-                    raise FileError(
-                        f"{source} changed while it was being copied", "Run the task again."
-                    )
+                    raise changed
                 self._finish(file)
                 os.rename(file.name, self._path(part.path))
 

@@ -30,9 +30,8 @@ def check(disk: DiskBytes) -> None:
             "is an ISO image, which is a medium for an installation and not a disk",
             "Use a disk on which a system is installed already.",
         )
-    start = disk.at(0, 2 * _SECTOR)
-    has_gpt = start.startswith(_GPT, _SECTOR)
-    if not has_gpt and start[510:512] != _BOOT_SIGNATURE:
+    has_gpt = _found(disk, _SECTOR, _GPT)
+    if not has_gpt and not _found(disk, _SECTOR - len(_BOOT_SIGNATURE), _BOOT_SIGNATURE):
         for offset, magic, name in _FILE_SYSTEMS:
             if _found(disk, offset, magic):
                 raise RefusedDisk(
@@ -43,7 +42,7 @@ def check(disk: DiskBytes) -> None:
             "is not a disk: it has neither a known format nor a partition table or boot sector",
             "Use a disk (qcow2, raw, vmdk, vhdx, vdi), or a tar archive or squashfs of a root file system.",
         )
-    size = disk.size
+    start, size = disk.at(0, 2 * _SECTOR), disk.size
     tail = disk.at(size - _SECTOR, _SECTOR) if size >= _SECTOR else b""
     if tail.startswith(b"conectix"):
         raise RefusedDisk("is a VHD disk", "Convert it: qemu-img convert -f vpc -O qcow2")

@@ -132,7 +132,7 @@ def _recognized_packed(
         _check_root(_scan_root(name, file, packing, deadline, is_head))
         return Recognized("tar")
     if kind in PACKINGS or kind in ("tar", "squashfs"):
-        raise RefusedDisk(f"has {WORDS.get(kind, f'a {kind} file')} in it", "Unpack it once.")
+        raise RefusedDisk(f"has {WORDS[kind]} in it", "Unpack it once.")
     try:
         return Recognized(_checked_disk(head, HeadBytes(head)), packing)
     except RefusedDisk as refused:

@@ -95,10 +95,10 @@ class Offer(ABC):
 
 
 def require_fingerprint(name: str, fingerprint: str, expected: str) -> None:
-    """Raises FileError unless a file has the expected fingerprint."""
+    """Raises FileError unless a file, or two, have the expected fingerprint."""
     if fingerprint != expected:
         raise FileError(
-            f"{name} has the fingerprint {fingerprint}, not {expected}",
+            f"the fingerprint of {name} is {fingerprint}, not {expected}",
             "Correct the option fingerprint, or use the right file.",
         )
 

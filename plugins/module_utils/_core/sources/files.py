@@ -128,7 +128,7 @@ class Upload(Offer):
         if changed:
             store.writer.delete_image(arrived)
             raise FileError(
-                f"{files} changed while it was being sent",
+                f"{files} changed during the upload",
                 "The image was deleted again. Run the task again.",
             )
         self.fingerprint = arrived
