@@ -105,13 +105,14 @@ options:
   select:
     description:
       - The images to mirror, as a list of alias patterns and dictionaries. An image is mirrored if an entry fits. All
-        conditions of an entry have to fit. Required unless O(state=absent).
+        conditions of an entry have to fit. Required unless O(state=absent), with which it cannot be used.
       - A dictionary can have the patterns C(alias), C(os), C(release) and C(variant), and the lists C(architectures)
         and C(image_types) (V(container), V(virtual-machine)).
       - Patterns are those of shells, distinguish upper and lower case, and C(*) also matches slashes. C(alias) is
         compared with each alias, without and with the architecture at its end (V(alpine/3.23/amd64)).
       - The task fails if there are no images for an entry. If there were in an earlier run, it only warns, and the
-        images are withdrawn.
+        images are withdrawn. If the index of an image server has become empty, the task fails, and all images remain;
+        O(state=absent) withdraws them.
       - Quote numbers, as in V("24.04").
     type: list
     elements: raw
@@ -122,12 +123,14 @@ options:
     default: 2
   keep_days:
     description:
-      - Also mirror versions that are not older than this number of days.
+      - Also mirror versions that are not older than this number of days, in addition to the O(keep) newest.
+      - Cannot be used with O(state=absent).
     type: int
   max_size:
     description:
       - Fail, without any change, if all files below O(root) would be larger than this, for example V(40GiB). Units are
         KiB, MiB, GiB and TiB. Own images, and files that remain for O(grace), count as well.
+      - Cannot be used with O(state=absent).
     type: str
   grace:
     description:
@@ -153,7 +156,7 @@ options:
   state:
     description:
       - Whether to mirror the selected images, or to withdraw all images of the source. To withdraw them, the source is
-        not accessed.
+        not accessed; O(source_remote), or O(source_server) and O(source_protocol), say which one it is.
     type: str
     choices: [present, absent]
     default: present

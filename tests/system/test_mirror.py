@@ -370,6 +370,15 @@ def test_a_private_source_is_mirrored_with_its_credentials(
         ({"source_remote": "images"}, "source_remote|source_server"),
         ({"source_server": None}, "no source is given"),
         ({"select": None}, "select is empty"),
+        ({"state": "absent"}, "select cannot be used with state: absent"),
+        (
+            {"state": "absent", "select": None, "keep_days": 0},
+            "keep_days cannot be used with state: absent",
+        ),
+        (
+            {"state": "absent", "select": None, "max_size": "1GiB"},
+            "max_size cannot be used with state: absent",
+        ),
         ({"source_project": "x"}, "source_project cannot be used with an image server"),
         ({"header_map": "/nonexistent/map"}, "the directory /nonexistent does not exist"),
     ],

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -149,6 +150,22 @@ def test_a_broken_document_changes_nothing(
         )
     assert said in message
     assert not (site.root / "catalog.json").exists()
+
+
+@pytest.mark.parametrize("index", [{}, {"images": {"datatype": "image-downloads", "path": "x"}}])
+def test_an_index_that_has_become_empty_changes_nothing(
+    site: MirrorSite, index: dict[str, Any]
+) -> None:
+    site.upstream.publish("alpine/3.23", "20260101")
+    site.mirror()
+    site.upstream.products.clear()
+    site.upstream.write()
+    said = "index.json lists no products any more. Nothing was changed. To withdraw all images"
+    assert said in site.fails()
+    (site.upstream.root / "streams/v1/index.json").write_text(json.dumps({"index": index}))
+    assert said in site.fails()
+    assert site.versions() == {ALPINE: ["20260101"]}
+    assert len(site.mirror(state="absent", select=None).actions) == 1
 
 
 class TestAnInterruptedDownload:

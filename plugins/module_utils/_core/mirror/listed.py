@@ -15,7 +15,7 @@ from ..catalog.names import check_text
 from ..catalog.record import Mirror, MirroredProduct, Part, parts_of
 from ..catalog.web_root import WebRoot
 from ..deadline import Deadline
-from ..errors import clean_text
+from ..errors import FileError, clean_text
 from ..images import CONTAINER, VIRTUAL_MACHINE, normalized_address
 from ..simplestreams import INDEX, ROOTS, File
 from ..simplestreams.reading import (
@@ -136,6 +136,7 @@ class ListedSource:
         keep = self._policy.keep
         paths = parse_index(self._document(INDEX, check_mode), self._server.url(INDEX))
         readers = [ProductReader(reader, self._server.address) for reader in READERS]
+        is_empty = True
         for path in paths:
             url = self._server.url(path)
             products = parse_products(self._document(path, check_mode), url)
@@ -144,11 +145,18 @@ class ListedSource:
                     continue
                 name = check_text(given, MAX_TEXT_CHARACTERS)
                 offered = _OfferedProduct(name, raw, readers, url)
+                is_empty = is_empty and not offered.is_valid
                 types = [
                     kind for kind in offered.types if selector.chooses(offered.candidate(kind))
                 ]
                 if types and name not in listed.products:
                     offered.choose(types, keep, self._since_day, listed)
+        if is_empty and previous.listed:
+            # A server that is set up anew, or whose publisher has failed, must not empty its mirrors.
+            raise FileError(
+                f"{self._server.url(INDEX)} lists no products any more",
+                "Nothing was changed. To withdraw all images of this source, set state: absent.",
+            )
         if not check_mode:
             self._staging.forget_documents(self.address, (INDEX, *paths))
         return Mirror(self.address, self.protocol, selector.fitted, _sorted(listed.products))
@@ -224,6 +232,11 @@ class _OfferedProduct:
         valid = (reader.product_of(raw) for reader in readers)
         self._product = next(filter(None, valid), None)
         self._hostile = dict(_hostile_paths(raw)) if self._product else {}
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it is a product for any client, with or without images."""
+        return self._product is not None
 
     @property
     def types(self) -> Sequence[str]:

@@ -29,6 +29,9 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?(B|KiB|MiB|GiB|TiB)?\Z")
 _UNITS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _PATTERNS = ("alias", "os", "release", "variant")
 _LISTS = ("architectures", "image_types")
+_OF_PRESENT = ("select", "keep_days", "max_size")
+"""What cannot be used to withdraw images. Options with defaults are missing: they may not have been given."""
+
 MAX_PARALLEL = 64
 
 
@@ -91,6 +94,9 @@ class MirrorOptions:
         """From the options of the task. Raises OptionError."""
         at_least("timeout", params["timeout"], 1)
         absent = params["state"] == "absent"
+        for option in _OF_PRESENT if absent else ():
+            if params[option] is not None:
+                raise OptionError(f"{option} cannot be used with state: absent", "Remove it.")
         entries = tuple(
             _select_entry(number, raw) for number, raw in enumerate(params["select"] or ())
         )
