@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from copies import Copies
+from publications import CatalogSite
 from simplestreams_tree import Tree
 
 from lab import (
@@ -163,6 +164,22 @@ def site(tree: Tree, authority: Authority) -> Iterator[WebServer]:
     tree.write()
     with WebServer(authority, tree.root) as server:
         yield server
+
+
+@pytest.fixture
+def catalog_tree(tmp_path: Path, authority: Authority) -> CatalogSite:
+    """A published tree, without a web server at work."""
+    return CatalogSite(tmp_path, authority)
+
+
+@pytest.fixture
+def catalog_site(
+    catalog_tree: CatalogSite, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CatalogSite]:
+    """A published tree on a web server that this host trusts."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    with catalog_tree.server:
+        yield catalog_tree
 
 
 @pytest.fixture

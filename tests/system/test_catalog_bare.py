@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,6 @@ ENTRY = {"name": "web/box", "version": "20261124", **FACTS}
 once = pytest.mark.families("lxd")  # independent of the family
 
 
-@pytest.fixture
-def site(
-    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[CatalogSite]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
-    site = CatalogSite(tmp_path, authority)
-    with site.server:
-        yield site
-
-
-@pytest.fixture
-def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
-    """The same without a running web server."""
-    return CatalogSite(tmp_path, authority)
-
-
 def raw_disk(folder: Path) -> Path:
     """A disk that has to be converted."""
     disk = folder / "disk.raw"
@@ -52,16 +35,20 @@ def raw_disk(folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["disk", "rootfs"])
 def test_clients_get_the_same_image_as_by_an_import(
-    trusting: Server, by_system: Modules, site: CatalogSite, kind: str
+    trusting: Server, by_system: Modules, catalog_site: CatalogSite, kind: str
 ) -> None:
     is_disk = kind == "disk"
-    file = build_disk(site.folder) if is_disk else build_rootfs(site.folder, "squashfs")
-    site.publish({**ENTRY, "rootfs": str(file), "cloud_init": not is_disk})
+    file = (
+        build_disk(catalog_site.folder)
+        if is_disk
+        else build_rootfs(catalog_site.folder, "squashfs")
+    )
+    catalog_site.publish({**ENTRY, "rootfs": str(file), "cloud_init": not is_disk})
     copied = by_system.done(
         "lxd_image_copy",
         image="web/box",
         image_type="virtual-machine" if is_disk else "container",
-        source_server=site.server.url,
+        source_server=catalog_site.server.url,
         source_protocol="simplestreams",
     )
     options = {**FACTS, "rootfs": str(file), "cloud_init": not is_disk, "remote_src": True}
@@ -72,37 +59,39 @@ def test_clients_get_the_same_image_as_by_an_import(
 
 
 @once
-def test_a_disk_is_converted_once(tree: CatalogSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
-    predicted = tree.publish(desired, check=True)
-    first = tree.publish(desired)
+def test_a_disk_is_converted_once(
+    catalog_tree: CatalogSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desired = {**ENTRY, "rootfs": str(raw_disk(catalog_tree.folder))}
+    predicted = catalog_tree.publish(desired, check=True)
+    first = catalog_tree.publish(desired)
     said = ["publish web/box (virtual-machine, x86_64) 20261124"]
     assert predicted["actions"] == first["actions"] == said
     assert predicted["versions"] == first["versions"]
-    assert find_faults(tree.root) == []
+    assert find_faults(catalog_tree.root) == []
     # Without qemu-img.
     monkeypatch.setenv("PATH", "/nowhere")
-    assert tree.publish(desired)["changed"] is False
+    assert catalog_tree.publish(desired)["changed"] is False
 
 
 @once
-def test_a_file_that_is_missing_in_the_tree_is_made_again(tree: CatalogSite) -> None:
-    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
-    tree.publish(desired)
-    (disk,) = (tree.root / "files").glob("*.qcow2")
+def test_a_file_that_is_missing_in_the_tree_is_made_again(catalog_tree: CatalogSite) -> None:
+    desired = {**ENTRY, "rootfs": str(raw_disk(catalog_tree.folder))}
+    catalog_tree.publish(desired)
+    (disk,) = (catalog_tree.root / "files").glob("*.qcow2")
     disk.unlink()
-    again = tree.publish(desired)
+    again = catalog_tree.publish(desired)
     assert again["actions"] == [f"replace file {disk.name[:12]}"]
-    assert find_faults(tree.root) == []
+    assert find_faults(catalog_tree.root) == []
 
 
 @once
 def test_a_missing_file_that_another_qemu_img_would_make_differently_is_a_clear_error(
-    tree: CatalogSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog_tree: CatalogSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desired = {**ENTRY, "rootfs": str(raw_disk(tree.folder))}
-    first = tree.publish(desired)
-    (disk,) = (tree.root / "files").glob("*.qcow2")
+    desired = {**ENTRY, "rootfs": str(raw_disk(catalog_tree.folder))}
+    first = catalog_tree.publish(desired)
+    (disk,) = (catalog_tree.root / "files").glob("*.qcow2")
     disk.unlink()
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -111,25 +100,25 @@ def test_a_missing_file_that_another_qemu_img_would_make_differently_is_a_clear_
     other.write_text(f"#!/bin/bash\nexec {shutil.which('qemu-img')} {options}\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
-    said = tree.fails(desired)
+    said = catalog_tree.fails(desired)
     assert f"web/box 20261124: the image that is made of {desired['rootfs']} now differs" in said
     assert "The version of qemu-img has changed, or the file has." in said
     # As the message advises.
-    tree.publish({"name": "web/box", "version": "20261124", "state": "absent"})
-    again = tree.publish(desired)
+    catalog_tree.publish({"name": "web/box", "version": "20261124", "state": "absent"})
+    again = catalog_tree.publish(desired)
     assert again["versions"][0]["fingerprint"] != first["versions"][0]["fingerprint"]
-    assert find_faults(tree.root) == []
+    assert find_faults(catalog_tree.root) == []
 
 
 @once
-def test_other_metadata_makes_another_image(tree: CatalogSite) -> None:
-    desired = {**ENTRY, "rootfs": str(build_disk(tree.folder))}
-    first = tree.publish(desired)
-    message = tree.fails({**desired, "description": "Ours"})
+def test_other_metadata_makes_another_image(catalog_tree: CatalogSite) -> None:
+    desired = {**ENTRY, "rootfs": str(build_disk(catalog_tree.folder))}
+    first = catalog_tree.publish(desired)
+    message = catalog_tree.fails({**desired, "description": "Ours"})
     assert first["versions"][0]["fingerprint"] in message
-    changed = tree.publish({**desired, "description": "Ours", "version": "20261125"})
+    changed = catalog_tree.publish({**desired, "description": "Ours", "version": "20261125"})
     assert changed["versions"][0]["fingerprint"] != first["versions"][0]["fingerprint"]
-    assert published_versions(tree.root) == {"web/box/amd64": ["20261125", "20261124"]}
+    assert published_versions(catalog_tree.root) == {"web/box/amd64": ["20261125", "20261124"]}
 
 
 @once
@@ -146,36 +135,36 @@ def test_other_metadata_makes_another_image(tree: CatalogSite) -> None:
     ],
 )
 def test_options_that_do_not_fit_are_an_error(
-    tree: CatalogSite, options: dict[str, Any], said: str
+    catalog_tree: CatalogSite, options: dict[str, Any], said: str
 ) -> None:
-    desired = {**ENTRY, "rootfs": str(build_disk(tree.folder)), **options}
-    assert said in tree.fails({key: value for key, value in desired.items() if value})
+    desired = {**ENTRY, "rootfs": str(build_disk(catalog_tree.folder)), **options}
+    assert said in catalog_tree.fails({key: value for key, value in desired.items() if value})
 
 
 @once
-def test_options_for_the_metadata_need_a_bare_file(tree: CatalogSite) -> None:
-    image = tree.small("box", "a", "20261124")
+def test_options_for_the_metadata_need_a_bare_file(catalog_tree: CatalogSite) -> None:
+    image = catalog_tree.small("box", "a", "20261124")
     for option, value in {
         "cloud_init": True,
         "checksum": "sha256:",
         "url_headers": {"a": "b"},
     }.items():
         said = f"the image box: {option} cannot be used with an image that has its metadata"
-        assert said in tree.fails({**image, option: value})
+        assert said in catalog_tree.fails({**image, option: value})
 
 
 @once
-def test_a_file_that_is_neither_is_an_error(tree: CatalogSite, tmp_path: Path) -> None:
+def test_a_file_that_is_neither_is_an_error(catalog_tree: CatalogSite, tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_text("<html>Not found</html>")
-    assert f"the image web/box 20261124: {page} is an HTML page" in tree.fails(
+    assert f"the image web/box 20261124: {page} is an HTML page" in catalog_tree.fails(
         {**ENTRY, "rootfs": str(page)}
     )
 
 
 @once
 def test_a_disk_of_a_web_server_is_downloaded_once(
-    tree: CatalogSite, tmp_path: Path, authority: Authority
+    catalog_tree: CatalogSite, tmp_path: Path, authority: Authority
 ) -> None:
     vendor = tmp_path / "vendor"
     vendor.mkdir()
@@ -188,19 +177,21 @@ def test_a_disk_of_a_web_server_is_downloaded_once(
             "checksum": f"sha256:{web.url}/SHA256SUMS",
             "url_ca_path": str(authority.certificate),
         }
-        first = tree.publish({**ENTRY, **options})
+        first = catalog_tree.publish({**ENTRY, **options})
         seen = len(web.requests)
-        again = tree.publish({**ENTRY, **options})
+        again = catalog_tree.publish({**ENTRY, **options})
         assert [one.path for one in web.requests[seen:]] == ["/SHA256SUMS"]
         (vendor / disk.name).write_bytes(b"x" * 1000)
         other = {**ENTRY, **options, "name": "other", "os": "Other"}
-        assert "has the checksum" in tree.fails(other)
+        assert "has the checksum" in catalog_tree.fails(other)
     assert first["actions"] == ["publish web/box (virtual-machine, x86_64) 20261124"]
     assert again["changed"] is False
-    assert find_faults(tree.root) == []
+    assert find_faults(catalog_tree.root) == []
     # An image of the same file is the same one.
     (vendor / disk.name).unlink()
-    local = tree.publish({**ENTRY, "version": "20261125", "rootfs": str(raw_disk(tmp_path))})
+    local = catalog_tree.publish(
+        {**ENTRY, "version": "20261125", "rootfs": str(raw_disk(tmp_path))}
+    )
     assert len({one["fingerprint"] for one in local["versions"]}) == 1
 
 

@@ -19,19 +19,12 @@ import pytest
 from module_forkserver import module_forkserver
 from publications import CatalogSite, content, digest, find_faults, published_versions, small_image
 
-from lab import Authority
 from runner import Modules
 
 pytestmark = pytest.mark.families("lxd")  # independent of the family
 
 CRASHES = int(os.environ.get("CRASHES", "10"))
 """How often a publisher is killed; a hundred times takes a minute."""
-
-
-@pytest.fixture
-def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
-    """A published tree, without a web server at work."""
-    return CatalogSite(tmp_path, authority)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +57,9 @@ def tree(tmp_path: Path, authority: Authority) -> CatalogSite:
     ],
 )
 def test_an_invalid_value_of_an_image_is_named(
-    tree: CatalogSite, desired: dict[str, Any], said: str
+    catalog_tree: CatalogSite, desired: dict[str, Any], said: str
 ) -> None:
-    assert said in tree.fails({**tree.small("box", "1", "20260101"), **desired})
+    assert said in catalog_tree.fails({**catalog_tree.small("box", "1", "20260101"), **desired})
 
 
 @pytest.mark.parametrize(
@@ -86,59 +79,72 @@ def test_an_invalid_value_of_an_image_is_named(
         ({"remote_src": False}, "was not called by its action plugin"),
     ],
 )
-def test_an_invalid_option_is_named(tree: CatalogSite, params: dict[str, Any], said: str) -> None:
-    assert said in tree.fails(tree.small("box", "1", "20260101"), **params)
+def test_an_invalid_option_is_named(
+    catalog_tree: CatalogSite, params: dict[str, Any], said: str
+) -> None:
+    assert said in catalog_tree.fails(catalog_tree.small("box", "1", "20260101"), **params)
 
 
 @pytest.mark.parametrize("created", ["-40000000000", "-1", "99999999999"])
-def test_a_creation_date_that_makes_no_version_is_refused(tree: CatalogSite, created: str) -> None:
-    image = {"name": "box", "src": str(small_image(tree.folder, "a", created=created))}
-    assert "Set version, as YYYYMMDD" in tree.fails(image)
-    tree.publish({**image, "version": "20260101"})
-    assert published_versions(tree.root) == {"box/amd64": ["20260101"]}
+def test_a_creation_date_that_makes_no_version_is_refused(
+    catalog_tree: CatalogSite, created: str
+) -> None:
+    image = {"name": "box", "src": str(small_image(catalog_tree.folder, "a", created=created))}
+    assert "Set version, as YYYYMMDD" in catalog_tree.fails(image)
+    catalog_tree.publish({**image, "version": "20260101"})
+    assert published_versions(catalog_tree.root) == {"box/amd64": ["20260101"]}
 
 
-def test_a_missing_folder_of_the_map_fails_before_anything_is_written(tree: CatalogSite) -> None:
-    one = tree.small("box", "1", "20260101")
-    nowhere = str(tree.folder / "nowhere/map")
-    assert f"the directory {tree.folder}/nowhere does not exist" in tree.fails(
+def test_a_missing_folder_of_the_map_fails_before_anything_is_written(
+    catalog_tree: CatalogSite,
+) -> None:
+    one = catalog_tree.small("box", "1", "20260101")
+    nowhere = str(catalog_tree.folder / "nowhere/map")
+    assert f"the directory {catalog_tree.folder}/nowhere does not exist" in catalog_tree.fails(
         one, header_map=nowhere
     )
-    assert tree.publish(one, check=True, header_map=nowhere).actions == [
+    assert catalog_tree.publish(one, check=True, header_map=nowhere).actions == [
         "publish box (container, x86_64) 20260101"
     ]
 
 
 def test_a_document_that_cannot_be_replaced_leaves_the_others_as_they_were(
-    tree: CatalogSite,
+    catalog_tree: CatalogSite,
 ) -> None:
-    (tree.folder / "folder").mkdir()
-    one = tree.small("box", "1", "20260101")
-    assert "it is a directory" in tree.fails(one, header_map=str(tree.folder / "folder"))
+    (catalog_tree.folder / "folder").mkdir()
+    one = catalog_tree.small("box", "1", "20260101")
+    assert "it is a directory" in catalog_tree.fails(
+        one, header_map=str(catalog_tree.folder / "folder")
+    )
 
 
-def test_the_header_map_is_not_served(tree: CatalogSite) -> None:
-    assert "is below the root" in tree.fails(header_map=str(tree.root / "files/map"))
+def test_the_header_map_is_not_served(catalog_tree: CatalogSite) -> None:
+    assert "is below the root" in catalog_tree.fails(
+        header_map=str(catalog_tree.root / "files/map")
+    )
 
 
-def test_a_name_collision_is_an_error_with_both_names(tree: CatalogSite) -> None:
-    box = tree.small("box", "1", "20260101", aliases=["b"])
-    tree.publish(box)
+def test_a_name_collision_is_an_error_with_both_names(catalog_tree: CatalogSite) -> None:
+    box = catalog_tree.small("box", "1", "20260101", aliases=["b"])
+    catalog_tree.publish(box)
     for other in (
-        tree.small("web", "2", "20260101", aliases=["b"]),
-        tree.small("B", "2", "20260101"),
-        tree.small("box/amd64", "2", "20260101"),
+        catalog_tree.small("web", "2", "20260101", aliases=["b"]),
+        catalog_tree.small("B", "2", "20260101"),
+        catalog_tree.small("box/amd64", "2", "20260101"),
     ):
-        message = tree.fails(other)
+        message = catalog_tree.fails(other)
         assert "is a name or alias of both" in message
         assert "box" in message and other["name"] in message
 
 
-def test_contradictions_within_a_task_are_an_error(tree: CatalogSite) -> None:
-    one, two = tree.small("box", "1", "20260101"), tree.small("box", "2", "20260101")
-    assert "with different content" in tree.fails(one, two)
+def test_contradictions_within_a_task_are_an_error(catalog_tree: CatalogSite) -> None:
+    one, two = (
+        catalog_tree.small("box", "1", "20260101"),
+        catalog_tree.small("box", "2", "20260101"),
+    )
+    assert "with different content" in catalog_tree.fails(one, two)
     gone = {"name": "box", "state": "absent"}
-    assert "is listed as present and as absent" in tree.fails(one, gone)
+    assert "is listed as present and as absent" in catalog_tree.fails(one, gone)
 
 
 INJECTED = 'x" ";x86_64=' + "0" * 64 + '.tar;";}'
@@ -156,35 +162,35 @@ INJECTED = 'x" ";x86_64=' + "0" * 64 + '.tar;";}'
     ],
 )
 def test_a_record_that_somebody_has_changed_stops_the_task(
-    tree: CatalogSite, old: str, new: str, said: str
+    catalog_tree: CatalogSite, old: str, new: str, said: str
 ) -> None:
-    one = tree.small("box", "1", "20260101", aliases=["w"])
-    tree.publish(one)
-    record, before = tree.root / "catalog.json", tree.map.read_text()
+    one = catalog_tree.small("box", "1", "20260101", aliases=["w"])
+    catalog_tree.publish(one)
+    record, before = catalog_tree.root / "catalog.json", catalog_tree.map.read_text()
     record.write_text(record.read_text().replace(old, new, 1))
-    message = tree.fails(one)
+    message = catalog_tree.fails(one)
     assert said in message
     assert "Repair it, or move it away" in message
-    assert tree.map.read_text() == before
+    assert catalog_tree.map.read_text() == before
     record.unlink()
-    tree.publish(one)
-    assert find_faults(tree.root) == []
+    catalog_tree.publish(one)
+    assert find_faults(catalog_tree.root) == []
 
 
-def test_a_record_that_is_no_file_is_an_error(tree: CatalogSite) -> None:
-    record = tree.root / "catalog.json"
+def test_a_record_that_is_no_file_is_an_error(catalog_tree: CatalogSite) -> None:
+    record = catalog_tree.root / "catalog.json"
     record.unlink()
     os.mkfifo(record)
     assert "catalog.json: it is not a regular file" in Modules().limited(seconds=5).fails(
-        "lxd_image_catalog", **tree.params, images=[]
+        "lxd_image_catalog", **catalog_tree.params, images=[]
     )
 
 
 @pytest.mark.parametrize("damage", ["{", "[" * 100_000, '{"images": 7}', "digit", "fifo"])
-def test_a_damaged_cache_is_made_anew(tree: CatalogSite, damage: str) -> None:
-    one = tree.small("box", "1", "20260101")
-    tree.publish(one)
-    cache = tree.root / ".catalog/sources.json"
+def test_a_damaged_cache_is_made_anew(catalog_tree: CatalogSite, damage: str) -> None:
+    one = catalog_tree.small("box", "1", "20260101")
+    catalog_tree.publish(one)
+    cache = catalog_tree.root / ".catalog/sources.json"
     good = cache.read_text()
     if damage == "fifo":
         cache.unlink()
@@ -194,15 +200,15 @@ def test_a_damaged_cache_is_made_anew(tree: CatalogSite, damage: str) -> None:
         changed = good.replace(hashed, "0" + hashed[1:] if hashed[0] != "0" else "1" + hashed[1:])
         assert changed != good
         cache.write_text(changed if damage == "digit" else damage)
-    assert not tree.publish(one)["changed"]
+    assert not catalog_tree.publish(one)["changed"]
     assert cache.read_text() == good
 
 
-def test_a_file_that_no_record_can_name_is_left_alone(tree: CatalogSite) -> None:
-    stray = os.fsencode(tree.root / "files") + b"/\xff.tar"
+def test_a_file_that_no_record_can_name_is_left_alone(catalog_tree: CatalogSite) -> None:
+    stray = os.fsencode(catalog_tree.root / "files") + b"/\xff.tar"
     with open(stray, "wb") as file:
         file.write(b"x")
-    assert tree.publish(tree.small("box", "1", "20260101"), grace=0).actions == [
+    assert catalog_tree.publish(catalog_tree.small("box", "1", "20260101"), grace=0).actions == [
         "publish box (container, x86_64) 20260101"
     ]
     assert os.path.exists(stray)
@@ -211,21 +217,21 @@ def test_a_file_that_no_record_can_name_is_left_alone(tree: CatalogSite) -> None
 class TestTheTimeout:
     """It bounds everything that a task waits for, and everything that it reads."""
 
-    def test_bounds_waiting_for_another_publisher(self, tree: CatalogSite) -> None:
-        with open(tree.root / ".catalog/lock", "w") as lock:
+    def test_bounds_waiting_for_another_publisher(self, catalog_tree: CatalogSite) -> None:
+        with open(catalog_tree.root / ".catalog/lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             message = (
                 Modules()
                 .limited(seconds=4)
-                .fails("lxd_image_catalog", **tree.params, images=[], timeout=1)
+                .fails("lxd_image_catalog", **catalog_tree.params, images=[], timeout=1)
             )
         assert "timed out after 1 seconds: another task was publishing into" in message
 
-    def test_bounds_looking_at_published_files(self, tree: CatalogSite) -> None:
-        one = tree.small("box", "1", "20260101")
-        tree.publish(one)
-        (file,) = (tree.root / "files").iterdir()
-        record = tree.root / "catalog.json"
+    def test_bounds_looking_at_published_files(self, catalog_tree: CatalogSite) -> None:
+        one = catalog_tree.small("box", "1", "20260101")
+        catalog_tree.publish(one)
+        (file,) = (catalog_tree.root / "files").iterdir()
+        record = catalog_tree.root / "catalog.json"
         os.truncate(file, 1 << 40)
         record.write_text(
             record.read_text().replace(str(Path(one["src"]).stat().st_size), str(1 << 40))
@@ -233,20 +239,20 @@ class TestTheTimeout:
         message = (
             Modules()
             .limited(seconds=4)
-            .fails("lxd_image_catalog", **tree.params, images=[], verify=True, timeout=1)
+            .fails("lxd_image_catalog", **catalog_tree.params, images=[], verify=True, timeout=1)
         )
         assert "1 seconds" in message
 
-    def test_bounds_reading_of_new_files(self, tree: CatalogSite) -> None:
-        one = tree.small("box", "1", "20260101")
+    def test_bounds_reading_of_new_files(self, catalog_tree: CatalogSite) -> None:
+        one = catalog_tree.small("box", "1", "20260101")
         os.truncate(one["src"], 1 << 40)
         message = (
             Modules()
             .limited(seconds=4)
-            .fails("lxd_image_catalog", **tree.params, images=[one], timeout=1)
+            .fails("lxd_image_catalog", **catalog_tree.params, images=[one], timeout=1)
         )
         assert "1 seconds" in message
-        assert content(tree.root).keys() == {
+        assert content(catalog_tree.root).keys() == {
             "catalog.json",
             "index.html",
             "streams/v1/images.json",
@@ -254,46 +260,59 @@ class TestTheTimeout:
         }
 
 
-def test_publishers_wait_for_each_other(tree: CatalogSite) -> None:
+def test_publishers_wait_for_each_other(catalog_tree: CatalogSite) -> None:
     runs = [
         Modules().start(
             "lxd_image_catalog",
-            **{**tree.params, "images": [tree.small(f"box{number}", str(number), "20260101")]},
+            **{
+                **catalog_tree.params,
+                "images": [catalog_tree.small(f"box{number}", str(number), "20260101")],
+            },
         )
         for number in range(5)
     ]
     assert [run.wait().get("msg") for run in runs] == [None] * 5
-    assert sorted(published_versions(tree.root)) == [f"box{number}/amd64" for number in range(5)]
+    assert sorted(published_versions(catalog_tree.root)) == [
+        f"box{number}/amd64" for number in range(5)
+    ]
 
 
-def test_a_killed_publisher_leaves_a_valid_tree(tree: CatalogSite, tmp_path: Path) -> None:
+def test_a_killed_publisher_leaves_a_valid_tree(catalog_tree: CatalogSite, tmp_path: Path) -> None:
     started = time.monotonic()
-    tree.publish(tree.small("box", "0", "20260101"), tree.small("web", "0", "20260101"))
+    catalog_tree.publish(
+        catalog_tree.small("box", "0", "20260101"), catalog_tree.small("web", "0", "20260101")
+    )
     lasts = time.monotonic() - started
     fate = random.Random()
     for number in range(1, CRASHES + 1):
         day = f"2026{number // 28 + 1:02d}{number % 28 + 1:02d}_0100"
-        entries = [tree.small(name, f"{name}{number}", day) for name in ("box", "web")]
-        run = Modules().start("lxd_image_catalog", **{**tree.params, "images": entries, "grace": 0})
+        entries = [catalog_tree.small(name, f"{name}{number}", day) for name in ("box", "web")]
+        run = Modules().start(
+            "lxd_image_catalog", **{**catalog_tree.params, "images": entries, "grace": 0}
+        )
         time.sleep(fate.uniform(0, 1.2 * lasts))
         run.kill()
-        assert find_faults(tree.root) == [], f"after crash {number}"
-        tree.publish(*entries, grace=0)
-        assert find_faults(tree.root) == []
-        assert not tree.publish(*entries, grace=0)["changed"]
-    names = {path.name for path in (tree.root / "files").iterdir()}
+        assert find_faults(catalog_tree.root) == [], f"after crash {number}"
+        catalog_tree.publish(*entries, grace=0)
+        assert find_faults(catalog_tree.root) == []
+        assert not catalog_tree.publish(*entries, grace=0)["changed"]
+    names = {path.name for path in (catalog_tree.root / "files").iterdir()}
     assert len(names) == 4, "nothing lies about that was in the making"
-    assert [path.name for path in (tree.root / ".catalog").iterdir() if "new-" in path.name] == []
+    assert [
+        path.name for path in (catalog_tree.root / ".catalog").iterdir() if "new-" in path.name
+    ] == []
 
 
-def test_files_of_a_killed_publisher_are_removed_after_the_grace_period(tree: CatalogSite) -> None:
-    one = tree.small("box", "1", "20260101")
-    tree.publish(one)
-    stray = tree.root / "files" / f"{'0' * 64}.tar"
+def test_files_of_a_killed_publisher_are_removed_after_the_grace_period(
+    catalog_tree: CatalogSite,
+) -> None:
+    one = catalog_tree.small("box", "1", "20260101")
+    catalog_tree.publish(one)
+    stray = catalog_tree.root / "files" / f"{'0' * 64}.tar"
     stray.write_text("x")
-    assert tree.publish(one).actions == ["abandon file 000000000000"]
-    assert not tree.publish(one)["changed"]
-    assert tree.publish(one, grace=0).actions == ["remove file 000000000000"]
+    assert catalog_tree.publish(one).actions == ["abandon file 000000000000"]
+    assert not catalog_tree.publish(one)["changed"]
+    assert catalog_tree.publish(one, grace=0).actions == ["remove file 000000000000"]
     assert not stray.exists()
 
 
@@ -310,9 +329,9 @@ def _strict_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_strict_umask")
-def test_every_file_and_new_folder_can_be_read_by_a_web_server(tree: CatalogSite) -> None:
-    root = tree.folder / "new/parent/www"
-    tree.publish(tree.small("box", "1", "20260101"), root=str(root))
+def test_every_file_and_new_folder_can_be_read_by_a_web_server(catalog_tree: CatalogSite) -> None:
+    root = catalog_tree.folder / "new/parent/www"
+    catalog_tree.publish(catalog_tree.small("box", "1", "20260101"), root=str(root))
     for path in (root.parent.parent, root.parent, root, *root.rglob("*")):
         if ".catalog" not in path.parts:
             assert oct(path.stat().st_mode & 0o777) == ("0o755" if path.is_dir() else "0o644"), path
