@@ -31,6 +31,7 @@ LAYERS = {
             "yaml_reader",
             "watchdog",
         ),
+        ("contents",),
         ("transport", "archives", "simplestreams", "tokens"),
         ("disks",),
     ),

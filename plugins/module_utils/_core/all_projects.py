@@ -12,7 +12,7 @@ from .errors import ApiError
 from .store import Store, sorted_contents
 
 if TYPE_CHECKING:
-    from .images import Contents
+    from .contents import Contents
     from .server import Server
 
 

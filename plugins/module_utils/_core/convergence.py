@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Sequence
 
+from .contents import Contents
 from .errors import ConflictError, ImageNotFound, ImageStoreError, OperationFailed
-from .images import Contents, Image
+from .images import Image
 from .planning import Plan, diff
 from .planning.images import plan_absent, plan_present
 from .sources import Offer, Outdating

@@ -19,12 +19,13 @@ from typing import (
     Mapping,
 )
 
+from .contents import Contents
 from .errors import (
     ApiError,
     ImageNotFound,
     ImageStoreError,
 )
-from .images import CONTAINER, Contents, Image
+from .images import CONTAINER, Image
 from .server import Server
 from .transport import url_path
 

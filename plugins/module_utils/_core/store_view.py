@@ -14,8 +14,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Callable, Iterable
 
+from .contents import Contents
 from .errors import ImageNotFound, OptionError
-from .images import Contents, Image, Origin, is_fingerprint, is_prefix
+from .images import Image, Origin, is_fingerprint, is_prefix
 
 if TYPE_CHECKING:
     from .store import Store

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Callable, Mapping, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from ..contents import similar_names
 from ..deadline import Deadline
 from ..downloads import OpenResponse, WebClient
 from ..errors import (
@@ -22,7 +23,6 @@ from ..errors import (
     ConnectionFailed,
     ImageNotFound,
 )
-from ..images import similar_names
 from ..transport.verification import Verification
 from ..urls import mask_credentials
 from .manifests import ACCEPT, MAX_DOCUMENT_BYTES, Manifest, parse_tags, parse_token, platforms_of

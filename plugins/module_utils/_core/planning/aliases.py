@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..contents import Contents
 from ..errors import ImageNotFound, OptionError
-from ..images import Contents, Image
+from ..images import Image
 from . import Plan
 from .steps import AddAlias, DescribeAlias, MoveAlias, RemoveAlias, RenameAlias, Step
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
+from ..contents import Contents
 from ..errors import OptionError
-from ..images import NEVER, Contents, Image, format_time, short_fingerprint
+from ..images import NEVER, Image, format_time, short_fingerprint
 from . import NEW_IMAGE, Plan
 from .desired_state import EMPTY_IMAGE, RESERVED_PREFIX, DesiredState
 

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Iterable, Iterator, Mapping
 
 from ..architectures import architecture_name
+from ..contents import similar_names
 from ..errors import ImageNotFound
-from ..images import CONTAINER, VIRTUAL_MACHINE, Image, is_prefix, short_fingerprint, similar_names
+from ..images import CONTAINER, VIRTUAL_MACHINE, Image, is_prefix, short_fingerprint
 from . import ROOTS
 from .reading import PublishedImage
 

@@ -20,6 +20,7 @@ from typing import Callable, Mapping
 from urllib.parse import quote
 
 from ..all_projects import is_in_another_project
+from ..contents import Contents
 from ..errors import (
     ApiError,
     ConflictError,
@@ -28,16 +29,7 @@ from ..errors import (
     OperationFailed,
     OptionError,
 )
-from ..images import (
-    CONTAINER,
-    NEVER,
-    Alias,
-    Contents,
-    Image,
-    Origin,
-    is_fingerprint,
-    short_fingerprint,
-)
+from ..images import CONTAINER, NEVER, Alias, Image, Origin, is_fingerprint, short_fingerprint
 from ..oci_registry import OciRegistry
 from ..oci_registry.names import OciName
 from ..store import Store

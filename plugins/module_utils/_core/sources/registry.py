@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..architectures import architecture_name
+from ..contents import Contents
 from ..errors import ApiError, ImageNotFound, OptionError
-from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Contents, Image, is_prefix
+from ..images import CONTAINER, VIRTUAL_MACHINE, Alias, Image, is_prefix
 from ..store import Store
 from ..store_view import StoreView
 from ..transport import url_path

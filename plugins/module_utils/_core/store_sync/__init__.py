@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Iterable, Sequence
 
 from ..access import VIEW_ALIASES, VIEW_IMAGES, delete_image
+from ..contents import Contents
 from ..convergence import converge, predict, require_possible, transfer
 from ..errors import ConflictError, ImageNotFound, ImageStoreError
-from ..images import Contents, Image, short_fingerprint
+from ..images import Image, short_fingerprint
 from ..planning.steps import MoveAlias
 from ..sources import Offer, record_missing, update_with_retry
 from ..store import Store

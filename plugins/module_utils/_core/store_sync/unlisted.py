@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Mapping
 
-from ..images import Contents, Image
+from ..contents import Contents
+from ..images import Image
 from ..planning.desired_state import RESERVED_PREFIX
 
 ENTRY_PROPERTY = f"{RESERVED_PREFIX}entry"

@@ -10,13 +10,9 @@ import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.architectures import (
     architecture_name,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
-    ImageNotFound,
-    OptionError,
-)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
     NEVER,
-    Contents,
     Image,
     Origin,
     format_time,
@@ -51,15 +47,6 @@ class TestInstances:
         web = image(properties={"imagestore.instance": "site c1 A B, site c2/s1 A B"})
         assert web.instances == ("site c1 A B", "site c2/s1 A B")
         assert image().instances == ()
-
-    def test_are_found_in_the_newest_image_that_is_no_cache(self):
-        made = {"properties": {"imagestore.instance": "site c1 A B"}}
-        old = image(A, uploaded_at="2026-01-01T00:00:00Z", **made)
-        new = image(B, uploaded_at="2026-01-02T00:00:00Z", **made)
-        cached = image("c" * 64, uploaded_at="2026-01-03T00:00:00Z", cached=True, **made)
-        contents = Contents((old, new, cached))
-        assert contents.by_instance("site c1 A B") is new
-        assert contents.by_instance("site c1 A") is None
 
 
 class TestTimes:
@@ -125,27 +112,6 @@ class TestImage:
     def test_fields_that_old_servers_omit_have_defaults(self):
         parsed = Image.parse({"fingerprint": A})
         assert (parsed.type, parsed.properties, parsed.expires_at) == ("container", {}, NEVER)
-
-
-class TestContents:
-    def test_an_alias_takes_precedence_over_a_fingerprint(self):
-        held = Contents((image(A), image(B, aliases=[A[:12] + "aa"])))
-        assert held.resolve(A[:12] + "aa").fingerprint == B
-
-    def test_an_ambiguous_fingerprint_is_an_error_with_longer_ones(self):
-        with pytest.raises(ImageNotFound, match="3514a500ba85a, 3514a500ba85b"):
-            Contents((image(A), image(B))).resolve("3514a500ba85")
-
-    def test_a_missing_image_is_none(self):
-        held = Contents((image(A, aliases=["web"]),))
-        assert held.resolve("we") is None
-        assert held.resolve(B) is None
-        assert held.by_alias("we") is None
-
-    def test_sizes_exclude_images(self):
-        held = Contents((image(A),))
-        assert held.has_size(10)
-        assert not held.has_size(11)
 
 
 class TestFilter:
@@ -220,53 +186,3 @@ class TestOrigin:
     def test_a_fingerprint_never_names_another_image(self):
         assert Origin("https://a", "lxd", "web").can_change
         assert not Origin("https://a", "lxd", A[:12]).can_change
-
-    def test_of_several_images_the_preferred_or_the_newest_is_used(self):
-        def came(fingerprint, uploaded, **more):
-            source = {"server": "https://a", "protocol": "lxd", "alias": "web"}
-            return image(fingerprint, update_source=source, uploaded_at=uploaded, **more)
-
-        old, new = (
-            came(A, "2024-01-01T00:00:00Z", aliases=["mine"]),
-            came(B, "2024-02-01T00:00:00Z"),
-        )
-        held = Contents((old, new, came("c" * 64, "2024-03-01T00:00:00Z", cached=True)))
-
-        def any_name(origin, image):
-            return True
-
-        assert held.by_origin("https://a", "lxd", any_name) is new
-        assert held.by_origin("https://a", "lxd", any_name, "mine") is old
-        assert held.by_origin("https://b", "lxd", any_name) is None
-
-
-def held(*names, digit="a"):
-    return [
-        image(digit * 12 + f"{number:052x}", (name,) if name else ())
-        for number, name in enumerate(names)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "images", "hint"),
-    [
-        ("wbe", held("web", "db"), "Did you mean web?"),
-        ("Web", held("web", "db"), "Did you mean web?"),
-        ("webb", held("web1", "web2", "db"), "Did you mean web2 or web1?"),
-        ("aaaa", held(None), "Did you mean aaaaaaaaaaaa?"),
-        ("other", held("web", "db", None), "It has web, db, aaaaaaaaaaaa."),
-        ("other", [], "No image is visible."),
-        ("1" * 13, held("web"), "It has web."),
-        ("1" * 13, held(*"abcdefghijk"), "No fingerprint begins with these digits."),
-        ("11", held(*"abcdefghijk"), "Use an alias, or at least 12 digits of a fingerprint."),
-    ],
-)
-def test_an_unknown_name_is_an_error_with_similar_names(name, images, hint):
-    error = Contents(tuple(images)).not_found(name)
-    assert error.message == f"there is no image {name}"
-    assert error.hint == hint
-
-
-def test_very_long_names_are_neither_compared_nor_shown():
-    error = Contents(tuple(held("x" * 100_000))).not_found("y" * 100_000)
-    assert len(error.hint) < 200

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.contents import Contents
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ImageNotFound,
     OptionError,
 )
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
     Alias,
-    Contents,
     Image,
     Origin,
 )

@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.contents import Contents
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ImageNotFound,
     OptionError,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
-    Alias,
-    Contents,
-    Image,
-)
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Alias, Image
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.planning.aliases import (
     DesiredAlias,
     plan_alias,

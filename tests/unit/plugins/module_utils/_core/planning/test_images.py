@@ -7,11 +7,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.contents import Contents
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import OptionError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
     NEVER,
     Alias,
-    Contents,
     Image,
     Origin,
     parse_time,

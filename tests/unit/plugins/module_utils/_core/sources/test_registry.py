@@ -10,12 +10,13 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.contents import Contents
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.dialect import Dialect
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.errors import (
     ImageNotFound,
     OptionError,
 )
-from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Contents, Image
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import Image
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.sources.copy_request import (
     CopyRequest,
 )

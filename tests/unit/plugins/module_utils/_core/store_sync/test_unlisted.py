@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.contents import Contents
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.images import (
     Alias,
-    Contents,
     Image,
     parse_time,
 )
