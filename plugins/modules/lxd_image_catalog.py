@@ -118,8 +118,9 @@ options:
         type: str
       release:
         description:
-          - The release of the operating system. Defaults to the property of the image.
-        type: str
+          - The release of the operating system. Defaults to the property of the image. Quote numbers with a decimal
+            point, since YAML reads V(24.10) as V(24.1). They are an error without quotes.
+        type: raw
       variant:
         description:
           - The variant of the image. Defaults to the property of the image.

@@ -256,7 +256,7 @@ class TestTask:
             images=[
                 {
                     "name": "box",
-                    "release": "2",
+                    "release": 2,
                     "version": "20250101",
                     **files_of(build("split", properties=properties)),
                 }

@@ -46,6 +46,7 @@ CRASHES = int(os.environ.get("CRASHES", "10"))
         ({"architecture": "pdp11"}, "which LXD does not know"),
         ({"architecture": "arm64"}, "is aarch64, but its file is for x86_64"),
         ({"image_type": "virtual-machine"}, "but its file is for container"),
+        ({"release": 24.10}, "the image box: release is a number with a decimal point, which YAML"),
         ({"release": "x" * 1001}, "invalid release of the image box: it has 1001 characters"),
         ({"requirements": {"cpu": 3.2}}, "the image box: the property cpu is"),
         ({"src": ""}, "has no file"),

@@ -16,7 +16,7 @@ from ..errors import OptionError
 from ..images import parse_properties
 from .checksum import checksum
 from .image_import import is_bare
-from .rootfs import rootfs_facts
+from .rootfs import rootfs_facts, text_of
 from .specification import (
     IMAGE_TYPE,
     architecture_of,
@@ -57,6 +57,8 @@ def catalog_image() -> dict[str, Any]:
             "rootfs": {"type": "path"},
             "rootfs_url": {"type": "str"},
             "version": {"type": "str"},
+            # As it is written: the type str would make 24.1 of an unquoted 24.10.
+            "release": {"type": "raw"},
             "image_type": IMAGE_TYPE,
             "aliases": {"type": "list", "elements": "str"},
             "requirements": {"type": "dict"},
@@ -85,6 +87,7 @@ def parse_entry(raw: Mapping[str, Any]) -> tuple[EntrySpec, BareRootfs | None]:
     aliases = names_of(f"aliases of the image {name}", raw["aliases"])
     requirements = raw["requirements"]
     with _of_image(name):
+        raw = {**raw, "release": text_of("release", raw["release"])}
         architecture = architecture_of(raw["architecture"])
         required = None if requirements is None else parse_properties(requirements)
         bare = None if absent else _bare(raw)

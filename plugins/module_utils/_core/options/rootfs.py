@@ -41,7 +41,8 @@ def parse_rootfs_facts(params: Mapping[str, Any], native: str = "") -> RootfsFac
     return RootfsFacts(architecture, **texts, cloud_init=bool(params.get("cloud_init")))
 
 
-def _line(option: str, value: Any) -> str:
+def text_of(option: str, value: Any) -> str | None:
+    """The text of an option that may be an unquoted whole number; None if it was left out. Raises OptionError."""
     if isinstance(value, float):
         raise OptionError(
             f"{option} is a number with a decimal point, which YAML may have shortened",
@@ -49,7 +50,11 @@ def _line(option: str, value: Any) -> str:
         )
     if value is not None and not isinstance(value, (str, int)):
         raise OptionError(f"{option} is a {type(value).__name__}, not text", "Correct it.")
-    text = "" if value is None else str(value).strip()
+    return None if value is None else str(value)
+
+
+def _line(option: str, value: Any) -> str:
+    text = (text_of(option, value) or "").strip()
     if not text.isprintable():
         raise OptionError(
             f"{option} is {text!r}, which is not one line of printable text", "Correct it."
