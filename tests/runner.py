@@ -134,6 +134,14 @@ class Modules:
         modules.limits = self.limits
         return modules
 
+    def without(self, *names: str) -> Modules:
+        """The same without some of the defaults, within the same limits."""
+        modules = Modules(
+            **{name: self.defaults[name] for name in self.defaults if name not in names}
+        )
+        modules.limits = self.limits
+        return modules
+
     def limited(self, **limits: Any) -> Modules:
         """The same, each in a process with an address space of 512 MiB, which asserts that it took no more than …
 
@@ -179,6 +187,10 @@ class Modules:
     def import_image(self, image: Image | Path, check: bool = False, **params: Any) -> Outcome:
         """Import an image of this host, which has to succeed."""
         return self.done("lxd_image_import", check, **files(image), **params)
+
+    def import_url(self, url: str, check: bool = False, **params: Any) -> Outcome:
+        """Import an image of a web server, which has to succeed."""
+        return self.done("lxd_image_import", check, url=url, **params)
 
     def import_fails(self, image: Image | Path, check: bool = False, **params: Any) -> str:
         """Import an image of this host, which has to fail."""

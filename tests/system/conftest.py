@@ -119,6 +119,12 @@ def modules(lxd: Server) -> Modules:
 
 
 @pytest.fixture
+def private(modules: Modules, authority: Authority) -> Modules:
+    """The modules with ``url_ca_path``, for web servers with a certificate of the authority of the tests."""
+    return modules.with_options(url_ca_path=str(authority.certificate))
+
+
+@pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Image]:
     """Build an image. Each call builds a different one unless it names a version."""
     versions = itertools.count(1)
@@ -138,6 +144,13 @@ def image(build: Callable[..., Image]) -> Image:
 @pytest.fixture
 def pair(tmp_path: Path) -> KeyPair:
     return client_certificate(tmp_path / "pair")
+
+
+@pytest.fixture
+def tls(lxd: Server, pair: KeyPair) -> Modules:
+    """The modules with a client certificate that the server trusts, and with the server's certificate pinned."""
+    lxd.trust(pair.certificate)
+    return Modules().over_tls(lxd, pair)
 
 
 @pytest.fixture(autouse=True)

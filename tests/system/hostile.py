@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any
 
-from lab import KeyPair
+from lab import FAMILY, Image, KeyPair
 
 Headers = Sequence[tuple[str, str]]
+OWN = "LXD" if FAMILY == "lxd" else "Incus"
+"""The first word of the headers that servers of this family send and expect."""
 
 
 @dataclass
@@ -127,3 +130,11 @@ class Hostile:
         except OSError:
             # The client has disconnected.
             return
+
+
+def good(web: Hostile, image: Image, **more: Any) -> Answer:
+    """The headers of an image whose file is /file."""
+    return Answer(
+        headers=[("LXD-Image-Hash", image.fingerprint), ("LXD-Image-URL", f"{web.url}/file")],
+        **more,
+    )

@@ -2,16 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A whole store in one task: entries of all forms, what goes wrong with one of them, and what no entry is about."""
+"""A whole store in one task: entries of all forms, and entries that contradict each other."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import random
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +18,12 @@ import pytest
 from bench import idle
 from copies import add_to_source
 from simplestreams_tree import Tree
+from stores import STORE, actions, by_label, on_host
 
 from lab import (
-    DOWN,
     Authority,
     Image,
     KeyPair,
-    Proxy,
     Server,
     SshHost,
     WebServer,
@@ -35,12 +31,9 @@ from lab import (
     build_disk,
     build_rootfs,
 )
-from playbooks import Played, play
-from runner import Modules, files, until
+from runner import Modules, files
 
 Build = Callable[..., Image]
-STORE = "lxd_image_store"
-MISSING = "b" * 64
 
 
 @pytest.fixture
@@ -138,28 +131,6 @@ def fleet(
         web,
         dict(zip([*labels, "rootfs", "present", "old"], entries, strict=True)),
     )
-
-
-def by_label(outcome: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {one["label"]: one for one in outcome["images"]}
-
-
-def actions(outcome: dict[str, Any]) -> dict[str, list[str]]:
-    """The actions of each entry that has any."""
-    return {label: one["actions"] for label, one in by_label(outcome).items() if one["actions"]}
-
-
-def on_host(
-    folder: Path, ssh: SshHost, params: dict[str, Any], check: bool = False, **keys: Any
-) -> Played:
-    """Run the task on a managed host behind SSH."""
-    variables = {
-        **ssh.variables,
-        "ansible_python_interpreter": sys.executable,
-        "ansible_remote_tmp": str(ssh.home / ".ansible/tmp"),
-    }
-    task = {"name": "it", f"imagestore.lxd.{STORE}": params, **keys}
-    return play(folder, task, check=check, host=variables, become=True)
 
 
 def test_a_store_of_entries_of_all_forms_converges_in_one_run(
@@ -336,315 +307,6 @@ def test_an_image_that_the_client_may_not_see_is_not_called_absent(
     assert image.fingerprint in lxd.images()
 
 
-class TestUnlistedImages:
-    def test_are_kept_unless_they_are_to_be_deleted(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        listed, unlisted = build(), build()
-        modules.import_image(unlisted, aliases=["other"])
-        modules.done(STORE, images=[{**files(listed), "aliases": ["web"]}])
-        assert set(lxd.images()) == {listed.fingerprint, unlisted.fingerprint}
-
-    def test_are_deleted_but_for_protected_ones(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        listed, unlisted, bare, protected = (build() for _ in range(4))
-        modules.import_image(unlisted, aliases=["other"])
-        modules.import_image(bare)
-        modules.import_image(protected, aliases=["x", "site-db"])
-        params: dict[str, Any] = {
-            "images": [{**files(listed), "aliases": ["web"]}],
-            "unlisted": "delete",
-            "protect": ["site-*"],
-        }
-        mark = lxd.mark()
-        predicted = modules.done(STORE, check=True, **params)
-        assert lxd.writes(mark) == []
-        done = modules.done(STORE, **params)
-        for outcome in (predicted, done):
-            assert {one["fingerprint"]: one["aliases"] for one in outcome["deleted"]} == {
-                unlisted.fingerprint: ["other"],
-                bare.fingerprint: [],
-            }
-        assert predicted.actions == done.actions
-        assert f"delete image {bare.fingerprint[:12]}" in done.actions
-        assert set(done["diff"]["before"]["images"]) == {
-            unlisted.fingerprint[:12],
-            bare.fingerprint[:12],
-        }
-        assert set(lxd.images()) == {listed.fingerprint, protected.fingerprint}
-        mark = lxd.mark()
-        assert not modules.done(STORE, **params)["changed"]
-        assert [request.path.partition("?")[0] for request in lxd.requests(mark)] == ["/1.0/images"]
-
-    def test_that_an_entry_has_replaced_are_retained_the_newest_first(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        versions = [build() for _ in range(4)]
-        deleted = []
-        for image in versions:
-            done = modules.done(
-                STORE,
-                images=[{**files(image), "aliases": ["web"]}],
-                unlisted="delete",
-                retain=2,
-            )
-            deleted.append([one["fingerprint"] for one in done["deleted"]])
-            time.sleep(1)  # dates of uploads have seconds
-        assert deleted == [[], [], [], [versions[0].fingerprint]]
-        assert lxd.aliases() == {"web": versions[3].fingerprint}
-        assert set(lxd.images()) == {image.fingerprint for image in versions[1:]}
-
-    def test_that_were_placed_in_a_run_with_a_failed_entry_are_retained_later(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        old, new = build(), build()
-        broken: list[dict[str, Any]] = [
-            {**files(old), "aliases": ["web"]},
-            {"name": "missing", "public": True},
-        ]
-        assert modules.run(STORE, images=broken, unlisted="delete", retain=1).failed
-        images = [{**files(new), "aliases": ["web"]}]
-        done = modules.done(STORE, images=images, unlisted="delete", retain=1)
-        assert done["deleted"] == []
-        assert set(lxd.images()) == {old.fingerprint, new.fingerprint}
-
-    def test_that_are_only_cached_are_never_deleted(
-        self, lxd: Server, other: Server, modules: Modules, build: Build
-    ) -> None:
-        listed, cached = build(), build()
-        add_to_source(other, cached, "base")
-        source = {
-            "type": "image",
-            "alias": "base",
-            "server": other.url,
-            "protocol": other.family.protocol,
-            "certificate": other.certificate.read_text(),
-        }
-        lxd.operation("POST", "/1.0/instances", {"name": "c1", "source": source})
-        assert lxd.images()[cached.fingerprint]["cached"]
-        done = modules.done(
-            STORE, images=[{**files(listed), "aliases": ["web"]}], unlisted="delete"
-        )
-        assert done["deleted"] == []
-        assert cached.fingerprint in lxd.images()
-
-    def test_survive_if_somebody_gives_them_an_alias_meanwhile(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        listed, unlisted = build(), build()
-        modules.import_image(listed, aliases=["web"])
-        modules.import_image(unlisted, aliases=["other"])
-        images = [{**files(listed), "aliases": ["web"]}]
-        with Proxy(lxd.socket) as proxy:
-            proxy.latency = 0.2
-            run = modules.start(
-                STORE, images=images, unlisted="delete", server=f"unix://{proxy.socket}"
-            )
-            # The first list is the look at the start, the second that before the deletions.
-            until(lambda: sum("recursion=1" in r.path for r in proxy.requests) == 2)
-            alias = {"name": "mine", "target": unlisted.fingerprint}
-            lxd.api("POST", "/1.0/images/aliases", alias)
-            outcome = run.wait()
-        assert not outcome.failed, outcome["msg"]
-        assert outcome["deleted"] == []
-        assert unlisted.fingerprint in lxd.images()
-
-    def test_stay_in_a_run_with_a_failed_entry(
-        self, lxd: Server, modules: Modules, build: Build
-    ) -> None:
-        old, new, unlisted, absent = (build() for _ in range(4))
-        modules.import_image(old, aliases=["web"])
-        modules.import_image(unlisted, aliases=["other"])
-        modules.import_image(absent, aliases=["absent"])
-        images: list[dict[str, Any]] = [
-            {**files(new), "aliases": ["web"], "delete_replaced": True},
-            {"name": "absent", "state": "absent"},
-            {"name": "missing", "public": True},
-        ]
-        outcome = modules.run(STORE, images=images, unlisted="delete")
-        assert outcome.failed
-        assert "1 of 3 images failed" in outcome["msg"]
-        assert "missing, images[2]: cannot manage the image missing: " in outcome["msg"]
-        assert ".;" not in outcome["msg"]
-        assert ".." not in outcome["msg"]
-        assert outcome.actions == ["web: upload", "web: move alias web"]
-        assert outcome["deleted"] == []
-        assert len(lxd.images()) == 4
-        images.pop()
-        modules.done(STORE, images=images, unlisted="delete")
-        assert set(lxd.images()) == {new.fingerprint}
-
-    def test_stay_if_no_image_is_listed(self, lxd: Server, modules: Modules, image: Image) -> None:
-        modules.import_image(image)
-        msg = modules.fails(STORE, images=[], unlisted="delete")
-        assert "unlisted is delete, and images is empty" in msg
-        assert not modules.done(STORE, images=[])["changed"]
-        assert set(lxd.images()) == {image.fingerprint}
-
-
-class TestOneBrokenEntry:
-    """The others are in place, the result names it, and the next run completes it."""
-
-    @pytest.fixture
-    def good(self, build: Build) -> list[dict[str, Any]]:
-        return [{**files(build()), "aliases": [f"good{number}"]} for number in range(2)]
-
-    def check(
-        self,
-        modules: Modules,
-        lxd: Server,
-        good: list[dict[str, Any]],
-        bad: dict[str, Any],
-        said: str,
-        mend: Callable[[], None],
-        mended: dict[str, Any] | None = None,
-    ) -> None:
-        images = [good[0], {**bad, "aliases": ["bad"]}, good[1]]
-        predicted = modules.run(STORE, check=True, images=images)
-        assert predicted.failed
-        outcome = modules.run(STORE, images=images)
-        assert outcome.failed
-        assert outcome["msg"].startswith("1 of 3 images failed (")
-        assert "bad, images[1]: cannot " in outcome["msg"]
-        assert said in outcome["msg"]
-        assert [one["failed"] for one in outcome["images"]] == [False, True, False]
-        assert said in outcome["images"][1]["msg"]
-        assert set(lxd.aliases()) == {"good0", "good1"}
-        mend()
-        images[1] = {**(mended or bad), "aliases": ["bad"]}
-        done = modules.done(STORE, images=images)
-        assert {action.partition(":")[0] for action in done.actions} == {"bad"}
-        assert set(lxd.aliases()) == {"good0", "good1", "bad"}
-
-    def test_by_a_source_that_is_down(
-        self,
-        lxd: Server,
-        other: Server,
-        modules: Modules,
-        good: list[dict[str, Any]],
-        image: Image,
-    ) -> None:
-        add_to_source(other, image, "web")
-        bad = {
-            "image": "web",
-            "source_server": other.url,
-            "source_cert": str(other.certificate),
-        }
-        other.stop()
-        self.check(modules, lxd, good, bad, f"cannot connect to {other.url}", other.start)
-
-    def test_by_a_wrong_fingerprint(
-        self, lxd: Server, modules: Modules, good: list[dict[str, Any]], image: Image
-    ) -> None:
-        bad = {**files(image), "fingerprint": MISSING}
-        said = f" is {image.fingerprint}, not {MISSING}"
-        self.check(modules, lxd, good, bad, said, lambda: None, files(image))
-
-    def test_by_a_file_that_is_no_image(
-        self,
-        lxd: Server,
-        modules: Modules,
-        good: list[dict[str, Any]],
-        image: Image,
-        tmp_path: Path,
-    ) -> None:
-        file = tmp_path / "bad.tar.gz"
-        file.write_text("no image")
-
-        def mend() -> None:
-            file.write_bytes(image.metadata.read_bytes())
-
-        self.check(modules, lxd, good, files(file), str(file), mend)
-
-    def test_by_a_missing_file(
-        self,
-        lxd: Server,
-        modules: Modules,
-        good: list[dict[str, Any]],
-        image: Image,
-        tmp_path: Path,
-    ) -> None:
-        file = tmp_path / "missing.tar.gz"
-
-        def mend() -> None:
-            file.write_bytes(image.metadata.read_bytes())
-
-        self.check(modules, lxd, good, files(file), str(file), mend)
-
-    def test_by_an_alias_that_may_not_move(
-        self, lxd: Server, modules: Modules, good: list[dict[str, Any]], build: Build
-    ) -> None:
-        held, image = build(), build()
-        modules.import_image(held, aliases=["bad"])
-        images = [*good, {**files(image), "aliases": ["bad"], "alias_conflict": "fail"}]
-        outcome = modules.run(STORE, images=images)
-        assert outcome.failed
-        assert "bad, images[2]: cannot import" in outcome["msg"]
-        assert "the alias bad points to another image" in outcome["msg"]
-        assert set(lxd.images()) == {
-            held.fingerprint,
-            *(one["fingerprint"] for one in outcome["images"][:2]),
-        }
-        lxd.run("image", "alias", "delete", "bad")
-        assert modules.done(STORE, images=images).actions == ["bad: upload", "bad: add alias bad"]
-
-    def test_by_a_connection_that_breaks_during_its_transfer(
-        self, lxd: Server, other: Server, modules: Modules, good: list[dict[str, Any]], image: Image
-    ) -> None:
-        add_to_source(other, image, "web")
-        with Proxy(other.url) as proxy:
-            bad = {
-                "image": "web",
-                "source_server": proxy.url,
-                "source_cert": str(other.certificate),
-                "mode": "relay",
-                "retries": 0,
-            }
-            # It is shorter than the image and longer than all other answers.
-            proxy.cut(200_000, DOWN, times=None)
-            self.check_real(modules, lxd, good, bad, proxy)
-
-    def check_real(
-        self,
-        modules: Modules,
-        lxd: Server,
-        good: list[dict[str, Any]],
-        bad: dict[str, Any],
-        proxy: Proxy,
-    ) -> None:
-        images = [good[0], {**bad, "aliases": ["bad"]}, good[1]]
-        outcome = modules.run(STORE, images=images)
-        assert [one["failed"] for one in outcome["images"]] == [False, True, False]
-        assert "bad, images[1]: cannot copy the image web" in outcome["msg"]
-        assert set(lxd.aliases()) == {"good0", "good1"}
-        proxy.heal()
-        done = modules.done(STORE, images=images)
-        assert done.actions == ["bad: relay", "bad: add alias bad"]
-
-    def test_by_a_file_that_the_controller_lacks(
-        self,
-        lxd: Server,
-        good: list[dict[str, Any]],
-        build: Build,
-        ssh: SshHost,
-        tmp_path: Path,
-    ) -> None:
-        (tmp_path / "files").mkdir()
-        images = [good[0], {"src": "later.tar.gz", "aliases": ["bad"]}, good[1]]
-        params = {"images": images, "server": f"unix://{lxd.socket}"}
-        outcome = on_host(tmp_path, ssh, params)
-        assert outcome.failed
-        result = outcome.results["it"]
-        assert [one["failed"] for one in result["images"]] == [False, True, False]
-        assert "bad, images[1]: cannot import later.tar.gz: " in result["msg"]
-        assert set(lxd.aliases()) == {"good0", "good1"}
-        build().metadata.rename(tmp_path / "files/later.tar.gz")
-        done = on_host(tmp_path, ssh, params)
-        assert not done.failed, done.output
-        assert done.results["it"]["actions"] == ["bad: upload", "bad: add alias bad"]
-
-
 class TestContradictions:
     """They are refused before anything moves."""
 
@@ -689,44 +351,6 @@ class TestContradictions:
         absent = {"name": old.fingerprint, "state": "absent"}
         msg = self.refused(lxd, modules, absent, {**files(new), "aliases": ["web"]})
         assert "move its alias web" in msg
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_one_run_converges_after_a_task_that_was_killed(
-    lxd: Server, other: Server, modules: Modules, build: Build, tmp_path: Path, seed: int
-) -> None:
-    old, copied = build(), build()
-    modules.import_image(old, aliases=["a0"])
-    modules.import_image(build(), aliases=["unlisted"])
-    add_to_source(other, copied, "web")
-    images: list[dict[str, Any]] = [
-        {**files(build()), "aliases": [f"a{number}"], "properties": {"n": str(number)}}
-        for number in range(3)
-    ]
-    images.append(
-        {
-            "image": "web",
-            "source_server": other.url,
-            "source_cert": str(other.certificate),
-            "aliases": ["web"],
-        }
-    )
-    images.append({**files(build_directory(tmp_path)), "aliases": ["directory"]})
-    params: dict[str, Any] = {"images": images, "unlisted": "delete", "retain": 1}
-    run = modules.start(STORE, **params)
-    time.sleep(random.Random(seed).uniform(0, 1.2))
-    run.kill()
-    # The server goes on with what it has begun.
-    until(lambda: not _busy(lxd))
-    modules.done(STORE, **params)
-    assert set(lxd.aliases()) == {"a0", "a1", "a2", "web", "directory"}
-    assert len(lxd.images()) in (5, 6), "of the replaced image, whether it is retained depends"
-    assert not modules.done(STORE, **params)["changed"]
-
-
-def _busy(server: Server) -> bool:
-    listed = server.api("GET", "/1.0/operations?recursion=1") or {}
-    return any(one["class"] == "task" for one in listed.get("running", ()))
 
 
 def test_two_tasks_on_one_store_succeed_and_fetch_each_image_once(
