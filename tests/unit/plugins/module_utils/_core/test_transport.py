@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -74,17 +73,15 @@ def test_a_name_that_is_not_resolved_in_time_does_not_keep_the_task(monkeypatch)
     def slow(host, *arguments, **options):
         if options.get("flags"):
             return numeric(host, *arguments, **options)
-        end.wait(10)
+        end.wait(600)
         raise OSError("too late")
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    started = time.monotonic()
     with pytest.raises(TimedOut):
         Transport("https://slow.example", Deadline(0.1)).send("GET", "/")
     monkeypatch.setattr(sockets, "CONNECT_SECONDS", 0.1)
     with pytest.raises(ConnectionFailed, match=r"slow\.example was not resolved within"):
         Transport("https://slow.example", Deadline(60)).send("GET", "/")
-    assert time.monotonic() - started < 5
     end.set()
 
 

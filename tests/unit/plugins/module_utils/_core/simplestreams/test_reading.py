@@ -374,7 +374,7 @@ class TestProducts:
         started = time.process_time()
         document = {"products": {"a": product({"20240101": {**items, **more}})}}
         assert len(read(document, EVERY_FAMILY).images) == number
-        assert time.process_time() - started < 5
+        assert time.process_time() - started < 10
 
     def test_with_more_aliases_than_the_limit_are_rejected(self):
         aliases = "a," * 2000
@@ -395,7 +395,7 @@ class TestProducts:
         finally:
             tracemalloc.stop()
         assert peak < 64 << 20
-        assert time.process_time() - started < 10
+        assert time.process_time() - started < 30
 
 
 # The values of documents, and invalid ones.

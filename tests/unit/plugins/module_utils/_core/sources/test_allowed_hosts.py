@@ -47,7 +47,7 @@ def test_addresses_that_can_be_private_are_not_public(address):
 
 
 def hosts(*patterns):
-    return AllowedHosts(["https://images.example.com:8443/it"], patterns, Deadline(5))
+    return AllowedHosts(["https://images.example.com:8443/it"], patterns, Deadline(60))
 
 
 @pytest.mark.parametrize(
