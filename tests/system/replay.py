@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from recorded import server_info
 from replay_http import Refusal, Request, base64url, is_for, read_chunks, sync
+from replay_instances import INSTANCE_ROUTES
 
 from lab import Image, KeyPair
 
@@ -60,6 +61,7 @@ class Replay:
         self.trusted: set[str] = set()
         self.bearer: set[str] = set()
         self.images: dict[str, dict[str, Any]] = {}
+        self.instances: dict[str, dict[str, Any]] = {}
         self.files: dict[str, bytes] = {}
         self.elsewhere: dict[str, bytes] = {}
         """The images that other servers have, for pulls."""
@@ -84,6 +86,9 @@ class Replay:
                 owner._serve(self)
 
             def do_PUT(self) -> None:
+                owner._serve(self)
+
+            def do_PATCH(self) -> None:
                 owner._serve(self)
 
             def do_DELETE(self) -> None:
@@ -365,23 +370,26 @@ class Replay:
     def delete_image(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_delete_images", request.path)
         del self.images[name]
-        return self._operation({})
+        return self.operation({})
 
     def post_image(self, request: Request, trusted: bool) -> tuple[int, Any]:
         invited = request.headers.get("X-LXD-secret") == "once"
         if not invited:
             self._require("can_create_images")
         if request.headers.get("Content-Type") != "application/json":
-            return self._operation({"fingerprint": self._add(request.body)})
+            return self.operation({"fingerprint": self._add(request.body)})
         source = request.json["source"]
+        if source["type"] in ("instance", "snapshot"):
+            content = f"image of {source['name']}".encode()
+            return self.operation({"fingerprint": self._add(content), "size": str(len(content))})
         if source["mode"] == "push":
-            return self._operation({"secret": "once"})
+            return self.operation({"secret": "once"})
         content = self.elsewhere[source["fingerprint"]]
-        return self._operation({"fingerprint": self._add(content)})
+        return self.operation({"fingerprint": self._add(content)})
 
     def post_secret(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._require("can_edit_images", f"/1.0/images/{name}")
-        return self._operation({"secret": "once"})
+        return self.operation({"secret": "once"})
 
     def get_export(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         self._image(name, trusted)
@@ -418,7 +426,7 @@ class Replay:
     def delete_operation(self, request: Request, trusted: bool, name: str) -> tuple[int, Any]:
         return sync(None)
 
-    def _operation(self, metadata: dict[str, Any]) -> tuple[int, Any]:
+    def operation(self, metadata: dict[str, Any]) -> tuple[int, Any]:
         name = f"{len(self._ended):08x}-0000-0000-0000-000000000000"
         ended = {
             "id": name,
@@ -456,6 +464,7 @@ _ROUTES: list[tuple[str, str, Route]] = [
     ("GET", f"{_IMAGE}/export", Replay.get_export),
     ("GET", "/1.0/operations/([^/]+)(?:/wait)?", Replay.get_operation),
     ("DELETE", "/1.0/operations/([^/]+)", Replay.delete_operation),
+    *INSTANCE_ROUTES,
 ]
 
 _FOR_STRANGERS = (

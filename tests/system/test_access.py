@@ -15,6 +15,7 @@ import pytest
 from copies import Copies, add_to_source
 from pages import ROOT
 from replay import Replay
+from replay_instances import add_instance
 
 from lab import Image, KeyPair, Server, build_directory, client_certificate
 from runner import Modules, Outcome, files
@@ -299,6 +300,14 @@ TASKS: dict[tuple[str, str], dict[str, Any]] = {
         "image": "web",
         "mode": "pull",
     },
+    ("lxd_image_publish", "publish a stopped instance, or a snapshot"): {
+        "instance": "c1",
+        "snapshot": "snap0",
+    },
+    ("lxd_image_publish", "publish a running instance, with force"): {
+        "instance": "c1",
+        "force": True,
+    },
     ("lxd_image", "set attributes"): {"name": "web", "properties": {"a": "b"}},
     ("lxd_image", "set profiles"): {"name": "web", "profiles": ["web"]},
     ("lxd_image", "add an alias"): {"name": "web", "aliases": ["www"]},
@@ -349,6 +358,7 @@ class TestEntitlements:
             (module, task), params = row, dict(TASKS[row])
             lxd6.images.clear()
             lxd6.add(old, "web")
+            add_instance(lxd6, "c1", running=True)
             given = as_client(lxd6, pair, validate_certs=False)
             if params.pop("directory", False):
                 params |= files(directory)
@@ -433,6 +443,23 @@ class TestEntitlements:
         assert done.actions == ["set properties", "remove alias web"]
         msg = given.fails("lxd_image", name=fingerprint, state="absent")
         assert "lacks can_delete_images" in msg
+
+    def test_can_be_those_on_the_instance_alone(self, lxd6: Replay, pair: KeyPair) -> None:
+        add_instance(lxd6, "c1", running=True)
+        add_instance(lxd6, "c2", running=True, ephemeral=True)
+        lxd6.trusted = {pair.fingerprint}
+        lxd6.entitlements = {"can_view", "can_create_images", "can_edit_images"}
+        own = {"can_view", "can_update_state"}
+        lxd6.entity_entitlements = {f"/1.0/instances/{name}": own for name in ("c1", "c2")}
+        given = as_client(lxd6, pair, validate_certs=False)
+        assert given.done("lxd_image_publish", instance="c1", force=True).actions == ["publish"]
+        assert lxd6.instances["c1"]["status"] == "Running"
+        lxd6.requests.clear()
+        msg = given.fails("lxd_image_publish", instance="c2", force=True)
+        assert "lacks can_edit_instances on project default" in msg
+        msg = given.fails("lxd_image_publish", instance="c3")
+        assert "lacks can_view_instances on project default" in msg
+        assert lxd6.writes == []
 
     def test_cost_an_unchanged_task_no_request(
         self, lxd6: Replay, pair: KeyPair, image: Image

@@ -105,8 +105,8 @@ def _becomes_trusted(server: Server) -> bool:
 class Entitlement:
     """A permission on a project, by its name, as ``can_edit_images``.
 
-    ``entity`` is the path of the one image or alias that it is needed for, or empty: an identity can also have been
-    granted ``can_edit`` on that alone. Those of ``implied_by`` are enough, too.
+    ``entity`` is the path of the one image, alias or instance that it is needed for, or empty: an identity can also
+    have been granted ``can_edit`` on that alone. Those of ``implied_by`` are enough, too.
     """
 
     name: str
@@ -115,7 +115,9 @@ class Entitlement:
 
     @property
     def on_entity(self) -> str:
-        """What it is called where it is granted on a single image or alias, as ``can_edit``."""
+        """What it is called where it is granted on a single image, alias or instance, as ``can_edit``."""
+        if self.name == "can_operate_instances":
+            return "can_update_state"
         return "_".join(self.name.split("_")[:2])
 
 
@@ -146,6 +148,22 @@ def edit_alias(name: str) -> Entitlement:
 def delete_alias(name: str) -> Entitlement:
     """What removing this alias takes."""
     return Entitlement("can_delete_image_aliases", url_path("/1.0/images/aliases/{}", name))
+
+
+def view_instance(name: str) -> Entitlement:
+    """What it takes to read this instance and its snapshots."""
+    implied_by = ("can_edit_instances", "can_delete_instances")
+    return Entitlement("can_view_instances", _instance(name), implied_by)
+
+
+def update_state(name: str) -> Entitlement:
+    """What stopping and starting this instance takes."""
+    return Entitlement("can_operate_instances", _instance(name))
+
+
+def edit_instance(name: str) -> Entitlement:
+    """What changing the configuration of this instance takes."""
+    return Entitlement("can_edit_instances", _instance(name))
 
 
 def entitlement_query(server: Server, needed: Collection[Entitlement]) -> dict[str, str]:
@@ -201,7 +219,7 @@ def _has_on_entity(server: Server, project: str, needed: Entitlement) -> bool:
         return False
     query = {"project": project, ASK: needed.on_entity}
     try:
-        return needed.on_entity in _held(server.get_object(needed.entity, "an image", query))
+        return needed.on_entity in _held(server.get_object(needed.entity, "the entity", query))
     except ApiError:
         return False
 
@@ -209,6 +227,10 @@ def _has_on_entity(server: Server, project: str, needed: Entitlement) -> bool:
 def _held(described: Mapping[str, Any]) -> list[str]:
     held = described.get("access_entitlements")
     return [one for one in held if isinstance(one, str)] if isinstance(held, list) else []
+
+
+def _instance(name: str) -> str:
+    return url_path("/1.0/instances/{}", name)
 
 
 def _image(fingerprint: str) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 from urllib.parse import urlsplit
 
+from .access import view_instance
 from .deadline import Deadline
 from .errors import ApiError, AuthenticationError, ImageStoreError, OperationFailed, OptionError
 from .images import CONTAINER, NEVER, parse_time
@@ -82,7 +83,8 @@ class Instances:
 
     def get(self, name: str) -> Instance:
         """An instance. Raises OptionError if there is none of this name, and AuthenticationError."""
-        raw = self._get(url_path("/1.0/instances/{}", name), f"instance {name}", "/1.0/instances")
+        path = url_path("/1.0/instances/{}", name)
+        raw = self._get(path, f"instance {name}", "/1.0/instances", name)
         with self._server.validating_response("an instance"):
             return Instance.parse(raw)
 
@@ -90,7 +92,7 @@ class Instances:
         """When a snapshot was taken. Raises OptionError if the instance has none of this name."""
         path = url_path("/1.0/instances/{}/snapshots", instance)
         what = f"snapshot {name} of the instance {instance}"
-        raw = self._get(f"{path}{url_path('/{}', name)}", what, path)
+        raw = self._get(f"{path}{url_path('/{}', name)}", what, path, instance)
         with self._server.validating_response("a snapshot"):
             return parse_time(raw["created_at"])
 
@@ -207,15 +209,18 @@ class Instances:
         path = url_path("/1.0/instances/{}", name)
         self._server.call("PATCH", path, self._query, {"ephemeral": value})
 
-    def _get(self, path: str, what: str, siblings: str) -> Mapping[str, Any]:
-        """GET the description of something. Raises OptionError, which says what else there is, if it is not there."""
+    def _get(self, path: str, what: str, siblings: str, instance: str) -> Mapping[str, Any]:
+        """GET the description of an instance, or of something that belongs to it.
+
+        Raises OptionError, which says what else there is, if it is not there, and AuthenticationError.
+        """
         try:
             return self._server.get_object(path, f"the {what}", self._query)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
             # Whether this client may see it at all comes first.
-            require_write_access(self._store)
+            require_write_access(self._store, (view_instance(instance),))
             if error.status == 403:
                 raise self._not_permitted(f"see the {what}") from error
             raise OptionError(f"{self._store} has no {what}", self._names(siblings)) from error

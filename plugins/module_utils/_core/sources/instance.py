@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..access import Entitlement, edit_image
+from ..access import Entitlement, edit_image, edit_instance, update_state
 from ..errors import ConflictError, ImageStoreError, OperationFailed, OptionError, TimedOut
 from ..images import INSTANCE, Alias, Image, format_time, is_fingerprint, short_fingerprint
 from ..instances import Instance, Instances, PublishResult
@@ -94,7 +94,13 @@ class Publish(Offer):
 
     @property
     def entitlements(self) -> tuple[Entitlement, ...]:
-        return (*super().entitlements, edit_image())
+        needed = (*super().entitlements, edit_image())
+        name = self._instance.name
+        if self._stops:
+            needed += (update_state(name),)
+        if self._stops and self._instance.ephemeral:
+            needed += (edit_instance(name),)
+        return needed
 
     def _transfer(self, store: Store) -> TransferResult:
         published = self._publish()
