@@ -6,3 +6,18 @@
 
 Formats are those of LXD's documentation (``doc/reference/image_format.md``) and of ``shared/archive.go``.
 """
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ArchiveError(Exception):
+    """The archive is damaged or not an archive. The text is the reason."""
+
+
+class Readable(Protocol):
+    """A stream of bytes: ``read`` returns up to ``size`` of them, and none at the end."""
+
+    def read(self, size: int) -> bytes:
+        """Read on."""

@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING
 from ..errors import FileError, MissingLibrary
 from ..images import CONTAINER, VIRTUAL_MACHINE
 from ..yaml_reader import MAX_BYTES
+from . import ArchiveError, Readable
 from .decompression import CannotUnpack, unpacked
 from .file_kinds import ARCHIVES, WORDS, file_kind
 from .files import ImageFiles
 from .metadata import parse_metadata
 from .squashfs import SquashfsFile
-from .tar_reader import ArchiveError, Readable, TarReader
+from .tar_reader import TarReader
 
 if TYPE_CHECKING:
     from ..deadline import Deadline

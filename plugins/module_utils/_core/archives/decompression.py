@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, ContextManager, Iterator, Sequence
 
 from ..errors import ImageStoreError
 from ..watchdog import watchdog
-from .tar_reader import ArchiveError, Readable
+from . import ArchiveError, Readable
 
 if TYPE_CHECKING:
     import lzma

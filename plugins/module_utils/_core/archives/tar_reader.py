@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Protocol
+from typing import Iterator, Mapping
+
+from . import ArchiveError, Readable
 
 SECTOR = 512
 MAX_EXTENSION_BYTES = 1 << 20
@@ -32,17 +34,6 @@ _WITHOUT_CONTENT = {
     b"5": "a directory",
     b"6": "a named pipe",
 }
-
-
-class ArchiveError(Exception):
-    """The archive is damaged or not an archive. The text is the reason."""
-
-
-class Readable(Protocol):
-    """A stream of bytes: ``read`` returns up to ``size`` of them, and none at the end."""
-
-    def read(self, size: int) -> bytes:
-        """Read on."""
 
 
 @dataclass(frozen=True)

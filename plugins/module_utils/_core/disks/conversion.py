@@ -10,13 +10,12 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Iterator
 
+from ..archives import ArchiveError
 from ..archives.files import ImageFiles
-from ..archives.tar_reader import ArchiveError
 from ..errors import FileError
 from .disk_bytes import RefusedDisk
 from .metadata import RootfsFacts, metadata_archive
-from .qemu_img import convert
-from .recognition import Recognized, recognize, unpacked_disk
+from .recognition import Recognized, recognize
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,7 +58,12 @@ def image_files(
             found = recognize(name, rootfs, deadline)
         if not found.is_sent_unchanged:
             target = stack.enter_context(workspace.file())
+            # Imported late, as all that only some disks need.
+            from .qemu_img import convert
+
             convert(name, rootfs, found.format, target, workspace, deadline)
+            if rootfs is not file:
+                rootfs.close()
             rootfs = target
         names = (METADATA_NAME, name)
         yield ImageFiles.of_open(names, (metadata, rootfs), deadline)
@@ -73,6 +77,8 @@ def _unpack(
     workspace: Workspace,
     deadline: Deadline,
 ) -> None:
+    from .packed import unpacked_disk
+
     try:
         with unpacked_disk(file, packing, deadline) as stream:
             workspace.write(stream, target, f"{name}, unpacked,", deadline)

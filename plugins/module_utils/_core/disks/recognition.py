@@ -10,14 +10,11 @@ QEMU follows what a disk's headers refer to. So they are read here, within bound
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Iterator
+from typing import IO, TYPE_CHECKING
 
-from ..archives.archive_scan import SCAN_LIMIT, Findings, scan_archive
-from ..archives.decompression import CannotUnpack, unpacked
+from ..archives import ArchiveError
 from ..archives.file_kinds import WORDS, file_kind
-from ..archives.tar_reader import ArchiveError, Readable
 from ..errors import FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE
 from . import qcow2, raw, vdi, vhdx, vmdk
@@ -30,15 +27,12 @@ from .disk_bytes import (
     require_within,
     truncated,
 )
-from .zip_file import zip_member
 
 if TYPE_CHECKING:
     from ..deadline import Deadline
 
 HEAD_BYTES = 1 << 20
 """What is read of the beginning of a file, or of what is in a compressed one."""
-
-_PIECE = 1 << 12
 
 PACKINGS = frozenset({"gzip", "xz", "zstd", "bzip2", "lzma", "zip"})
 
@@ -59,7 +53,6 @@ _OTHERS = (
     (b"WithoutFreeSpace", "is a Parallels disk"),
     (b"WithouFreSpacExt", "is a Parallels disk"),
 )
-_DISK_SUFFIXES = (".raw", ".img", ".qcow2", ".vmdk", ".vdi", ".vhd", ".vhdx")
 _CONVERT = "Convert it: qemu-img convert -O qcow2"
 
 
@@ -113,7 +106,10 @@ def _recognized(name: str, file: IO[bytes], deadline: Deadline, is_head: bool) -
             squashfs_bytes = number(head, 40, 8)
             require_within([squashfs_bytes], size)
         if kind == "tar" or not is_head:
-            _check_root(_scan_root(name, file, kind, deadline, is_head))
+            # Imported late, as all that only some files need.
+            from .root_contents import check_root
+
+            check_root(name, file, kind, deadline, is_head)
         return Recognized(kind)
     disk = HeadBytes(head) if is_head else FileBytes(file, size)
     return Recognized(_checked_disk(head, disk))
@@ -125,11 +121,15 @@ def _recognized_packed(
     if packing == "zip" and is_head:
         # Its directory is at its end.
         return Recognized("raw", packing)
+    from .packed import first_bytes, unpacked_disk
+
     with unpacked_disk(file, packing, deadline) as stream:
-        head = _first_bytes(stream, is_head)
+        head = first_bytes(stream, HEAD_BYTES, is_head)
     kind = file_kind(head[:512])
     if kind == "tar" and packing != "zip":
-        _check_root(_scan_root(name, file, packing, deadline, is_head))
+        from .root_contents import check_root
+
+        check_root(name, file, packing, deadline, is_head)
         return Recognized("tar")
     if kind in PACKINGS or kind in ("tar", "squashfs"):
         raise RefusedDisk(f"has {WORDS[kind]} in it", "Unpack it once.")
@@ -137,24 +137,6 @@ def _recognized_packed(
         return Recognized(_checked_disk(head, HeadBytes(head)), packing)
     except RefusedDisk as refused:
         raise FileError(f"{name}, unpacked, {refused.reason}", refused.hint) from refused
-
-
-def _first_bytes(stream: Readable, is_head: bool) -> bytes:
-    """The beginning of what is unpacked. The file may be the beginning of one, and so be damaged at its end."""
-    head = b""
-    try:
-        while len(head) < HEAD_BYTES:
-            # In small pieces: a stream that ends early gives nothing of the piece in which it does.
-            block = stream.read(_PIECE)
-            if not block:
-                break
-            head += block
-    except ArchiveError:
-        if not is_head or len(head) < 512:
-            raise
-    if not head:
-        raise RefusedDisk("has nothing in it", "Use a file with content.")
-    return head
 
 
 def _checked_disk(head: bytes, disk: DiskBytes) -> str:
@@ -188,63 +170,6 @@ def _disk_format(head: bytes) -> str:
     return "raw"
 
 
-def _scan_root(
-    name: str, file: IO[bytes], kind: str, deadline: Deadline, is_head: bool = False
-) -> Findings:
-    """What is in a root file system, as far as this host can read it."""
-    size = os.fstat(file.fileno()).st_size
-    limit = min(SCAN_LIMIT, size // 2) if is_head else SCAN_LIMIT
-    try:
-        return scan_archive(name, file, kind, deadline, limit)
-    except FileError:
-        # The beginning of an archive ends where it does.
-        if is_head:
-            return Findings()
-        raise
-
-
-def _check_root(found: Findings) -> None:
-    """Raises RefusedDisk if what was found in an archive is not a root file system."""
-    if found.obstacle:
-        # The server may be able to read it.
-        return
-    names = found.first_names
-    if found.metadata is not None and not found.type and found.complete:
-        raise RefusedDisk(
-            "is the metadata of a split image", "Set metadata to it, and rootfs to the other file."
-        )
-    if found.metadata is not None or found.type:
-        raise RefusedDisk("is a complete image, with its metadata", "Use src instead of rootfs.")
-    if any(name.lower().endswith(".ovf") for name in names):
-        raise RefusedDisk(
-            "is an OVA, an appliance with a description and disks", "Unpack it, and use its disk."
-        )
-    if {"manifest.json", "oci-layout"} & set(names):
-        raise RefusedDisk(
-            "is a container image of Docker or OCI, which consists of layers",
-            "Use a root file system.",
-        )
-    disk = next((name for name in names if name.lower().endswith(_DISK_SUFFIXES)), "")
-    if disk and not found.root_names:
-        raise RefusedDisk(
-            f"is an archive with the disk {disk} in it", "Unpack it, and use its disk."
-        )
-    if not found.root_names and found.complete:
-        shown = f" It contains {', '.join(names[:3])}." if names else ""
-        raise RefusedDisk(
-            "does not contain a root file system",
-            f"The directories etc, usr and so on have to be at its top.{shown}",
-        )
-
-
-@contextmanager
-def unpacked_disk(file: IO[bytes], packing: str, deadline: Deadline) -> Iterator[Readable]:
-    """The content of a compressed disk. Raises as ``unpacked`` and ``zip_member`` do."""
-    opened = zip_member(file, deadline) if packing == "zip" else unpacked(file, packing, deadline)
-    with opened as stream:
-        yield stream
-
-
 class FileBytes:
     """The bytes of a whole file."""
 
@@ -262,6 +187,3 @@ class FileBytes:
                 raise truncated()
             found += block
         return found
-
-
-__all__ = ["CannotUnpack", "FileBytes", "Recognized", "recognize", "unpacked_disk"]

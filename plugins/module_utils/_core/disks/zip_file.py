@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Iterator
 
-from ..archives.tar_reader import ArchiveError, Readable
+from ..archives import ArchiveError, Readable
 from .disk_bytes import RefusedDisk
 
 if TYPE_CHECKING:

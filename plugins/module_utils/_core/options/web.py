@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 from urllib.parse import unquote, urlsplit
 
-from ..downloads import authorization
 from ..errors import OptionError
 from ..urls import mask_credentials
 
@@ -85,7 +84,12 @@ def headers_of(
                 "A value is one line of Latin characters, without white space at its ends.",
             )
         headers[str(name)] = text
-    return {**headers, **authorization(credentials)}
+    if credentials:
+        # Imported late: only a download needs it.
+        from ..downloads import authorization
+
+        headers.update(authorization(credentials))
+    return headers
 
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")

