@@ -171,8 +171,12 @@ def find(action: ActionBase, path: str) -> str:
     """The absolute path of a file of the controller, sought where ``ansible.builtin.copy`` seeks it."""
     try:
         return str(action._find_needle("files", path))
-    except AnsibleError as error:
-        raise AnsibleActionFail(f"Cannot find {path} on the controller: {error}") from error
+    except AnsibleError:
+        where = "" if os.path.isabs(path) else ", neither in files/ nor beside the playbook or role"
+        # Ansible's own text has a line for each place, most of them twice.
+        raise AnsibleActionFail(
+            f"Cannot find {path} on the controller{where}. If it is on the managed host, set remote_src: true."
+        ) from None
 
 
 def is_remote(args: Mapping[str, Any]) -> bool:

@@ -97,6 +97,22 @@ def test_an_invalid_option(
     assert lxd.writes(mark) == []
 
 
+@pytest.mark.families("lxd")
+@pytest.mark.parametrize("images", ["images:alpine/3.23", ["web"], {"web": {"src": "web.tar.xz"}}])
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [
+        ("lxd_image_store", {}),
+        ("lxd_image_catalog", {"root": "/nowhere", "base_url": "https://images.example.com"}),
+    ],
+)
+def test_a_list_of_images_that_is_not_a_list_of_dictionaries(
+    module: str, others: dict[str, str], images: object
+) -> None:
+    msg = Modules().fails(module, images=images, **others)
+    assert msg.startswith("images is not a list of dictionaries. On the command line, write ")
+
+
 def test_a_wrong_project_is_rejected_before_a_gibibyte_is_sent(
     lxd: Server, modules: Modules, tmp_path: Path
 ) -> None:

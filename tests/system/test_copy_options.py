@@ -268,6 +268,19 @@ class TestTrust:
         recorded = lxd.images()[fingerprint]["update_source"]["certificate"]
         assert recorded.strip() == other.certificate.read_text().strip()
 
+    def test_a_private_image_names_the_options_for_a_certificate(
+        self, other: Server, by_name: Copies, image: Image
+    ) -> None:
+        add_to_source(other, image, "web", public=False)
+        assert "Set source_client_cert and source_client_key" in by_name.fails("web")
+
+    def test_a_project_of_this_host_that_does_not_exist_is_all_that_is_wrong(
+        self, modules: Modules
+    ) -> None:
+        msg = Copies(modules, source_project="absent").fails("web")
+        assert "has no project absent, or this client may not see it" in msg
+        assert msg.endswith("Create the project, or correct its name.")
+
     def test_a_client_configuration_is_sufficient(
         self, lxd: Server, other: Server, modules: Modules, image: Image, tmp_path: Path
     ) -> None:

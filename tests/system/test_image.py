@@ -512,4 +512,4 @@ def test_a_name_that_is_misspelt_is_an_error_that_says_what_is_near(
     digits = {name: "1" * 13 if value == "wbe" else value for name, value in params.items()}
     msg = modules.fails(module, **digits)
     assert f"no image {'1' * 13}" in msg
-    assert msg.rstrip().endswith("It has web.")
+    assert msg.rstrip().endswith("Known images: web.")

@@ -312,7 +312,10 @@ def test_a_file_that_is_not_an_image_is_detected_on_the_controller(
 
 def test_a_missing_file_is_detected_on_the_controller(site: Site) -> None:
     failed = site.import_image(src="absent.tar.xz")
-    assert "Cannot find absent.tar.xz on the controller" in failed.results["it"]["msg"]
+    assert failed.results["it"]["msg"] == (
+        "Cannot find absent.tar.xz on the controller, neither in files/ nor beside the playbook or role."
+        " If it is on the managed host, set remote_src: true."
+    )
 
 
 def test_other_errors_are_detected_before_the_file_is_sent(site: Site, build: Build) -> None:

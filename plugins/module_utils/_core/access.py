@@ -46,7 +46,7 @@ def why_not_trusted(server: Server) -> AuthenticationError:
     if not identity:
         return AuthenticationError(
             f"{server.address} trusts only clients with a certificate, and this task uses none",
-            "Set client_cert and client_key, or a config_dir that contains client.crt and client.key.",
+            f"Set {server.transport.trust.client_options}, or a config_dir that contains client.crt and client.key.",
         )
     from .transport.certificate_dates import why_not_valid_now
     from .transport.verification import certificates

@@ -140,7 +140,7 @@ def similar_names(
     if not names:
         return "No image is visible."
     if len(names) <= MAX_NAMES_SHOWN:
-        return f"It has {', '.join(own[0][:100] for own in names)}."
+        return f"Known images: {', '.join(own[0][:100] for own in names)}."
     if is_prefix(name.lower()):
         return "No fingerprint begins with these digits."
     return f"Use an alias, or at least {MIN_PREFIX_DIGITS} digits of a fingerprint."

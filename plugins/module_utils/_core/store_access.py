@@ -35,7 +35,11 @@ def visibility_warning(store: Store, with_aliases: bool = False) -> str:
     try:
         require_project(store, (VIEW_IMAGES, VIEW_ALIASES) if with_aliases else (VIEW_IMAGES,))
     except OptionError as error:
-        return f"{error} It sees public images only."
+        return (
+            str(error)
+            if store.server.transport.is_local
+            else f"{error} It sees public images only."
+        )
     except AuthenticationError as error:
         return str(error)
     return ""
@@ -109,9 +113,9 @@ def no_project(store: Store) -> OptionError:
     if fault:
         return OptionError(
             f"{store.server.address} has no project {store.project}: {fault}",
-            "Correct the option project.",
+            "Correct the name of the project.",
         )
-    hint = "Create the project, or correct the option project."
+    hint = "Create the project, or correct its name."
     if store.server.dialect.supports("tells_entitlements"):
         hint += (
             " An identity needs can_view to see it, which an administrator grants with:"

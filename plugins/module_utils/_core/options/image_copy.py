@@ -87,8 +87,8 @@ class CopyOptions:
             if not origin.project or origin.project == managed.project:
                 raise OptionError(
                     "no source is given",
-                    "Set source_remote, source_server or source_registry; or, for another project of"
-                    " the same server, a source_project that differs from project.",
+                    "Set image=REMOTE:IMAGE, source_remote, source_server or source_registry; or, for another project"
+                    " of the same server, a source_project that differs from project.",
                 )
             reject(params, "a source of the protocol lxd", "architecture")
         if request.auto_update and is_prefix(request.name.lower()):

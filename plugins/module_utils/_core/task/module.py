@@ -40,6 +40,11 @@ class ImageModule(AnsibleModule):
         super().__init__(**specification)  # type: ignore[no-untyped-call]
         self._is_valid = True
 
+    def _load_params(self) -> None:
+        super()._load_params()  # type: ignore[no-untyped-call]
+        # Ansible's checks leave out of a list what does not fit.
+        self._given = dict(self.params)
+
     def fail_json(self, msg: str, **values: Any) -> Any:
         """End with an error; Ansible itself does so for options that do not fit together."""
         if not self._is_valid:
@@ -126,10 +131,38 @@ class ImageModule(AnsibleModule):
                     " To set a source for several tasks, use module_defaults with group/imagestore.lxd.source: it"
                     " contains only the modules that have a source."
                 )
+        for name in self._not_lists_of_dicts():
+            msg = (
+                f"{name} is not a list of dictionaries. On the command line, write all options as JSON, for example"
+                f""" -a '{{"{name}": [{{"name": "web"}}]}}'."""
+            )
         choices = self.argument_spec.get("state", {}).get("choices", ())
         if self.params.get("state") == "absent" and choices and "absent" not in choices:
             msg = f"{msg.rstrip('.')}. To delete an image, use imagestore.lxd.lxd_image with state: absent."
         return msg
+
+    def _not_lists_of_dicts(self) -> Iterator[str]:
+        """The options that should be lists of dictionaries, if Ansible has found a value of another type."""
+        from ansible.module_utils.errors import (
+            ArgumentTypeError,
+            ElementError,
+            NoLogError,
+            SubParameterTypeError,
+        )
+
+        result = getattr(self, "validation_result", None)
+        # The last is what its search for secrets says of dictionaries that are none.
+        types = (ArgumentTypeError, ElementError, SubParameterTypeError, NoLogError)
+        if not (result and result.errors and isinstance(result.errors[0], types)):
+            return
+        for name, option in self.argument_spec.items():
+            value = self._given.get(name)
+            if (
+                option.get("elements") == "dict"
+                and name in self._given
+                and not (isinstance(value, list) and all(isinstance(one, Mapping) for one in value))
+            ):
+                yield name
 
 
 def transfer_recorder(module: AnsibleModule) -> TransferRecorder | None:

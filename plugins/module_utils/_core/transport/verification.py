@@ -48,6 +48,12 @@ class Verification:
         return bool(self.cert_file or self.fingerprint or self.token_fingerprint)
 
     @property
+    def client_options(self) -> str:
+        """The options for this client's own certificate, for messages."""
+        prefix = "source_" if self.option == "source_cert" else ""
+        return f"{prefix}client_cert and {prefix}client_key"
+
+    @property
     def identifies(self) -> bool:
         """Whether it is known at all who the server is."""
         return self.pinned or self.validate
