@@ -5,7 +5,8 @@
 """Processes for modules, in no time: one that has imported all they need, and forks for each of them.
 
 Run as a program it is that process. It takes its orders over the socket which is its standard input: a module's name,
-options, environment and limit of address space, with two files: for its output, and for what it used (peak memory).
+options, environment and limit of address space, with two files: for its output, and for what it used (peak memory
+and processor time).
 A module finds itself in a process of its own, as it does on a managed host; it only did not have to be compiled for
 that. (The integration targets send them in full.)
 """
@@ -55,8 +56,9 @@ class ModuleForkServer:
     ) -> int:
         """Start a module; its process id.
 
-        Output and errors go to the file with the descriptor ``output``. When the module has ended by itself, the
-        largest resident memory that it or one of its own processes had, in bytes, is written to ``usage``.
+        Output and errors go to the file with the descriptor ``output``. When the module has ended by itself, two
+        numbers are written to ``usage``: the largest resident memory that it or one of its own processes had, in
+        bytes, and the seconds of processor time that all of them took.
         ``address_space`` is RLIMIT_AS in bytes, which its own processes inherit.
         """
         arguments = {"ANSIBLE_MODULE_ARGS": params}
@@ -128,9 +130,10 @@ def _be_module(
     threading._shutdown()  # type: ignore[attr-defined]
     sys.stdout.flush()
     sys.stderr.flush()
-    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peak = max(resource.getrusage(user).ru_maxrss for user in users) << 10
-    os.write(usage, str(peak).encode())
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    peak = max(one.ru_maxrss for one in used) << 10
+    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    os.write(usage, f"{peak} {seconds}".encode())
     os._exit(0)
 
 

@@ -182,7 +182,7 @@ def test_a_record_that_is_no_file_is_an_error(catalog_tree: CatalogSite) -> None
     record = catalog_tree.root / "catalog.json"
     record.unlink()
     os.mkfifo(record)
-    assert "catalog.json: it is not a regular file" in Modules().limited(seconds=5).fails(
+    assert "catalog.json: it is not a regular file" in Modules().limited().fails(
         "lxd_image_catalog", **catalog_tree.params, images=[]
     )
 
@@ -223,7 +223,7 @@ class TestTheTimeout:
             fcntl.flock(lock, fcntl.LOCK_EX)
             message = (
                 Modules()
-                .limited(seconds=4)
+                .limited()
                 .fails("lxd_image_catalog", **catalog_tree.params, images=[], timeout=1)
             )
         assert "timed out after 1 seconds: another task was publishing into" in message
@@ -239,7 +239,7 @@ class TestTheTimeout:
         )
         message = (
             Modules()
-            .limited(seconds=4)
+            .limited()
             .fails("lxd_image_catalog", **catalog_tree.params, images=[], verify=True, timeout=1)
         )
         assert "1 seconds" in message
@@ -249,7 +249,7 @@ class TestTheTimeout:
         os.truncate(one["src"], 1 << 40)
         message = (
             Modules()
-            .limited(seconds=4)
+            .limited()
             .fails("lxd_image_catalog", **catalog_tree.params, images=[one], timeout=1)
         )
         assert "1 seconds" in message

@@ -224,7 +224,7 @@ class TestSpecialFile:
         if option == "config_dir":
             given = {option: str(tmp_path), "remote": "site"}
         modules = tls.without("server") if option == "config_dir" else tls
-        msg = modules.limited(seconds=5).fails("lxd_image_info", **given)
+        msg = modules.limited().fails("lxd_image_info", **given)
         assert f"cannot read {path}" in msg
         said = {"FIFO": "a FIFO (named pipe)", "device": "a device", "huge": "larger than"}[kind]
         assert said in msg

@@ -27,8 +27,6 @@ from runner import Modules, Outcome
 
 METADATA = b"architecture: x86_64\ncreation_date: 1700000000\n"
 IMAGE = [Member("metadata.yaml", METADATA), Member("rootfs"), Member("rootfs/etc")]
-TIMEOUT = 4
-SECONDS = TIMEOUT + 4
 
 
 def header(name: str, size: int, kind: bytes = tarfile.REGTYPE, linkname: str = "") -> bytes:
@@ -112,10 +110,10 @@ def test_it_is_refused_with_a_reason(
 ) -> None:
     said = HOSTILE[path.name][1].split("|")
     mark = lxd.mark()
-    message = modules.limited(seconds=SECONDS).import_fails(path, timeout=TIMEOUT)
+    message = modules.limited().import_fails(path)
     assert any(reason in message for reason in said), message
     assert lxd.writes(mark) == []
-    outcome = publish(Modules().limited(seconds=SECONDS), tmp_path, path)
+    outcome = publish(Modules().limited(), tmp_path, path)
     assert outcome.failed
     assert any(reason in outcome["msg"] for reason in said), outcome["msg"]
     assert not (tmp_path / "root/catalog.json").exists()
@@ -152,8 +150,8 @@ def test_what_this_host_cannot_look_into_the_server_judges(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(make())
-    modules.limited(seconds=SECONDS).run("lxd_image_import", src=str(path), remote_src=True)
-    outcome = publish(Modules().limited(seconds=SECONDS), tmp_path, path)
+    modules.limited().run("lxd_image_import", src=str(path), remote_src=True)
+    outcome = publish(Modules().limited(), tmp_path, path)
     assert outcome.failed
     assert said in outcome["msg"]
 
@@ -189,12 +187,12 @@ def endless(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_read_for_no_longer_than_the_timeout(modules: Modules, endless: Path) -> None:
-    message = modules.limited(seconds=5).import_fails(endless, check=True, timeout=2)
+    message = modules.limited().import_fails(endless, check=True, timeout=2)
     assert "2 seconds" in message
 
 
 def test_a_file_is_published_for_no_longer_than_the_timeout(tmp_path: Path, endless: Path) -> None:
-    outcome = publish(Modules().limited(seconds=5), tmp_path, endless, timeout=2)
+    outcome = publish(Modules().limited(), tmp_path, endless, timeout=2)
     assert outcome.failed
     assert "2 seconds" in outcome["msg"]
 
@@ -207,7 +205,7 @@ def test_a_directory_is_read_for_no_longer_than_the_timeout(
     (tree / "metadata.yaml").write_bytes(METADATA)
     (tree / "rootfs/large").touch()
     os.truncate(tree / "rootfs/large", 1 << 42)
-    message = modules.limited(seconds=5).import_fails(tree, timeout=2)
+    message = modules.limited().import_fails(tree, timeout=2)
     assert "2 seconds" in message
     assert lxd.images() == {}
 
@@ -233,7 +231,7 @@ def test_what_is_no_file_is_an_error_at_once(
         if option == "src"
         else {**files, option: str(tmp_path / "odd")}
     )
-    message = modules.limited(seconds=5).fails("lxd_image_import", **files, remote_src=True)
+    message = modules.limited().fails("lxd_image_import", **files, remote_src=True)
     assert f"{tmp_path}/odd" in message
     assert said in message
 

@@ -35,7 +35,7 @@ def registry(authority: Authority) -> Iterator[Hostile]:
 @pytest.fixture
 def copies(modules: Modules, registry: Hostile, authority: Authority) -> Copies:
     return Copies(
-        modules.limited(seconds=10),
+        modules.limited(),
         source_server=registry.url,
         source_protocol="oci",
         source_cert=str(authority.certificate),
