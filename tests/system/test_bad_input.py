@@ -97,6 +97,12 @@ def test_an_invalid_option(
     assert lxd.writes(mark) == []
 
 
+def test_a_state_that_imports_do_not_have(modules: Modules, image: Image) -> None:
+    msg = modules.import_fails(image, state="absent")
+    assert "has no option state" in msg
+    assert msg.endswith("To delete an image, use imagestore.lxd.lxd_image with state: absent.")
+
+
 @pytest.mark.families("lxd")
 @pytest.mark.parametrize("images", ["images:alpine/3.23", ["web"], {"web": {"src": "web.tar.xz"}}])
 @pytest.mark.parametrize(

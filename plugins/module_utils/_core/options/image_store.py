@@ -175,7 +175,12 @@ def _checked_defaults(defaults: Mapping[str, Any]) -> Mapping[str, Any]:
     """Raises OptionError if an option is not one that entries can have in common."""
     known = {name for form in _FORMS for name in form.own_options}
     for name, value in defaults.items():
-        if name in NOT_IN_DEFAULTS or name not in known:
+        if name not in known and name not in NOT_IN_DEFAULTS:
+            raise OptionError(
+                f"defaults contains {name}, which is not an option of entries",
+                "Correct or remove it.",
+            )
+        if name in NOT_IN_DEFAULTS:
             raise OptionError(
                 f"defaults contains {name}, which entries cannot share",
                 "It takes options of entries, but not those that choose an image or its aliases.",
@@ -218,7 +223,9 @@ def _entry(
     if unknown:
         raise OptionError(
             f"{title}: there is no option {', '.join(unknown)} for this form of an entry",
-            f"There are: {', '.join(sorted(options))}.",
+            "To delete an image, use an entry with name and state: absent."
+            if unknown == ["state"]
+            else f"There are: {', '.join(sorted(options))}.",
         )
     conditions = {
         name: value

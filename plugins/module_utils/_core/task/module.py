@@ -137,7 +137,7 @@ class ImageModule(AnsibleModule):
                 f""" -a '{{"{name}": [{{"name": "web"}}]}}'."""
             )
         choices = self.argument_spec.get("state", {}).get("choices", ())
-        if self.params.get("state") == "absent" and choices and "absent" not in choices:
+        if self.params.get("state") == "absent" and "absent" not in choices:
             msg = f"{msg.rstrip('.')}. To delete an image, use imagestore.lxd.lxd_image with state: absent."
         return msg
 

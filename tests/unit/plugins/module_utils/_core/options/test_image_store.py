@@ -96,6 +96,10 @@ class TestForms:
         assert "_file" not in msg
         assert "client_key" not in msg
 
+    def test_that_import_an_image_say_how_one_is_deleted(self):
+        msg = refused({**FILE, "state": "absent"})
+        assert msg.endswith("To delete an image, use an entry with name and state: absent.")
+
 
 class TestLabel:
     @pytest.mark.parametrize(
@@ -126,6 +130,11 @@ class TestDefaults:
         assert entry(COPY, public=True).desired.public is True
         assert entry({**COPY, "public": False}, public=True).desired.public is False
         assert entry({"name": "a"}, public=True).desired.public is True
+
+    def test_that_no_entry_has_are_refused(self):
+        assert "defaults contains propertys, which is not an option" in refused(
+            FILE, defaults={"propertys": {}}
+        )
 
     def test_know_all_names_of_an_option(self):
         image = {"url": "https://a/b", "ca_path": "/mine"}
