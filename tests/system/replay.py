@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from recorded import server_info
-from replay_http import Refusal, Request, base64url, is_for, read_chunks, sync
+from replay_http import Refusal, Request, base64url, files_of, is_for, read_chunks, sync
 from replay_instances import INSTANCE_ROUTES
 
 from lab import Image, KeyPair
@@ -377,7 +377,7 @@ class Replay:
         if not invited:
             self._require("can_create_images")
         if request.headers.get("Content-Type") != "application/json":
-            return self.operation({"fingerprint": self._add(request.body)})
+            return self.operation({"fingerprint": self._add(files_of(request))})
         source = request.json["source"]
         if source["type"] in ("instance", "snapshot"):
             content = f"image of {source['name']}".encode()

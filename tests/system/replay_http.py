@@ -69,3 +69,12 @@ def read_chunks(handler: BaseHTTPRequestHandler) -> bytes:
         handler.rfile.readline()
         if not size:
             return content
+
+
+def files_of(request: Request) -> bytes:
+    """The files of an uploaded image, one after the other: the body, or the parts of a form."""
+    _kind, _equals, boundary = request.headers.get("Content-Type", "").partition("boundary=")
+    if not boundary:
+        return request.body
+    parts = request.body.split(f"--{boundary}".encode())[1:-1]
+    return b"".join(part.partition(b"\r\n\r\n")[2][:-2] for part in parts)

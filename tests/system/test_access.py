@@ -17,7 +17,8 @@ from pages import ROOT
 from replay import Replay
 from replay_instances import add_instance
 
-from lab import Image, KeyPair, Server, build_directory, client_certificate
+from lab import Image, KeyPair, Server, build_directory, build_disk, client_certificate
+from lab.packing import tool
 from runner import Modules, Outcome, files
 
 Build = Callable[..., Image]
@@ -460,6 +461,31 @@ class TestEntitlements:
         msg = given.fails("lxd_image_publish", instance="c3")
         assert "lacks can_view_instances on project default" in msg
         assert lxd6.writes == []
+
+    @pytest.mark.parametrize("form", ["qcow2", "raw", "directory"])
+    def test_that_are_missing_after_the_upload_are_an_error_that_names_the_stored_image(
+        self, lxd6: Replay, pair: KeyPair, tmp_path: Path, form: str
+    ) -> None:
+        if form == "directory":
+            options = {"src": str(build_directory(tmp_path / "tree")), "remote_src": True}
+        else:
+            path = tmp_path / f"web.{form}"
+            tool(["qemu-img", "convert", "-O", form, str(build_disk(tmp_path)), str(path)])
+            options = {"rootfs": str(path), "remote_src": True}
+        lxd6.info["api_extensions"].remove("entities_with_entitlements")
+        lxd6.trusted = {pair.fingerprint}
+        lxd6.entitlements = {"can_view", "can_view_images", "can_create_images"}
+        given = as_client(lxd6, pair, validate_certs=False)
+        msg = given.fails("lxd_image_import", **options)
+        (fingerprint,) = lxd6.images
+        said = f"The image {fingerprint} is in the store; the next run completes what is missing."
+        assert said in msg
+        lxd6.entitlements.add("can_edit_images")
+        done = given.done("lxd_image_import", **options)
+        assert done["fingerprint"] == fingerprint
+        assert any(
+            name.startswith("imagestore.") for name in lxd6.images[fingerprint]["properties"]
+        )
 
     def test_cost_an_unchanged_task_no_request(
         self, lxd6: Replay, pair: KeyPair, image: Image

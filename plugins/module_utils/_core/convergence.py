@@ -197,6 +197,11 @@ def transfer(store: Store, offer: Offer, progress: Progress) -> bool:
         if offer.fingerprint and store.has_image(offer.fingerprint):
             progress.stored = offer.fingerprint
         raise
+    except ConflictError:
+        raise
+    except ImageStoreError:
+        progress.stored = offer.stored
+        raise
     finally:
         store.server.transfer = None
     progress.actions += offer.actions

@@ -50,6 +50,8 @@ class Offer(ABC):
     replaces: Image | None = None
     size: int | None = None
     """Bytes of image data that a transfer moves; None if that is not known before."""
+    stored: str | None = None
+    """The fingerprint of the image as soon as the store has it, also if its transfer fails after that."""
     records_origin = False
     """Whether the server records the origin of the image, and so can keep it up to date."""
     records_content = False

@@ -99,6 +99,6 @@ class PackedUpload(Offer):
             raise FileError(
                 f"the server stored the image {arrived}, but {packed.hexdigest()} was sent"
             )
-        self.fingerprint = arrived
+        self.fingerprint = self.stored = arrived
         record_archive(store, arrived, archive.hexdigest())
         return TransferResult(arrived, size)

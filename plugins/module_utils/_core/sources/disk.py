@@ -288,10 +288,13 @@ class RootfsUpload(Offer):
                 source.sent = upload.fingerprint
                 record_rootfs_keys(store, upload.fingerprint or "", source.keys)
                 raise
+            finally:
+                self.stored = upload.stored
         try:
             keys = source.keys
         except FileError:
             store.writer.delete_image(result.fingerprint)
+            self.stored = None
             raise
         source.sent = self.fingerprint = result.fingerprint
         record_rootfs_keys(store, result.fingerprint, keys)

@@ -157,10 +157,11 @@ class RootfsRelay(Offer):
 
     def _download_and_send(self, store: Store, retries: Retries) -> TransferResult:
         with self._source.downloaded(retries, store.server.follow) as made:
+            upload = RootfsUpload(made, self.replaces)
             try:
-                return RootfsUpload(made, self.replaces).transfer(store)
+                return upload.transfer(store)
             finally:
-                self._source.sent = made.sent
+                self._source.sent, self.stored = made.sent, upload.stored
 
     def _stream(self, store: Store, retries: Retries) -> TransferResult:
         source = self._source
@@ -186,7 +187,7 @@ class RootfsRelay(Offer):
         return TransferResult(arrived, stream.content)
 
     def _record(self, store: Store, fingerprint: str, rootfs: _VerifiedBlocks) -> None:
-        self._source.sent = self.fingerprint = fingerprint
+        self._source.sent = self.fingerprint = self.stored = fingerprint
         record_rootfs_keys(store, fingerprint, rootfs.keys)
 
 

@@ -120,13 +120,14 @@ class Upload(Offer):
             # An unexpected fingerprint is the likely cause, and this message is clearer than the server's.
             self.fingerprint = source.digest(self._running_digest)
             raise
+        self.stored = arrived
         try:
             changed = arrived != source.digest(self._running_digest)
         except FileError:
-            store.writer.delete_image(arrived)
+            self._delete_again(store, arrived)
             raise
         if changed:
-            store.writer.delete_image(arrived)
+            self._delete_again(store, arrived)
             raise FileError(
                 f"{files} changed during the upload",
                 "The image was deleted again. Run the task again.",
@@ -135,6 +136,10 @@ class Upload(Offer):
         if source.archive:
             record_archive(store, arrived, source.archive)
         return TransferResult(arrived, files.size)
+
+    def _delete_again(self, store: Store, fingerprint: str) -> None:
+        store.writer.delete_image(fingerprint)
+        self.stored = None
 
     def _start_digest(self) -> None:
         if self._running_digest is None:
