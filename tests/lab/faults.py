@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .requestlog import Request
+
 
 class Direction(Enum):
     """Which way bytes go: ``UP`` from client to server, ``DOWN`` from server to client."""
@@ -48,11 +50,28 @@ class Fault:
     counts: Counter[int] = field(default_factory=Counter)
 
 
+@dataclass(eq=False)
+class Hold:
+    """Keeps the first request that ``matches``, and what comes after it on its connection, from the server."""
+
+    matches: Callable[[Request], bool]
+    reached: bool = False  # whether there was such a request
+    over: bool = False
+
+    def takes(self, request: Request) -> bool:
+        """Whether this is that request."""
+        if self.reached or self.over or not self.matches(request):
+            return False
+        self.reached = True
+        return True
+
+
 class Faults:
     """The faults of a proxy. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._armed: list[Fault] = []
+        self._holds: list[Hold] = []
         self._changed = threading.Condition()
 
     def arm(self, fault: Fault) -> Fault:
@@ -61,12 +80,19 @@ class Faults:
             self._armed.append(fault)
         return fault
 
-    def heal(self) -> None:
-        """End all faults: what is stalled or drips goes on as usual."""
+    def hold(self, hold: Hold) -> Hold:
+        """Have a hold wait for its request from now on."""
         with self._changed:
-            for fault in self._armed:
-                fault.over = True
+            self._holds.append(hold)
+        return hold
+
+    def heal(self) -> None:
+        """End all faults: what is stalled, held or drips goes on as usual."""
+        with self._changed:
+            for one in (*self._armed, *self._holds):
+                one.over = True
             self._armed.clear()
+            self._holds.clear()
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -78,6 +104,11 @@ class Faults:
         """Wait until it is done, or for so many seconds."""
         with self._changed:
             self._changed.wait_for(done, seconds)
+
+    def holding(self, request: Request) -> Hold | None:
+        """What keeps this request from the server."""
+        with self._changed:
+            return next((hold for hold in self._holds if hold.takes(request)), None)
 
     def admit(self, link: int, direction: Direction, length: int) -> tuple[int, Fault | None]:
         """Of ``length`` bytes of a connection: how many may pass, and the fault that comes then."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from .addresses import free_host
 from .errors import LabError
-from .faults import Action, Direction, Fault, Faults
+from .faults import Action, Direction, Fault, Faults, Hold
 from .link import Link
 from .requestlog import Request
 
@@ -116,8 +116,12 @@ class Proxy:
         """Change one byte. Over TLS this ends the connection, else only a digest tells."""
         return self._faults.arm(Fault(Action.CORRUPT, direction, after, times))
 
+    def hold(self, matches: Callable[[Request], bool]) -> Hold:
+        """Keep the next request that ``matches`` from the server, until ``heal``. It cannot be encrypted."""
+        return self._faults.hold(Hold(matches))
+
     def heal(self) -> None:
-        """End all faults and the latency: what is stalled or drips goes on as usual."""
+        """End all faults and the latency: what is stalled, held or drips goes on as usual."""
         self.latency = 0.0
         self._faults.heal()
 
@@ -130,7 +134,7 @@ class Proxy:
 
     @property
     def requests(self) -> list[Request]:
-        """The requests that came by, in order; none where they are encrypted."""
+        """The requests that were passed on, in order; none where they are encrypted."""
         with self._lock:
             return list(self._requests)
 
@@ -209,7 +213,7 @@ class Proxy:
             self._send(link, direction, data)
             data = b"" if fault.over else link.receive(direction)
 
-    def _hold(self, link: Link, fault: Fault, seconds: float | None = None) -> None:
+    def _hold(self, link: Link, fault: Fault | Hold, seconds: float | None = None) -> None:
         """Wait until the fault is over or the link is closed, or for so many seconds."""
         self._faults.wait(lambda: fault.over or link.closed, seconds)
 
@@ -218,8 +222,11 @@ class Proxy:
         self._faults.wake()  # the other direction may be held
 
     def _send(self, link: Link, direction: Direction, data: bytes) -> None:
+        requests = link.reader.feed(data) if direction is UP and self._plain else []
+        for request in requests:
+            if hold := self._faults.holding(request):
+                self._hold(link, hold)
         link.send(direction, data)
         with self._lock:
             self.passed[direction] += len(data)
-            if direction is UP and self._plain:
-                self._requests += link.reader.feed(data)
+            self._requests += requests

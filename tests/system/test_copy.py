@@ -395,14 +395,16 @@ def test_the_image_that_the_target_received_is_used(
     add_to_source(other, got)
     mark = other.mark()
     with Proxy(lxd.socket) as proxy:
-        proxy.latency = 0.15
+        pull = proxy.hold(lambda request: request.writes)
         through = Modules(server=f"unix://{proxy.socket}")
         desired = {**by_name.source, "image": "web", "aliases": ["mine"]}
         run = through.start("lxd_image_copy", **desired)
-        until(lambda: any(f"/images/{seen.fingerprint}" in r.path for r in other.requests(mark)))
-        # The task has resolved the alias and has not requested the image yet.
+        until(lambda: pull.reached)
+        # The task has resolved the alias, and the server has not requested the image yet.
+        assert any(f"/images/{seen.fingerprint}" in r.path for r in other.requests(mark))
         moved = {"target": got.fingerprint, "description": ""}
         other.api("PUT", "/1.0/images/aliases/web", moved)
+        proxy.heal()
         outcome = run.wait()
     assert outcome.actions == ["pull", "add alias mine"]
     assert outcome["fingerprint"] == outcome["image"]["fingerprint"] == got.fingerprint

@@ -15,7 +15,7 @@ import pytest
 from copies import Copies, add_to_source, expected_attributes, running_operations
 
 from lab import DOWN, UP, Image, Proxy, Server, build_large
-from runner import Modules, Run, until
+from runner import Modules, Run, timed_out, until
 
 Build = Callable[..., Image]
 MIB = 1 << 20
@@ -102,20 +102,14 @@ def test_a_relay_stores_nothing_on_this_host_and_takes_little_memory(
 
 
 @pytest.fixture
-def slow_target(lxd: Server) -> Iterator[Proxy]:
-    """A proxy that slows down the connection to the target."""
+def target(lxd: Server) -> Iterator[Proxy]:
+    """A proxy to the target."""
     with Proxy(lxd.socket) as proxy:
-        proxy.latency = 0.15
         yield proxy
 
 
-def sets_attributes(proxy: Proxy) -> bool:
-    """Whether a request to write the attributes of an image has been sent; its response is delayed."""
-    return any(request.method == "PUT" for request in proxy.requests)
-
-
-def has_passed_on(proxy: Proxy, requests: int) -> Callable[[], bool]:
-    return lambda: len(proxy.requests) >= requests
+def has_passed_on(proxy: Proxy, requests: int, run: Run) -> Callable[[], bool]:
+    return lambda: len(proxy.requests) >= requests or run.has_ended
 
 
 @pytest.mark.parametrize("mode", ["relay", "push"])
@@ -134,7 +128,7 @@ def test_a_copy_that_is_killed_between_any_two_requests_is_completed_by_the_next
             lxd.operation("DELETE", f"/1.0/images/{fingerprint}")
             before = len(proxy.requests)
             run = through.start("lxd_image_copy", **desired)
-            until(has_passed_on(proxy, before + step))
+            until(has_passed_on(proxy, before + step, run))
             run.kill()
             until(lambda: not any(one["class"] == "task" for one in running_operations(lxd)))
             assert lxd.images().get(fingerprint) is None or (
@@ -158,21 +152,26 @@ def image_of_other_projects(lxd: Server, image: Image) -> str:
 
 
 def into_prod(proxy: Proxy) -> Run:
-    """Start to copy from build to prod, through the proxy."""
+    """Start to copy from build to prod, through a proxy to the target."""
     desired = {"image": "web", "source_project": "build", "project": "prod", "mode": "pull"}
     return Modules(server=f"unix://{proxy.socket}").start("lxd_image_copy", **desired, alias="mine")
 
 
+def about_to_set_attributes(target: Proxy) -> Run:
+    """The same, when the image was transferred and its attributes were read; nothing more reaches the target."""
+    held = target.hold(lambda request: request.method == "PUT")
+    run = into_prod(target)
+    until(lambda: held.reached)
+    return run
+
+
 def test_concurrent_changes_of_attributes_are_not_lost(
-    lxd: Server, slow_target: Proxy, image_of_other_projects: str
+    lxd: Server, target: Proxy, image_of_other_projects: str
 ) -> None:
     path = f"/1.0/images/{image_of_other_projects}?project=prod"
-    run = into_prod(slow_target)
-    # The task has read the attributes that it is about to write.
-    until(lambda: any("/wait" in request.path for request in slow_target.requests))
-    pulled = len(slow_target.requests)
-    until(lambda: any(request.path == path for request in slow_target.requests[pulled:]))
+    run = about_to_set_attributes(target)
     lxd.api("PATCH", path, {"properties": {"theirs": "1"}})
+    target.heal()
     assert run.wait().actions == ["pull", "add alias mine"]
     expected = expected_attributes(lxd, image_of_other_projects, "build")
     expected["properties"]["theirs"] = "1"
@@ -180,29 +179,23 @@ def test_concurrent_changes_of_attributes_are_not_lost(
 
 
 def test_a_copy_whose_attributes_cannot_be_set_is_not_kept(
-    lxd: Server, slow_target: Proxy, image_of_other_projects: str
+    lxd: Server, target: Proxy, image_of_other_projects: str
 ) -> None:
-    run = into_prod(slow_target)
-    until(lambda: sets_attributes(slow_target))
-    slow_target.drop()
+    run = about_to_set_attributes(target)
+    target.drop()
     outcome = run.wait()
     assert outcome.failed
     assert not outcome["changed"]
     assert lxd.images("prod") == {}
-    assert into_prod(slow_target).wait().actions == ["pull", "add alias mine"]
+    assert into_prod(target).wait().actions == ["pull", "add alias mine"]
 
 
 def test_a_copy_that_cannot_be_completed_or_deleted_is_reported(
-    lxd: Server, slow_target: Proxy, image_of_other_projects: str
+    lxd: Server, target: Proxy, image_of_other_projects: str
 ) -> None:
-    run = into_prod(slow_target)
-    until(lambda: any("/wait" in request.path for request in slow_target.requests))
-    slow_target.latency = 0.5
-    until(lambda: sets_attributes(slow_target))
-    # The response never arrives, even if the server sends one.
-    slow_target.stall(0, DOWN, times=None)
+    run = about_to_set_attributes(target)
     lxd.kill()
-    slow_target.drop()
+    target.drop()
     msg = run.wait()["msg"]
     lxd.start()
     assert (
@@ -237,10 +230,12 @@ def test_the_timeout_cancels_a_stalled_pull(
 ) -> None:
     add_to_source(other, build_large(tmp_path, 32 * MIB), "web")
     with Proxy(other.url) as proxy:
-        proxy.stall(8 * MIB, DOWN)
-        msg = through_proxy(proxy, trusted).fails("web", mode="pull", timeout=3)
-        assert "timed out after 3 seconds; operation " in msg
-        assert "was canceled" in msg
+        proxy.stall(8 * MIB, DOWN, times=None)
+        stalled = through_proxy(proxy, trusted)
+        msg = timed_out(
+            lambda seconds: stalled.fails("web", mode="pull", timeout=seconds), "was canceled"
+        )
+        assert "seconds; operation " in msg
     assert lxd.images() == {}
     assert not running_operations(lxd)
 

@@ -147,12 +147,13 @@ class TestHostileResponses:
     ) -> None:
         _told, given = two_faced
         with Proxy(trusting.socket) as proxy:
-            proxy.latency = 0.15
+            waits = proxy.hold(lambda request: "/wait" in request.path)
             through = Modules(server=f"unix://{proxy.socket}")
             run = through.start("lxd_image_import", url=f"{web.url}/it")
-            until(lambda: given.fingerprint in trusting.images())
+            until(lambda: waits.reached and given.fingerprint in trusting.images())
             theirs = {"name": "theirs", "target": given.fingerprint}
             trusting.api("POST", "/1.0/images/aliases", theirs)
+            proxy.heal()
             outcome = run.wait()
         assert f"the image {given.fingerprint[:12]} stays in project default" in outcome["msg"]
         assert trusting.aliases() == {"theirs": given.fingerprint}

@@ -124,14 +124,15 @@ class TestUnlistedImages:
         modules.import_image(unlisted, aliases=["other"])
         images = [{**files(listed), "aliases": ["web"]}]
         with Proxy(lxd.socket) as proxy:
-            proxy.latency = 0.2
+            read_again = proxy.hold(lambda request: unlisted.fingerprint in request.path)
             run = modules.start(
                 STORE, images=images, unlisted="delete", server=f"unix://{proxy.socket}"
             )
-            # The first list is the look at the start, the second that before the deletions.
-            until(lambda: sum("recursion=1" in r.path for r in proxy.requests) == 2)
+            # It has listed the images, and is about to delete one.
+            until(lambda: read_again.reached)
             alias = {"name": "mine", "target": unlisted.fingerprint}
             lxd.api("POST", "/1.0/images/aliases", alias)
+            proxy.heal()
             outcome = run.wait()
         assert not outcome.failed, outcome["msg"]
         assert outcome["deleted"] == []
