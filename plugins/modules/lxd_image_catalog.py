@@ -53,6 +53,16 @@ options:
         and of the equivalent headers of Incus. Reload nginx when the file has changed.
       - Its directory must exist.
     type: path
+  access:
+    description:
+      - What the web server asks its clients for. It changes the commands on the web page; the web server has to be
+        configured accordingly. V(password) is basic authentication, V(certificate) a TLS client certificate, which LXD
+        and Incus cannot show to an image server.
+      - All tasks for one O(root) should use the same value.
+    type: str
+    choices: [public, password, certificate]
+    default: public
+    version_added: 1.1.0
   images:
     description:
       - The images to publish or to withdraw. Images that are not listed remain published, unless O(purge=true). An

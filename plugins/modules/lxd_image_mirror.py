@@ -48,6 +48,16 @@ options:
       - A file to write for nginx, as in M(imagestore.lxd.lxd_image_catalog). All tasks for one O(root) should name the
         same file.
     type: path
+  access:
+    description:
+      - What the web server asks its clients for. It changes the commands on the web page; the web server has to be
+        configured accordingly. V(password) is basic authentication, V(certificate) a TLS client certificate, which LXD
+        and Incus cannot show to an image server.
+      - All tasks for one O(root) should use the same value.
+    type: str
+    choices: [public, password, certificate]
+    default: public
+    version_added: 1.1.0
   source_remote:
     description:
       - The source by its name in the client configuration (see O(config_dir)), with the address, project and

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import shlex
 import shutil
 import ssl
 import stat
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -94,6 +97,15 @@ class Private:
         body = response.read()
         connection.close()
         return response.status, dict(response.getheaders()), body
+
+    def command(self, beginning: str) -> str:
+        """The command on the page that begins with these words."""
+        page = self.ask("/", login=LOGIN)[2].decode()
+        lines = (
+            re.sub("<.*?>", "", line) for line in re.findall(r'class="line">(.*?)</span>', page)
+        )
+        (found,) = (line for line in lines if line.startswith(beginning))
+        return found
 
 
 def apply(folder: Path, variables: dict[str, Any], check: bool = False) -> Played:
@@ -223,7 +235,8 @@ def test_a_password_or_a_certificate_opens_every_address(private: Private, way: 
     assert file[2] == private.image.metadata.read_bytes()
     # A cache that others use must not keep it.
     assert file[1]["Cache-Control"] == "private, max-age=31536000, immutable"
-    assert "consists of two files" in found["/images/split"][2].decode()
+    said = found["/images/split"][2].decode()
+    assert "consists of two files" in said and f"see {private.url}/#split\n" in said
     for path in ("/", "/images/web"):
         status, headers, _body = private.ask(path, "POST", **shown)
         assert (status, headers["Allow"]) == (405, "GET, HEAD")
@@ -283,16 +296,19 @@ def test_servers_of_all_families_get_images(
         )
         assert (imported.actions, imported["fingerprint"]) == (["relay"], private.image.fingerprint)
         modules.done("lxd_image", name=private.image.fingerprint, state="absent")
-        with_login = url.replace("https://", "https://fleet:correct%20horse%20battery@")
+        with_login = url.replace("https://", f"https://fleet:{quote(PASSWORD)}@")
         with pytest.raises(LabError):
             server.run("image", "import", with_login)
         assert private.image.fingerprint not in server.images()
         own = client_config(tmp_path / "config", [server])
-        address = with_login.removesuffix("/images/web")
-        own.run("remote", "add", "site", address, "--protocol=simplestreams")
-        own.run("image", "copy", "site:web", "client:")
+        client = "lxc" if family == "lxd" else "incus"
+        for words in (f"{client} remote add ", f"{client} image copy {private.host}:web "):
+            # As the page of the server has them.
+            command = private.command(words).replace("USER:PASSWORD", "fleet:" + quote(PASSWORD))
+            own.run(*shlex.split(command.replace("local:", "client:"))[1:])
         origin = server.images()[private.image.fingerprint]["update_source"]
-        assert origin["server"] == address
+        assert origin["server"] == with_login.removesuffix("/images/web")
+        assert server.aliases()["web"] == private.image.fingerprint
 
 
 def test_invalid_variables_are_an_error(private: Private) -> None:

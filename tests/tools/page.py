@@ -15,6 +15,9 @@ TARGET = ROOT / "plugins/module_utils/_core/catalog/page_template.py"
 TEMPLATES = [
     "frame",
     "summary",
+    "add_remote",
+    "password",
+    "certificate",
     "hint",
     "main",
     "tool",

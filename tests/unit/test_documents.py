@@ -171,7 +171,7 @@ def test_the_role_has_the_same_mirror_options_as_the_module():
     module = {
         name: {key: own[key] for key in keys if key in own}
         for name, own in specification.items()
-        if name not in ("root", "base_url", "header_map") and not name.startswith("_")
+        if name not in ("root", "base_url", "header_map", "access") and not name.startswith("_")
     }
     role = variables("image_server")["image_server_mirrors"]["options"]
     assert {

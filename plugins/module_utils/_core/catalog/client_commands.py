@@ -8,6 +8,9 @@ The server is added as a simplestreams remote, which offers virtual machine imag
 only: other clients would import these as containers. By URL it serves images in one file; where a container and a
 virtual machine image share name and architecture, the container's. What is available in neither way is downloaded as a
 file.
+
+A private server asks for a password or a client certificate. Clients accept a password in the address of a remote; but
+servers that import by URL do not send it with their second request, and neither clients nor servers show a certificate.
 """
 
 from __future__ import annotations
@@ -26,6 +29,14 @@ LXD, INCUS, ANSIBLE = "LXD", "Incus", "Ansible"
 
 TOOLS = (LXD, INCUS, ANSIBLE)
 
+PUBLIC, PASSWORD, CERTIFICATE = "public", "password", "certificate"
+"""What a server asks its clients for."""
+
+ACCESS = (PUBLIC, PASSWORD, CERTIFICATE)
+
+_PASSWORD_VARIABLE = "{{ image_password }}"
+_CERTIFICATE_FILES = ("/path/to/client.crt", "/path/to/client.key")
+
 _CLIENTS = ((LXD, "lxc"), (INCUS, "incus"))
 _COLLECTION = "imagestore.lxd"
 
@@ -43,25 +54,32 @@ class Command:
 
 
 class ClientCommands:
-    """The commands for one catalog. ``base_url`` has no slash at its end; ``remote`` is the name of the remote."""
+    """The commands for one catalog. ``base_url`` has no slash at its end; ``remote`` is the name of the remote.
 
-    def __init__(self, base_url: str) -> None:
+    ``access`` is what the server asks for, one of ``ACCESS``. Credentials are placeholders.
+    """
+
+    def __init__(self, base_url: str, access: str = PUBLIC) -> None:
         self.base_url = base_url
+        self.access = access
         self.remote = _remote_name(base_url)
 
     def add_remote(self) -> list[Command]:
         """Add the server as a remote, once."""
-        words = ["remote", "add", self.remote, self.base_url, "--protocol=simplestreams"]
-        return [
-            Command(tool, "Add this server as a remote", _shell_line(client, *words))
-            for tool, client in _CLIENTS
-        ]
+        if self.access == CERTIFICATE:
+            return []
+        url = self.base_url
+        if self.access == PASSWORD:
+            url = url.replace("://", "://USER:PASSWORD@", 1)
+        words = ["remote", "add", self.remote, url, "--protocol=simplestreams"]
+        return _client_commands("Add this server as a remote", *words)
 
     def publish_example(self) -> Command:
         """Publish an image, on the server."""
         options = {
             "root": "/srv/lxd-images",
             "base_url": self.base_url,
+            **({} if self.access == PUBLIC else {"access": self.access}),
             "images": [{"name": "alpine", "src": "alpine.tar.xz"}],
         }
         text = _task("Publish an image", "lxd_image_catalog", options)
@@ -76,6 +94,8 @@ class ClientCommands:
         from_remote = [one for one in products if is_container or one.newest.is_split]
         unified = [one for one in products if not one.newest.is_split]
         by_url = [one for one in unified if one.architecture not in hidden_by]
+        if self.access == CERTIFICATE:
+            by_url.clear()
         found = []
         if from_remote:
             found += self._from_remote(from_remote[0], _architecture_note(from_remote, products))
@@ -84,12 +104,12 @@ class ClientCommands:
             for one in products
             if one.is_for_incus_only(one.newest) and one.newest in streamed.get(one.key, ())
         ]
-        if for_incus:
+        if for_incus and self.access != CERTIFICATE:
             found += self._for_incus(for_incus[0], _architecture_note(for_incus, products))
         if by_url:
             found += self._by_url(by_url[0], _architecture_note(by_url, products))
         for product in unified:
-            if product not in by_url:
+            if product not in by_url and not is_container:
                 found += self._as_file(product, _architecture_note([product], products))
         return found
 
@@ -102,14 +122,13 @@ class ClientCommands:
             **({"image_type": VIRTUAL_MACHINE} if vm else {}),
             "source_server": self.base_url,
             "source_protocol": "simplestreams",
+            **self._source_credentials,
             "aliases": [name],
         }
-        task = _task(f"Copy {name}", "lxd_image_copy", options)
-        return [
-            *self._launch(product, note),
-            *_client_commands(caption, *words),
-            Command(ANSIBLE, caption, task),
-        ]
+        task = Command(ANSIBLE, caption, _task(f"Copy {name}", "lxd_image_copy", options))
+        if self.access == CERTIFICATE:
+            return [task]
+        return [*self._launch(product, note), *_client_commands(caption, *words), task]
 
     def _launch(self, product: Product, note: str) -> list[Command]:
         """Create an instance and start it; the client gives it a name."""
@@ -127,24 +146,57 @@ class ClientCommands:
 
     def _by_url(self, product: Product, note: str) -> list[Command]:
         name, url, caption = product.name, f"{self.base_url}/images/{product.name}", f"By URL{note}"
-        commands = _client_commands(caption, "image", "import", url, "--alias", name)
-        if product.type == CONTAINER:  # the task that copies it from the remote is enough
-            return commands
-        task = _task(f"Import {name}", "lxd_image_import", {"url": url, "aliases": [name]})
-        return [*commands, Command(ANSIBLE, caption, task)]
+        commands = []
+        if self.access == PUBLIC:
+            commands += _client_commands(caption, "image", "import", url, "--alias", name)
+        # The task that copies a container image from the remote is enough.
+        if product.type != CONTAINER:
+            options = {"url": url, **self._url_credentials, "aliases": [name]}
+            text = _task(f"Import {name}", "lxd_image_import", options)
+            commands.append(Command(ANSIBLE, caption, text))
+        return commands
 
     def _as_file(self, product: Product, note: str) -> list[Command]:
         name, newest, caption = product.name, product.newest, f"As a file{note}"
         path = newest.parts[0].path
         url, file = f"{self.base_url}/{path}", path.rpartition("/")[2]
-        download = _shell_line("curl", "-fO", url)
+        login = {
+            PUBLIC: (),
+            PASSWORD: ("--user", "USER"),
+            CERTIFICATE: ("--cert", _CERTIFICATE_FILES[0], "--key", _CERTIFICATE_FILES[1]),
+        }[self.access]
+        download = _shell_line("curl", "-fO", *login, url)
         commands = [
             Command(one.tool, caption, f"{download}\n{one.text}")
             for one in _client_commands(caption, "image", "import", file, "--alias", name)
         ]
-        options = {"url": url, "fingerprint": newest.fingerprint, "aliases": [name]}
+        if self.access == CERTIFICATE:
+            return commands
+        options = {
+            "url": url,
+            "fingerprint": newest.fingerprint,
+            **self._url_credentials,
+            "aliases": [name],
+        }
         task = _task(f"Import {name}", "lxd_image_import", options)
         return [*commands, Command(ANSIBLE, caption, task)]
+
+    @property
+    def _source_credentials(self) -> dict[str, str]:
+        """The options by which a task shows what the server asks for."""
+        if self.access == CERTIFICATE:
+            return dict(zip(("source_client_cert", "source_client_key"), _CERTIFICATE_FILES))
+        return self._password_options("source")
+
+    @property
+    def _url_credentials(self) -> dict[str, str]:
+        """The same for a task with ``url``, which cannot show a certificate."""
+        return self._password_options("url")
+
+    def _password_options(self, prefix: str) -> dict[str, str]:
+        if self.access != PASSWORD:
+            return {}
+        return {f"{prefix}_username": "USER", f"{prefix}_password": _PASSWORD_VARIABLE}
 
 
 def _remote_name(base_url: str) -> str:

@@ -14,6 +14,7 @@ from ..json_reader import MAX_BYTES_BEYOND_ASCII, count_values
 from ..simplestreams import INDEX, File
 from ..simplestreams import writing as streams
 from ..simplestreams.reading import MAX_DOCUMENT_BYTES, MAX_VALUES
+from .client_commands import PUBLIC
 from .header_map import header_map
 from .mirrored import shown_products
 from .page import page
@@ -21,8 +22,13 @@ from .record import Catalog, Product, stream_name, streamed_versions
 from .web_root import PAGE, RECORD
 
 
-def documents(catalog: Catalog, base_url: str, header_map_path: str | None) -> dict[str, str]:
-    """The content of each document by its path, in the order in which they are to be replaced."""
+def documents(
+    catalog: Catalog, base_url: str, header_map_path: str | None, access: str = PUBLIC
+) -> dict[str, str]:
+    """The content of each document by its path, in the order in which they are to be replaced.
+
+    ``access`` is what the web server asks its clients for.
+    """
     products = stream_products(catalog)
     shown = replace(catalog, products=shown_products(catalog))
     texts = {
@@ -32,7 +38,7 @@ def documents(catalog: Catalog, base_url: str, header_map_path: str | None) -> d
     }
     if header_map_path:
         texts[header_map_path] = header_map(shown, base_url)
-    texts[PAGE] = page(shown, base_url)
+    texts[PAGE] = page(shown, base_url, access)
     return texts
 
 

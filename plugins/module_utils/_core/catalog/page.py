@@ -17,7 +17,15 @@ from typing import Iterable, Match, Sequence
 from ..architectures import common_architecture
 from ..images import CONTAINER, VIRTUAL_MACHINE, format_time, short_fingerprint
 from . import page_template
-from .client_commands import ANSIBLE, TOOLS, ClientCommands, Command
+from .client_commands import (
+    ANSIBLE,
+    CERTIFICATE,
+    PASSWORD,
+    PUBLIC,
+    TOOLS,
+    ClientCommands,
+    Command,
+)
 from .record import Catalog, Product, Version
 from .sizes import readable_size
 
@@ -26,12 +34,19 @@ _SHORT_TYPES = {CONTAINER: "ct", VIRTUAL_MACHINE: "vm"}
 _LONG_OPTION = re.compile(r"(?<= )--[a-z-]+(=simplestreams)?")
 
 
-def page(catalog: Catalog, base_url: str) -> str:
-    """The content of ``index.html``, which depends on nothing but the catalog and the address.
+_ACCESS_HINTS = {
+    PUBLIC: "",
+    PASSWORD: page_template.PASSWORD.substitute(),
+    CERTIFICATE: page_template.CERTIFICATE.substitute(),
+}
+
+
+def page(catalog: Catalog, base_url: str, access: str = PUBLIC) -> str:
+    """The content of ``index.html``, which depends on nothing but the catalog, the address and the kind of access.
 
     The page loads nothing else, and its content security policy makes browsers enforce that.
     """
-    commands = ClientCommands(base_url.rstrip("/"))
+    commands = ClientCommands(base_url.rstrip("/"), access)
     products = catalog.products
     address = commands.base_url.partition("://")[2] or commands.base_url
     return page_template.FRAME.substitute(
@@ -62,9 +77,16 @@ def _summary(products: Sequence[Product], commands: ClientCommands) -> str:
     architectures = {product.architecture for product in products}
     return page_template.SUMMARY.substitute(
         totals=f"{' in '.join(words)}, {readable_size(sum(files.values()))}",
-        add_remote=_render_commands(commands.add_remote()),
+        add_remote=_add_remote(commands.add_remote()),
+        access=_ACCESS_HINTS[commands.access],
         hint=_architecture_hint(products) if len(architectures) > 1 else "",
     )
+
+
+def _add_remote(commands: Sequence[Command]) -> str:
+    if not commands:
+        return ""
+    return page_template.ADD_REMOTE.substitute(commands=_render_commands(commands))
 
 
 def _architecture_hint(products: Sequence[Product]) -> str:

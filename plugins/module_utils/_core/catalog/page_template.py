@@ -406,13 +406,26 @@ $main
 
 SUMMARY = Template("""\
 <p class="totals">$totals</p>
+$add_remote
+$access
+$hint""")
+
+ADD_REMOTE = Template("""\
 <section class="add-remote" aria-labelledby="page:add-remote">
 <h2 id="page:add-remote" class="visually-hidden">Add this server as a remote</h2>
 <div class="commands">
-$add_remote
+$commands
 </div>
-</section>
-$hint""")
+</section>""")
+
+PASSWORD = Template("""\
+<p class="hint">This server asks for a password: replace <code>USER</code> and <code>PASSWORD</code>, and percent-encode
+special characters (<code>%40</code> for <code>@</code>). A server that copies an image keeps both in the image&rsquo;s
+origin, where all of its clients can read them. The tasks for Ansible avoid that.</p>""")
+
+CERTIFICATE = Template("""\
+<p class="hint">This server asks for a client certificate, which <code>lxc</code> and <code>incus</code> cannot show
+to an image server. Use the tasks for Ansible.</p>""")
 
 HINT = Template("""\
 <p class="hint">A name refers to the image for your own architecture. To get another, append it: <code>$name</code>, or

@@ -20,6 +20,7 @@ from ..deadline import Deadline
 from ..errors import FileError
 from ..images import short_fingerprint
 from .bare_images import BareImages
+from .client_commands import PUBLIC
 from .documents import documents, require_readable
 from .entries import CatalogEntry
 from .planning import (
@@ -38,12 +39,17 @@ from .web_root import WebRoot, require_folder
 class CatalogLocation:
     """Where a catalog is, and the address at which clients find it, without a slash at its end.
 
-    ``header_map`` is the path of a map for nginx, or None.
+    ``header_map`` is the path of a map for nginx, or None. ``access`` is what the web server asks its clients for.
     """
 
     root: str
     base_url: str
     header_map: str | None = None
+    access: str = PUBLIC
+
+    def documents(self, catalog: Catalog) -> dict[str, str]:
+        """The documents of a catalog here."""
+        return documents(catalog, self.base_url, self.header_map, self.access)
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class Publisher:
         needed = {path: sources[path] for path in missing}
         unsent = sorted({one.number for one in needed.values() if not one.is_here})
         location = self._location
-        texts = documents(plan.after, location.base_url, location.header_map)
+        texts = location.documents(plan.after)
         require_readable(texts)
         stale = [path for path, text in texts.items() if not tree.has_document(path, text)]
         replaced = [path for path in missing if path in plan.before.parts]

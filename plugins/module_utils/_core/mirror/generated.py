@@ -70,7 +70,7 @@ class GeneratedDocuments:
 
     def _generator(self) -> str:
         """A digest of all that the documents depend on besides the record: where they are, and the code."""
-        digest = sha256(repr((self._location.base_url, self._location.header_map)).encode())
+        digest = sha256(repr(self._location).encode())
         for module in _GENERATORS:
             loader: Any = module.__loader__
             digest.update(loader.get_data(module.__file__))

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Collection, Mapping, Sequence
 
-from ..catalog.documents import documents, require_readable
+from ..catalog.documents import require_readable
 from ..catalog.mirrored import READERS, shown_products
 from ..catalog.planning import CatalogPlan, complete_plan, list_versions, readable
 from ..catalog.publishing import CatalogLocation, reported_actions
@@ -156,7 +156,7 @@ class Mirroring:
         plan = complete_plan(catalog, after, self._policy.grace, files, int(time.time()))
         texts: Mapping[str, str] = {}
         if plan.after != plan.before or not self._generated.are_current():
-            texts = documents(plan.after, self._location.base_url, self._location.header_map)
+            texts = self._location.documents(plan.after)
             require_readable(texts)
         stale = [path for path, text in texts.items() if not self.tree.has_document(path, text)]
         before = catalog.mirror(*mirror.key).parts

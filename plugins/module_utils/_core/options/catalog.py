@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Mapping
 
 from ..archives.image_info import ImageInfo
+from ..catalog.client_commands import ACCESS, PUBLIC
 from ..catalog.entries import CatalogEntry, EntryFiles, EntrySpec
 from ..catalog.planning import CatalogPolicy
 from ..catalog.publishing import CatalogLocation
@@ -34,6 +35,7 @@ def image_catalog() -> dict[str, Any]:
             "root": {"type": "path", "required": True},
             "base_url": {"type": "str", "required": True},
             "header_map": {"type": "path"},
+            "access": {"type": "str", "choices": list(ACCESS), "default": PUBLIC},
             "images": {
                 "type": "list",
                 "elements": "dict",
@@ -123,7 +125,7 @@ def catalog_location(params: Mapping[str, Any]) -> CatalogLocation:
     match = _URL.match(base_url)
     if not match or not 0 < int((match[2] or ":443")[1:]) < 65536:
         raise OptionError(f"invalid base_url {given!r}", "Use https://host[:port][/path].")
-    return CatalogLocation(root, base_url, header_map)
+    return CatalogLocation(root, base_url, header_map, params["access"])
 
 
 def _require_absolute(option: str, path: str, example: str) -> None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from ..catalog.client_commands import ACCESS, PUBLIC
 from ..catalog.publishing import CatalogLocation
 from ..errors import OptionError
 from ..mirror import MirrorPolicy
@@ -48,6 +49,7 @@ def image_mirror() -> dict[str, Any]:
             "root": {"type": "path", "required": True},
             "base_url": {"type": "str", "required": True},
             "header_map": {"type": "path"},
+            "access": {"type": "str", "choices": list(ACCESS), "default": PUBLIC},
             "select": {"type": "list", "elements": "raw"},
             "keep": {"type": "int", "default": 2},
             "keep_days": {"type": "int"},

@@ -33,8 +33,8 @@ def product(kind=CONTAINER, parts=UNIFIED, architecture="x86_64", name="web"):
     )
 
 
-def commands(*products, others=(), site=SITE):
-    return ClientCommands(site).get_image(products, [*products, *others])
+def commands(*products, others=(), site=SITE, access="public"):
+    return ClientCommands(site, access).get_image(products, [*products, *others])
 
 
 def texts(*products, tool=LXD, **more):
@@ -48,6 +48,7 @@ def options(*products, **more):
     return module, given
 
 
+LOGIN = {"username": "USER", "password": "{{ image_password }}"}
 LAUNCH = "lxc launch images.example.com:web"
 COPY = "lxc image copy images.example.com:web local: --alias web"
 IMPORT = f"lxc image import {SITE}/images/web --alias web"
@@ -124,6 +125,56 @@ class TestKinds:
             Version("20261123", "e" * 64, 0, UNIFIED),
         )
         assert texts(Product("web", CONTAINER, "x86_64", versions=versions)) == [LAUNCH, COPY]
+
+
+class TestPrivateServers:
+    """A password is a part of the remote's address; LXD and Incus cannot show a certificate."""
+
+    def test_a_remote_has_the_password_in_its_address(self):
+        (lxd, incus) = ClientCommands(f"{SITE}/lxd", "password").add_remote()
+        assert lxd.text == (
+            "lxc remote add images.example.com"
+            " https://USER:PASSWORD@images.example.com/lxd --protocol=simplestreams"
+        )
+        assert incus.text == lxd.text.replace("lxc ", "incus ")
+
+    def test_with_a_password_images_come_from_the_remote_and_not_by_url(self):
+        assert texts(product(), access="password") == [LAUNCH, COPY]
+        source = {f"source_{name}": value for name, value in LOGIN.items()}
+        task = ("imagestore.lxd.lxd_image_copy", {**COPY_TASK, **source})
+        assert options(product(), access="password") == task
+
+    def test_with_a_password_tasks_import_unified_virtual_machine_images(self):
+        vm = product(VM)
+        assert texts(vm, access="password") == []
+        assert len(texts(vm, access="password", tool=INCUS)) == 2
+        url = {f"url_{name}": value for name, value in LOGIN.items()}
+        task = {"url": f"{SITE}/images/web", **url, "aliases": ["web"]}
+        assert options(vm, access="password") == ("imagestore.lxd.lxd_image_import", task)
+
+    def test_with_a_password_a_file_is_downloaded_by_a_user(self):
+        hidden = {"others": [product()], "access": "password"}
+        (text,) = texts(product(VM), **hidden)
+        assert text.startswith(f"curl -fO --user USER {SITE}/files/{FILE}.tar.xz\n")
+        assert options(product(VM), **hidden)[1]["url_username"] == "USER"
+
+    def test_with_a_certificate_there_are_tasks_only(self):
+        assert ClientCommands(SITE, "certificate").add_remote() == []
+        assert {one.tool for one in commands(product(), access="certificate")} == {ANSIBLE}
+        keys = {
+            "source_client_cert": "/path/to/client.crt",
+            "source_client_key": "/path/to/client.key",
+        }
+        assert options(product(), access="certificate")[1] == {**COPY_TASK, **keys}
+
+    def test_with_a_certificate_unified_virtual_machine_images_are_files(self):
+        found = commands(product(VM), access="certificate")
+        assert {one.caption for one in found} == {"As a file"}
+        download = (
+            "curl -fO --cert /path/to/client.crt --key /path/to/client.key"
+            f" {SITE}/files/{FILE}.tar.xz"
+        )
+        assert [one.text.splitlines()[0] for one in found] == [download] * 2
 
 
 class TestArchitectures:

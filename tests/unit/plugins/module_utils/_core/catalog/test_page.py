@@ -294,3 +294,18 @@ def test_without_images_explains_how_to_publish_one():
     assert "No images yet" in seen.text
     assert f"    base_url: {SITE}\n" in seen.text
     assert "remote add" not in seen.text
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [
+        ("public", ""),
+        ("password", "This server asks for a password"),
+        ("certificate", "This server asks for a client certificate"),
+    ],
+)
+def test_says_what_the_server_asks_for(access, said):
+    seen = Reading(page(Catalog((product(),)), SITE, access))
+    assert ("This server asks" in seen.text) == bool(said)
+    assert said in seen.text
+    assert ("remote add" in seen.text) == (access != "certificate")
