@@ -16,7 +16,7 @@ import re
 import ssl
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from recorded import server_info
 from replay_http import Refusal, Request, base64url, files_of, is_for, read_chunks, sync
-from replay_instances import INSTANCE_ROUTES
+from replay_instances import INSTANCE_ROUTES, Route
 
 from lab import Image, KeyPair
 
@@ -438,8 +438,6 @@ class Replay:
         self._ended[name] = ended
         return 202, {"type": "async", "status_code": 100, "metadata": ended}
 
-
-Route = Callable[..., tuple[int, Any]]
 
 _IMAGE, _ALIAS = "/1.0/images/([0-9a-f]{64})", "/1.0/images/aliases/([^/]+)"
 

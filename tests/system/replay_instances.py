@@ -9,6 +9,7 @@ What takes which entitlement is as in ``lxd/instances.go`` and ``lxd/auth/driver
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from replay_http import Refusal, Request, sync
@@ -82,7 +83,9 @@ def get_operations(replay: Replay, request: Request, trusted: bool) -> tuple[int
     return sync({})
 
 
-INSTANCE_ROUTES = [
+Route = Callable[..., tuple[int, Any]]
+
+INSTANCE_ROUTES: list[tuple[str, str, Route]] = [
     ("GET", _PATH, get_instance),
     ("GET", f"{_PATH}/snapshots/([^/]+)", get_instance),
     ("PATCH", _PATH, patch_instance),

@@ -10,10 +10,10 @@ import subprocess
 import tarfile
 
 import pytest
+from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives import ArchiveError
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.archives.tar_reader import (
     MAX_EXTENSION_BYTES,
     SECTOR,
-    ArchiveError,
     TarReader,
 )
 from hypothesis import given
