@@ -177,6 +177,11 @@ def test_that_is_no_disk_is_an_error_that_says_what_it_is(
     assert lxd.images() == {}
 
 
+def test_that_has_no_beginning_is_empty(lxd: Server, web: Web) -> None:
+    web.put(b"", status=416)
+    assert "/web.img is empty. Check the URL." in web.fails(b"")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -35,7 +35,10 @@ def zip_member(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
         archive = zipfile.ZipFile(source)
         members = [member for member in archive.infolist() if not member.is_dir()]
     except _damage() as error:
-        raise RefusedDisk(f"is a damaged zip file: {error}", "Get the file again.") from error
+        # It begins as one, whatever ``zipfile`` says.
+        lost = "File is not a zip file" in str(error)
+        reason = "its directory, which is at the end, is missing" if lost else error
+        raise RefusedDisk(f"is a damaged zip file: {reason}", "Get the file again.") from error
     if len(members) != 1:
         raise RefusedDisk(
             f"is a zip file with {len(members) or 'no'} files", "Unpack it, and use the disk in it."

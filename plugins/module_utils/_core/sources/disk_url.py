@@ -17,7 +17,7 @@ from ..disks.conversion import METADATA_NAME
 from ..disks.metadata import metadata_archive
 from ..disks.recognition import Recognized, recognize
 from ..downloads import Download, OpenResponse, Retries, WebClient
-from ..errors import ConflictError, ConnectionFailed, FileError
+from ..errors import ApiError, ConflictError, ConnectionFailed, FileError
 from ..images import Alias, Image
 from ..store import Store
 from ..store_view import StoreView
@@ -28,6 +28,9 @@ from .upload_form import UploadForm
 
 HEAD_BYTES = 1 << 18
 """What is downloaded to see what a file is."""
+
+RANGE_NOT_SATISFIABLE = 416
+"""The status for the beginning of a file that has none."""
 
 _STREAMED = ("qcow2", "tar")
 """Formats whose beginning tells whether they can be used. A squashfs has its directory at the end."""
@@ -56,7 +59,12 @@ class RootfsUrlSource:
             held = request.by_checksum(view)
         if held and not held.cached:
             return held
-        opened = self._web.open(self._url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
+        try:
+            opened = self._web.open(self._url, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
+        except ApiError as error:
+            if error.status == RANGE_NOT_SATISFIABLE:
+                raise self._empty() from error
+            raise
         head = _first_bytes(opened.transport.blocks(opened.response))
         size = _whole_size(opened)
         opened.response.close()
@@ -67,12 +75,15 @@ class RootfsUrlSource:
     def recognize_head(self, head: bytes) -> Recognized:
         """What a file with this beginning is. Raises FileError and OptionError if it cannot be used."""
         if not head:
-            raise FileError(f"{self.request.name} is empty", "Check the URL.")
+            raise self._empty()
         with self.request.workspace.file() as file:
             file.write(head)
             found = recognize(self.request.name, file, self.request.deadline, is_head=True)
         self.request.require_usable(found.type)
         return found
+
+    def _empty(self) -> FileError:
+        return FileError(f"{self.request.name} is empty", "Check the URL.")
 
     def retries(self) -> Retries:
         """The retries of one transfer."""

@@ -274,7 +274,10 @@ REFUSED = {
     "two in a zip": (zipped(raw(), raw()), "is a zip file with 2 files"),
     "none in a zip": (zipped(), "is a zip file with no files"),
     "empty zip": (b"PK\5\6" + bytes(18), "is a zip file with no files"),
-    "truncated zip": (zipped(os.urandom(5000))[:-30], "is a damaged zip file"),
+    "truncated zip": (
+        zipped(os.urandom(5000))[:-30],
+        "its directory, which is at the end, is missing",
+    ),
     "packed twice": (gzip.compress(gzip.compress(raw())), "has a gzip file in it"),
     "packed twice, with xz": (gzip.compress(lzma.compress(raw())), "has an xz file in it"),
     "tar in a zip": (zipped(tar(ROOT)), "has a tar archive in it"),
