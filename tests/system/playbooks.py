@@ -42,7 +42,7 @@ def play(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     return Played(done.returncode != 0, read_results(folder), done.stdout + done.stderr)

@@ -106,7 +106,7 @@ def test_files_are_sent_only_if_the_tree_lacks_them_and_then_removed(
 
 def test_async_is_supported(site: Site, build: Build) -> None:
     desired = {"name": "box", **site.controller_options(build("vm"))}
-    in_background = {"async": 60, "poll": 1}
+    in_background = {"async": 600, "poll": 1}
     first = site.publish(desired, keys=in_background)
     again = site.publish(desired, keys=in_background)
     assert not first.failed, first.output

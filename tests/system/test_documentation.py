@@ -257,7 +257,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         said = f"{text}\n{done.stdout}{done.stderr}"
@@ -563,7 +563,7 @@ def test_the_demo_works_as_the_picture_shows_it(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
     assert done.returncode == 0, done.stdout

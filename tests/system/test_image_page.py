@@ -176,7 +176,7 @@ class Visitors:
         context = self._browser.new_context(
             viewport={"width": 1280, "height": 800}, ignore_https_errors=True, **options
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(120_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=self.url)
         view = context.new_page()
         view.on("console", lambda message: self.complaints.append(message.text))

@@ -85,7 +85,7 @@ class Refresh:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=600,
         )
 
 

@@ -50,10 +50,11 @@ class Deadline:
             "Increase timeout if the task needs longer.",
         )
 
-    def call(self, function: Callable[[], T]) -> T:
+    def call(self, function: Callable[[], T], patience: float = 0) -> T:
         """Call a function that may block without end, such as a read from an unreachable file server.
 
-        It runs in a thread, which is abandoned when the deadline passes. Raises what the function does, and TimedOut.
+        It runs in a thread, which is abandoned ``patience`` seconds after the deadline. Raises what the function does,
+        and TimedOut.
         """
         results: list[T] = []
         errors: list[BaseException] = []
@@ -66,14 +67,14 @@ class Deadline:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        self.join(thread)
+        self.join(thread, patience)
         if errors:
             raise errors[0]
         return results[0]
 
-    def join(self, thread: threading.Thread) -> None:
-        """Wait for a thread. Raises TimedOut."""
-        thread.join(min(self.left(), threading.TIMEOUT_MAX))
+    def join(self, thread: threading.Thread, patience: float = 0) -> None:
+        """Wait for a thread, until ``patience`` seconds after the deadline. Raises TimedOut."""
+        thread.join(min(self.left() + patience, threading.TIMEOUT_MAX))
         if thread.is_alive():
             raise self.error()
 

@@ -60,8 +60,8 @@ class CatalogTask:
         ]
         only_asks = self._options.only_asks
         # Everything has an eye on the deadline itself, but for what the system may never let go.
-        result = Deadline(self._options.timeout + PATIENCE_SECONDS).call(
-            lambda: self._publisher.publish(entries, check_mode or only_asks)
+        result = self._deadline.call(
+            lambda: self._publisher.publish(entries, check_mode or only_asks), PATIENCE_SECONDS
         )
         if not result.is_planned or (result.needs_files and not check_mode):
             needs = {"facts": list(result.needs_facts), "files": list(result.needs_files)}

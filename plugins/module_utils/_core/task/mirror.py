@@ -51,9 +51,9 @@ class MirrorTask:
         module = self._module
         check_mode = bool(module.check_mode)
         # Everything has an eye on the deadline itself, but for what the system may never let go.
-        patience = Deadline(self._timeout + PATIENCE_SECONDS)
+        deadline = Deadline(self._timeout)
         try:
-            result = patience.call(lambda: self._work.run(check_mode))
+            result = deadline.call(lambda: self._work.run(check_mode), PATIENCE_SECONDS)
         finally:
             module.no_log_values.update(self._work.secrets)
         for warning in result.warnings:

@@ -49,6 +49,10 @@ class TestACall:
         with pytest.raises(TimedOut):
             Deadline(0.05).call(stuck.wait)
 
+    def test_tells_the_time_it_was_given_even_if_it_waits_a_little_longer(self, stuck):
+        with pytest.raises(TimedOut, match=r"timed out after 0\.05 seconds"):
+            Deadline(0.05).call(stuck.wait, patience=0.05)
+
     @pytest.mark.parametrize("seconds", [10**12, float("inf")])
     def test_may_have_any_time(self, seconds):
         assert Deadline(seconds).call(lambda: 7) == 7
