@@ -126,11 +126,13 @@ class Upstream:
 class MirrorSite:
     """A web server with images, and a tree that mirrors them."""
 
-    def __init__(self, folder: Path, authority: Authority) -> None:
+    def __init__(
+        self, folder: Path, authority: Authority, upstream: type[Upstream] = Upstream
+    ) -> None:
         folder.chmod(0o755)
         self.folder = folder
         self.root = folder / "mirror"
-        self.upstream = Upstream(folder / "upstream")
+        self.upstream = upstream(folder / "upstream")
         self.server = WebServer(authority, self.upstream.root)
         self.url = self.server.url
         self.params: dict[str, Any] = {

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 from mirrors import clients
 from pages import ROOT, blocks
-from publications import content, files_of, find_faults
+from publications import files_of, find_faults
 from published_site import PublishedSite
-from simplestreams_tree import Tree
 
-from lab import Authority, Image, KeyPair, Server, WebServer, client_config
+from lab import Authority, Image, KeyPair, Server, WebServer
 from runner import Modules
 
 Build = Callable[..., Image]
@@ -84,50 +83,6 @@ class TestAServerAsTheSource:
         assert (found["name"], found["image_type"]) == ("disk", "virtual-machine")
         assert found["fingerprint"] == image.fingerprint
         assert find_faults(root) == []
-
-
-def test_clients_of_a_mirror_see_the_names_and_fingerprints_of_its_source(
-    trusting: Server,
-    by_system: Modules,
-    authority: Authority,
-    root: Path,
-    tmp_path: Path,
-    build: Build,
-) -> None:
-    container, machine, unified = build("split"), build("vm"), build("tar.xz")
-    upstream = Tree(tmp_path / "upstream")
-    for image, name in ((container, "alpine/3.23"), (machine, "debian/13"), (unified, "one")):
-        upstream.publish(image, f"{name},{name}/default")
-    root.mkdir()
-    with WebServer(authority, upstream.root) as source, WebServer(authority, root) as mirror:
-        streams = {"source_protocol": "simplestreams"}
-        Modules().done(
-            "lxd_image_mirror",
-            root=str(root),
-            base_url=mirror.url,
-            source_server=source.url,
-            source_cert=str(authority.certificate),
-            select=["*"],
-            **streams,
-        )
-        lists = [
-            by_system.done("lxd_image_info", source_server=url, **streams)["images"]
-            for url in (source.url, mirror.url)
-        ]
-        for image in (*lists[0], *lists[1]):
-            image.pop("filename")
-        assert lists[0] == lists[1]
-        own = client_config(tmp_path / "client", [trusting])
-        own.run("remote", "add", "mirror", mirror.url, "--protocol=simplestreams")
-        own.run("image", "copy", "mirror:alpine/3.23/default", "trusting:", "--alias", "alpine")
-        own.run("image", "copy", "mirror:debian/13", "trusting:", "--alias", "debian", "--vm")
-        own.run("image", "copy", "mirror:one", "trusting:", "--alias", "one")
-    assert trusting.aliases() == {
-        "alpine": container.fingerprint,
-        "debian": machine.fingerprint,
-        "one": unified.fingerprint,
-    }
-    assert content(root)
 
 
 def test_a_mirror_of_an_image_server_is_carried_to_a_site_without_a_network(
