@@ -49,7 +49,7 @@ class ControllerFileAction(ModuleAction):
         try:
             left = ceil(self._deadline.left())
         except TimedOut as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
         if left < self._deadline.seconds:
             args["timeout"] = left
         return args

@@ -164,7 +164,8 @@ def _action_errors(verb: str, name: str) -> Iterator[None]:
     try:
         yield
     except ImageStoreError as error:
-        raise AnsibleActionFail(f"Cannot {verb} {name} on the controller: {error}") from error
+        # Ansible would add the text of a cause, which is in this one already.
+        raise AnsibleActionFail(f"Cannot {verb} {name} on the controller: {error}") from None
 
 
 def find(action: ActionBase, path: str) -> str:

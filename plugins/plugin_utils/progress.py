@@ -81,10 +81,10 @@ def _is_wanted(action: ActionBase) -> bool:
         return OUTPUT_IS_TERMINAL
     try:
         return bool(boolean(setting))
-    except TypeError as error:
+    except TypeError:
         raise AnsibleActionFail(
             f"The environment variable {VARIABLE} is {setting!r}, which is not a boolean. Use true or false."
-        ) from error
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -395,5 +395,7 @@ def test_a_bare_disk_or_root_file_system_is_sent_once(site: Site, lxd: Server, f
 def test_a_file_of_the_controller_that_is_no_disk_is_not_sent(site: Site, lxd: Server) -> None:
     (site.folder / "files/web.iso").write_bytes(bytes(32769) + b"CD001" + bytes(5000))
     played = site.import_image(rootfs="web.iso")
-    assert "is an ISO image" in played.results["it"]["msg"]
+    message = played.results["it"]["msg"]
+    assert message.count("is an ISO image") == 1
+    assert message.endswith("Use a disk on which a system is installed already.")
     assert lxd.images() == {}
