@@ -111,8 +111,13 @@ def changelog_page(released: str) -> str:
             lines += ["", title, "~" * len(title), "", *(f"- {entry}" for entry in sorted(entries))]
     body = released.partition("\n\n")[2]
     if "is empty" not in body:
-        # Its own title is that of this page; its sections are one level further down already.
-        lines += ["", re.sub(r"\A.*?(?=^v\d)", "", body, count=1, flags=re.M | re.S)]
+        # Its own title is that of this page, below which the versions are.
+        versions = re.sub(r"\A.*?(?=^v\d)", "", body, count=1, flags=re.M | re.S)
+        below = str.maketrans("=-", "-~")
+        lines += [
+            "",
+            re.sub(r"^(=+|-+)$", lambda line: line[1].translate(below), versions, flags=re.M),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shlex
 
@@ -218,7 +219,12 @@ def test_commands_use_existing_modules_and_options(where):
         if words[:1] != ["ansible"] or not {"-m", "-a"} <= set(words):
             continue
         name = words[words.index("-m") + 1].rpartition(".")[2]
-        options = dict(word.split("=", 1) for word in shlex.split(words[words.index("-a") + 1]))
+        given = words[words.index("-a") + 1]
+        options = (
+            json.loads(given)
+            if given.startswith("{")
+            else dict(word.split("=", 1) for word in shlex.split(given))
+        )
         assert faults(name, options) == [], line
 
 

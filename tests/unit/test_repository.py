@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 
 import pytest
 import yaml
@@ -82,3 +83,10 @@ def test_solutions_for_error_messages_are_on_one_page():
     assert [path.name for path in pages if "* - Error message" in path.read_text()] == [
         "guide_troubleshooting.rst"
     ]
+
+
+def test_the_changelog_of_the_site_has_the_versions_below_its_title():
+    site = runpy.run_path(str(ROOT / "tests/tools/build_site.py"))
+    page = site["changelog_page"]((ROOT / "CHANGELOG.rst").read_text())
+    assert re.findall(r"^(.+)\n=+$", page, flags=re.MULTILINE) == ["Changelog"]
+    assert "v1.0.0\n------\n" in page
