@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,18 @@ def catalog_site(
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
     with catalog_tree.server:
         yield catalog_tree
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system without any room."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    options = "size=4k,nr_inodes=100"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
+    (folder / "it").write_bytes(bytes(4096))
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.fixture

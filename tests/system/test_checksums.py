@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,20 @@ class TestKeyring:
     ) -> None:
         monkeypatch.setenv("PATH", "")
         with pytest.raises(OptionError, match="Install the package gpgv"):
+            fetch(f"{site.url}/SHA256SUMS", key.keyring)
+
+    def test_requires_some_room_for_temporary_files(
+        self,
+        site: WebServer,
+        sums: Path,
+        fetch: Any,
+        key: SigningKey,
+        full_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        key.sign(sums, ".gpg")
+        monkeypatch.setattr(tempfile, "tempdir", str(full_folder))
+        with pytest.raises(FileError, match="to verify a signature: No space left on device"):
             fetch(f"{site.url}/SHA256SUMS", key.keyring)
 
 

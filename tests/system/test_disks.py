@@ -341,6 +341,15 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
     assert (lxd.images(), small.left()) == ({}, [])
 
 
+@pytest.mark.families("lxd")
+def test_a_disk_without_any_room_is_a_clear_error(
+    lxd: Server, disks: Disks, full_folder: Path
+) -> None:
+    msg = disks.fails(disks.qcow2, _ansible_remote_tmp=str(full_folder))
+    assert f"the directory {full_folder} has 0 MiB to spare" in msg
+    assert lxd.images() == {}
+
+
 def make_large(disks: Disks) -> Path:
     """A raw disk whose conversion takes a while."""
     path = disks.folder / "large.raw"

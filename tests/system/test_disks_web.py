@@ -199,6 +199,12 @@ def test_with_an_option_that_does_not_fit(
     assert lxd.images() == {}
 
 
+def test_a_disk_without_any_room_is_a_clear_error(lxd: Server, web: Web, full_folder: Path) -> None:
+    web.put(web.disk)
+    msg = web.fails(web.disk, _ansible_remote_tmp=str(full_folder))
+    assert f"the directory {full_folder} has 0 MiB to spare" in msg
+
+
 def test_a_file_that_is_sent_unchanged_takes_no_room_on_the_host(lxd: Server, web: Web) -> None:
     web.put(web.disk)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", web.temporary], check=True)

@@ -14,7 +14,7 @@ import base64
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Iterator, Sequence
 
 from ..archives.decompression import Output, run_program
@@ -187,10 +187,19 @@ def _unarmored(content: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def _temporary(content: bytes) -> Iterator[IO[bytes]]:
-    """A file without a name, so that nothing is left of it whatever happens."""
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.seek(0)
+    """A file without a name, so that nothing is left of it whatever happens. Raises FileError."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+            file.seek(0)
+        except OSError as error:
+            raise FileError(
+                f"cannot write a temporary file to verify a signature: {error.strerror}",
+                "Free some space, or set the environment variable TMPDIR to another directory.",
+            ) from error
         yield file
 
 

@@ -40,7 +40,8 @@ def image_files(
     """
     with ExitStack() as stack:
         metadata = stack.enter_context(workspace.file())
-        metadata.write(metadata_archive(found.type, facts))
+        content = metadata_archive(found.type, facts)
+        workspace.fill(metadata, content, f"the metadata for {name}")
         rootfs = file
         if found.packing:
             rootfs = stack.enter_context(workspace.file())

@@ -68,6 +68,15 @@ class Workspace:
             "Free some space there, or set Ansible's remote_tmp to a directory with more.",
         )
 
+    def fill(self, target: IO[bytes], content: bytes, purpose: str) -> None:
+        """Write all of a new file. Raises FileError, also if the file system is full."""
+        left = memoryview(content)
+        try:
+            while left:
+                left = left[target.write(left) :]
+        except OSError as error:
+            raise self.error(error, purpose) from error
+
     def write(self, source: Readable, target: IO[bytes], purpose: str, deadline: Deadline) -> int:
         """Write a stream to a file as a sparse file. Returns the number of bytes of the stream.
 

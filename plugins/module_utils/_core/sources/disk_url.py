@@ -77,7 +77,7 @@ class RootfsUrlSource:
         if not head:
             raise self._empty()
         with self.request.workspace.file() as file:
-            file.write(head)
+            self.request.workspace.fill(file, head, f"the beginning of {self.request.name}")
             found = recognize(self.request.name, file, self.request.deadline, is_head=True)
         self.request.require_usable(found.type)
         return found
