@@ -87,6 +87,8 @@ class TestABrokenVersion:
             ("size", 999, "has 1000 bytes, not the 999 that the index gives"),
             ("size", 1001, "has 1000 bytes, not the 1001 that the index gives"),
             ("size", 0, "the index has no size of"),
+            ("size", "1000", "the size '1000' of images/alpine/3.23/amd64/20260102/root.squashfs"),
+            ("size", -1, "is not a number of bytes"),
             ("sha256", "0" * 64, "has the SHA-256"),
             ("sha256", "x", "the index has no SHA-256 of"),
         ],
@@ -109,6 +111,22 @@ class TestABrokenVersion:
         assert "responds with the HTTP status 404" in fails_for_one_version(published)
         path.write_bytes(b"x" * 100)
         assert "has the SHA-256" in fails_for_one_version(published)
+
+    def test_cannot_take_a_file_of_another_image_by_giving_it_another_size(
+        self, published: MirrorSite
+    ) -> None:
+        upstream = published.upstream
+        upstream.publish("aaa/1", "20260101")
+        stolen = items_of(published, "20260101")["root.squashfs"]
+        version = upstream.products["aaa:1:amd64"]["versions"]["20260101"]
+        version["items"]["root.squashfs"].update(sha256=stolen["sha256"], size=7)
+        upstream.products = dict(sorted(upstream.products.items()))
+        upstream.write()
+        message = Modules().fails("lxd_image_mirror", **published.params)
+        assert "1 version could not be mirrored: aaa:1:amd64 20260101: " in message
+        assert "has 7 bytes in the index, and a file with its SHA-256 1000" in message
+        assert published.versions()[ALPINE] == ["20260102", "20260101"]
+        assert published.faults() == []
 
     def test_does_not_stop_the_others(self, published: MirrorSite) -> None:
         items_of(published, "20260102")["lxd.tar.xz"]["size"] = 1

@@ -50,9 +50,11 @@ class Listed:
     """What is to be mirrored of an image server.
 
     ``files`` are those of ``products`` by their paths in the tree, ``images`` the images of two files, each with a
-    version that it belongs to. ``faults`` are versions that cannot be mirrored, and why.
+    version that it belongs to. ``faults`` are versions that cannot be mirrored, and why. ``sizes`` are the sizes of
+    files by their paths in the tree, at first of those that were mirrored before.
     """
 
+    sizes: dict[str, int] = field(default_factory=dict)
     products: dict[str, MirroredProduct] = field(default_factory=dict)
     files: dict[str, RemoteFile] = field(default_factory=dict)
     images: dict[SplitImage, VersionKey] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Listed:
         for image in images:
             key = name, image.serial
             for file in image.files:
-                fault = _why_not_mirrored(file)
+                fault = _why_not_mirrored(file) or self._other_size(file)
                 if fault:
                     self.faults.setdefault(key, fault)
         sound = [image for image in images if (name, image.serial) not in self.faults]
@@ -95,6 +97,15 @@ class Listed:
             # As clients read them, which for some servers leave out a part.
             entry["aliases"] = ",".join(sound[0].product.names)
             self.products[name] = MirroredProduct(name, entry)
+
+    def _other_size(self, file: File) -> str:
+        """Why a file cannot be one of the same content that has another size; an empty text if it can."""
+        known = self.sizes.setdefault(part_of_file(file).path, file.size)
+        if known == file.size:
+            return ""
+        return (
+            f"{file.path} has {file.size} bytes in the index, and a file with its SHA-256 {known}"
+        )
 
     def versions_by_path(self) -> dict[str, list[VersionKey]]:
         """The versions that each file belongs to."""
@@ -132,7 +143,8 @@ class ListedSource:
 
     def plan(self, selector: Selector, previous: Mirror, check_mode: bool) -> Mirror:
         """What is to be mirrored; see ``MirrorSource``."""
-        listed = self._listed = Listed()
+        sizes = {path: part.size for path, part in previous.parts.items()}
+        listed = self._listed = Listed(sizes)
         keep = self._policy.keep
         paths = parse_index(self._document(INDEX, check_mode), self._server.url(INDEX))
         readers = [ProductReader(reader, self._server.address) for reader in READERS]
@@ -231,7 +243,7 @@ class _OfferedProduct:
         # An entry can be valid for one of the families only.
         valid = (reader.product_of(raw) for reader in readers)
         self._product = next(filter(None, valid), None)
-        self._hostile = dict(_hostile_paths(raw)) if self._product else {}
+        self._unusable = dict(_unusable_files(raw)) if self._product else {}
 
     @property
     def is_valid(self) -> bool:
@@ -240,9 +252,9 @@ class _OfferedProduct:
 
     @property
     def types(self) -> Sequence[str]:
-        """The types of its images, and of those that it would have if its paths were usable."""
+        """The types of its images, and of those that it would have if its files were usable."""
         types = {image.type for image in self._images}
-        return (CONTAINER, VIRTUAL_MACHINE) if self._hostile and not types else sorted(types)
+        return (CONTAINER, VIRTUAL_MACHINE) if self._unusable and not types else sorted(types)
 
     def candidate(self, kind: str) -> Candidate:
         """Its images of one type, for a selection."""
@@ -264,15 +276,17 @@ class _OfferedProduct:
         chosen: list[PublishedImage] = []
         for kind in types:
             images = [image for image in self._images if image.type == kind]
-            serials = newest({*(image.serial for image in images), *self._hostile}, keep, since_day)
+            serials = newest(
+                {*(image.serial for image in images), *self._unusable}, keep, since_day
+            )
             chosen += [image for image in images if image.serial in serials]
-            for serial in serials & set(self._hostile):
-                listed.faults[self.name, serial] = self._hostile[serial]
+            for serial in serials & set(self._unusable):
+                listed.faults[self.name, serial] = self._unusable[serial]
         listed.add(self.name, self._raw, chosen)
 
 
-def _hostile_paths(raw: Any) -> Iterator[tuple[str, str]]:
-    """The versions with a path that leads elsewhere than below the server's address, and what is wrong with it."""
+def _unusable_files(raw: Any) -> Iterator[tuple[str, str]]:
+    """The versions with a file that cannot be fetched from below the server's address, and what is wrong with it."""
     versions = raw.get("versions") if isinstance(raw, dict) else None
     for serial, version in versions.items() if isinstance(versions, dict) else ():
         items = version.get("items") if isinstance(version, dict) else None
@@ -282,6 +296,9 @@ def _hostile_paths(raw: Any) -> Iterator[tuple[str, str]]:
                 continue
             if not is_path(path) or path.startswith("/"):
                 yield serial, f"the path {clean_text(str(path), 80)!r} of a file is not allowed"
+            elif file_of_item(item) is None:
+                size = clean_text(str(item.get("size")), 80)
+                yield serial, f"the size {size!r} of {path} is not a number of bytes"
 
 
 def _why_not_mirrored(file: File) -> str:
