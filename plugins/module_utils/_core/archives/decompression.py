@@ -154,11 +154,7 @@ def _zstd(file: IO[bytes], deadline: Deadline) -> Iterator[Readable]:
     program = find_program("zstd", "zstd")
     with open(os.dup(file.fileno()), "rb") as own:
         own.seek(0)
-        # run_command is not for streams, nor for the controller.
-        # pylint: disable-next=ansible-bad-function
-        with subprocess.Popen(
-            [program, "-dcq"], stdin=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
+        with _started([program, "-dcq"], stdin=own) as process:
             try:
                 yield _ProgramOutput(process, deadline)
             finally:
@@ -183,7 +179,19 @@ class _ProgramOutput:
                 )
             if errors:
                 raise ArchiveError(errors)
+            self._require_success()
         return block
+
+    def _require_success(self) -> None:
+        """Raises CannotUnpack if the program did not come to its end, so that its output is not complete."""
+        try:
+            status = self._process.wait(self._deadline.left())
+        except subprocess.TimeoutExpired:
+            self._deadline.left()
+            raise
+        if status:
+            ended = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
+            raise CannotUnpack(f"the program zstd {ended}")
 
     def _ready(self, pipe: IO[bytes] | None, size: int) -> bytes:
         if pipe is None:
@@ -193,6 +201,23 @@ class _ProgramOutput:
         while not ready.poll(min(self._deadline.left(), 60) * 1000):
             continue
         return os.read(pipe.fileno(), size)
+
+
+def _started(
+    command: Sequence[str], stdin: IO[bytes] | int, files: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """A running program, which can use these files besides. Raises CannotUnpack if it cannot be started."""
+    try:
+        # run_command is not for streams, nor for the controller.
+        # pylint: disable-next=ansible-bad-function,consider-using-with
+        return subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=files
+        )
+    except OSError as error:
+        raise CannotUnpack(
+            f"this host cannot run the program {command[0]}: {error.strerror}",
+            "Repair its installation there.",
+        ) from error
 
 
 def find_program(name: str, package: str) -> str:
@@ -231,12 +256,9 @@ def run_program(
     end = time.monotonic() + seconds
     written = {"output": b"", "errors": b""}
     # pylint: disable-next=ansible-bad-function
-    with subprocess.Popen(
-        command,
-        pass_fds=[file.fileno() for file in files],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    numbers = [file.fileno() for file in files]
+    with _started(
+        command, subprocess.DEVNULL, numbers
     ) as process, selectors.DefaultSelector() as selector, _guard(process, guarded):
         _limit_memory(process.pid, memory)
         selector.register(process.stdout, selectors.EVENT_READ, "output")  # type: ignore[arg-type]
