@@ -10,7 +10,9 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hostile import Answer, Hostile
@@ -290,3 +292,41 @@ def test_a_server_that_drips_its_tls_handshake_does_not_outlive_the_deadline(
         proxy.drip(0, DOWN, interval=0.3)
         msg = bounded.fails("lxd_image_info", server=proxy.url, timeout=2)
     assert "timed out after 2 seconds" in msg
+
+
+@pytest.mark.families("lxd")
+def test_a_fingerprint_that_is_a_path_does_not_lead_a_mirror_to_other_files(
+    peer: Hostile, pair: KeyPair, tmp_path: Path
+) -> None:
+    victim = tmp_path / "other/file-src"
+    victim.parent.mkdir()
+    victim.write_text("mine")
+    fingerprint = "../../../other/file"
+    image = {
+        **IMAGE,
+        "fingerprint": fingerprint,
+        "aliases": [{"name": "web"}],
+        "uploaded_at": "2026-01-01T00:00:00Z",
+    }
+    peer.answers["/1.0/images"] = api([image])
+    alias = {"name": fingerprint, "target": FINGERPRINT, "type": "container"}
+    quoted = quote(fingerprint, safe="").replace(".", "%2E")
+    peer.answers[f"/1.0/images/aliases/{quoted}"] = api(alias)
+    peer.answers[f"/1.0/images/{FINGERPRINT}"] = api(IMAGE)
+    peer.answers[f"/1.0/images/{FINGERPRINT}/export"] = Answer(
+        body=b"other", headers=[("Content-Disposition", f"inline;filename={FINGERPRINT}.tar.xz")]
+    )
+    message = (
+        Modules()
+        .limited()
+        .fails(
+            "lxd_image_mirror",
+            root=str(tmp_path / "www"),
+            base_url="https://mirror.example.com",
+            source_server=peer.url,
+            source_cert=str(tmp_path / "peer.crt"),
+            select=["*"],
+        )
+    )
+    assert victim.read_text() == "mine"
+    assert "has no images for alias=*" in message

@@ -21,7 +21,7 @@ from ..deadline import Deadline
 from ..downloads import Retries
 from ..errors import ConnectionFailed, FileError, ImageStoreError, TimedOut
 from ..exporting.from_store import StoreExport
-from ..images import Image, parse_time
+from ..images import Image, is_fingerprint, parse_time
 from ..store import Store
 from . import MirrorPolicy, Obtained, StagedFile
 from .selection import Candidate, Selector
@@ -186,7 +186,12 @@ def _part_of(file: IO[bytes], digest: str, path: str) -> Part:
 
 
 def _product(image: Image) -> Product | None:
-    """An image as a product with one version; None if it has no alias that can be a name."""
+    """An image as a product with one version; None if it has no alias that can be a name.
+
+    Nor can one be mirrored whose fingerprint is none: it becomes a part of paths.
+    """
+    if not is_fingerprint(image.fingerprint):
+        return None
     valid: list[str] = []
     for alias in image.aliases:
         try:
