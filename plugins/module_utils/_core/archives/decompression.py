@@ -248,18 +248,15 @@ def run_program(
     memory: int = MAX_PROGRAM_BYTES,
     guarded: bool = False,
 ) -> Output:
-    """Run a program that uses these files by their descriptors, as in ``/dev/fd/N``. Raises TimedOut.
+    """Run a program that uses these files by their descriptors, as in ``/dev/fd/N``.
 
     It has limits of time (``seconds``), ``memory`` and output (``limit`` bytes). If it is ``guarded``, it ends also if
-    this process is killed.
+    this process is killed. Raises CannotUnpack if it cannot be started, and TimedOut.
     """
     end = time.monotonic() + seconds
     written = {"output": b"", "errors": b""}
-    # pylint: disable-next=ansible-bad-function
-    numbers = [file.fileno() for file in files]
-    with _started(
-        command, subprocess.DEVNULL, numbers
-    ) as process, selectors.DefaultSelector() as selector, _guard(process, guarded):
+    started = _started(command, subprocess.DEVNULL, [file.fileno() for file in files])
+    with started as process, selectors.DefaultSelector() as selector, _guard(process, guarded):
         _limit_memory(process.pid, memory)
         selector.register(process.stdout, selectors.EVENT_READ, "output")  # type: ignore[arg-type]
         selector.register(process.stderr, selectors.EVENT_READ, "errors")  # type: ignore[arg-type]
