@@ -56,6 +56,18 @@ def test_links_to_files_lead_to_files(page):
     assert [name for name in targets if not (page.parent / name).exists()] == []
 
 
+def test_links_of_the_readme_also_work_on_galaxy():
+    site = GALAXY["documentation"]
+    targets = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert [target for target in targets if not target.startswith("https://")] == []
+    pages = {
+        *(f"docsite/{path.stem}.html" for path in ROOT.glob("docs/docsite/rst/*.rst")),
+        *(f"{path.name}_role.html" for path in ROOT.glob("roles/*")),
+    }
+    own = {target[len(site) :] for target in targets if target.startswith(site)}
+    assert own - {""} <= pages
+
+
 def test_everything_was_added_with_the_first_release_or_a_later_one():
     places = [*ROOT.glob("plugins/*/*.py"), *ROOT.glob("roles/*/meta/argument_specs.yml")]
     found = {
@@ -73,7 +85,7 @@ def test_the_site_and_the_readme_have_all_guides():
     assert sorted(name for section in listed for name in section["toctree"]) == guides
     for page, form in (
         ("docs/site/index.rst", r"^  docsite/(\w+)$"),
-        ("README.md", r"^- \[.*\]\(docs/docsite/rst/(\w+)\.rst\)"),
+        ("README.md", r"^- \[.*\]\(https:.*/docsite/(\w+)\.html\)"),
     ):
         assert sorted(re.findall(form, (ROOT / page).read_text(), re.M)) == guides, page
 
