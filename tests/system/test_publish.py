@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from lab import Image, KeyPair, Proxy, Server
-from runner import Modules, Outcome, Run, until
+from lab import Image, KeyPair, Proxy, Request, Server
+from runner import Modules, Outcome, Run, timed_out, until
 
 #: Where containers start.
 STARTS = pytest.mark.families("lxd", "incus6")
@@ -281,37 +281,40 @@ class TestRunningInstance:
     def test_is_started_again_when_the_task_fails(
         self, slow: Container, lxd: Server, moment: str, fault: str
     ) -> None:
+        def publishes(request: Request) -> bool:
+            return request.method == "POST" and request.path.startswith("/1.0/images")
+
+        def waits(request: Request) -> bool:
+            """Whether the task waits for the publication; it waited for the stop before."""
+            return "/wait" in request.path and any(map(publishes, line.requests))
+
         with Proxy(lxd.socket) as line:
-            begins = {
-                "stop": lambda: slow.status == "Stopped",
-                # The task waits for the operation by then, so that it is a request that is interrupted.
-                "publication": lambda: (
-                    slow.status == "Stopped"
-                    and operations(lxd)
-                    and not operations(lxd, "Stopping")
-                    and "/wait" in line.requests[-1].path
-                ),
-            }
             slow.modules = Modules(server=f"unix://{line.socket}")
-            run = slow.begin(force=True, compression="xz", timeout=2 if fault == "too slow" else 60)
-            until(begins[moment])
-            if fault == "killed":
-                run.kill()
+            held = line.hold(publishes if moment == "stop" else waits)
+
+            def attempt(seconds: int) -> str:
+                msg = slow.fails(force=True, compression="xz", timeout=seconds)
+                return f"{msg} (publishing: {held.reached})"
+
+            if fault == "too slow":
+                timed_out(attempt, "(publishing: True)")
             else:
-                if fault == "disconnected":
+                run = slow.begin(force=True, compression="xz")
+                until(lambda: held.reached)
+                assert slow.status == "Stopped"
+                if fault == "killed":
+                    run.kill()
+                    line.heal()
+                else:
                     line.drop()
-                outcome = run.wait()
-                assert outcome.failed
-                said = "timed out after 2 seconds" if fault == "too slow" else "connection"
-                assert said in outcome["msg"]
+                    assert "connection" in run.wait()["msg"]
             until(lambda: slow.status == "Running")
         until(lambda: not operations(lxd))
 
 
-def operations(lxd: Server, description: str = "") -> list[Any]:
-    """The operations that are going on, of a description that begins so."""
-    running = (lxd.api("GET", "/1.0/operations?recursion=1") or {}).get("running") or ()
-    return [one for one in running if one["description"].startswith(description)]
+def operations(lxd: Server) -> list[Any]:
+    """The operations that are going on."""
+    return list((lxd.api("GET", "/1.0/operations?recursion=1") or {}).get("running") or ())
 
 
 class TestErrors:
