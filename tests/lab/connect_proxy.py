@@ -60,7 +60,7 @@ class ConnectProxy:
             handler.send_error(502)
             return
         host, _colon, port = target.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as server:
+        with socket.create_connection((host, int(port)), timeout=60) as server:
             handler.send_response(200)
             handler.end_headers()
             _pass_on(handler.connection, server)

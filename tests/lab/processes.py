@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = 120  # seconds for a daemon to become ready, which a busy machine may need
+
 
 @dataclass(frozen=True)
 class Process:

@@ -170,7 +170,7 @@ class Proxy:
             return server
         parts = urlsplit(self._target)
         port = parts.port or (80 if self._plain else 443)
-        return socket.create_connection((parts.hostname or "", port), timeout=10)
+        return socket.create_connection((parts.hostname or "", port), timeout=60)
 
     def _pump(self, link: Link, direction: Direction) -> None:
         try:

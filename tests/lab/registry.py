@@ -23,6 +23,7 @@ from .certificates import Authority, KeyPair
 from .errors import LabError
 from .packages import install
 from .packing import Member, tar
+from .processes import PATIENCE
 from .requestlog import Request
 
 PACKAGES = ("docker-registry", "skopeo")
@@ -161,7 +162,7 @@ class Registry:
         with (self._folder / "log").open("ab") as log:
             command = ["docker-registry", "serve", str(self._folder / "config.yml")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while is_free(self.host, self.port):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise LabError(f"docker-registry did not start: {self._log[-500:]}")

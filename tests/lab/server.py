@@ -24,9 +24,8 @@ from .endpoint import Endpoint, execute
 from .errors import LabError
 from .families import FAMILY
 from .families import family as family_named
-from .processes import Process, me
+from .processes import PATIENCE, Process, me
 
-PATIENCE = 60  # seconds for a daemon to become ready
 GRACE = 15  # seconds for a daemon to end; LXD itself would wait minutes for running operations
 
 

@@ -18,6 +18,7 @@ from types import TracebackType
 from .addresses import free_host
 from .errors import LabError
 from .packages import install
+from .processes import PATIENCE
 
 PACKAGES = ("openssh-server", "openssh-client", "sudo")
 PORT = 2222
@@ -106,7 +107,7 @@ class SshHost:
         return Path("/etc/sudoers.d") / self.user
 
     def _wait(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection((self.host, PORT), timeout=1).close()

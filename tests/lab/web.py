@@ -17,6 +17,7 @@ from .addresses import free_host
 from .certificates import Authority, KeyPair
 from .errors import LabError
 from .packages import install
+from .processes import PATIENCE
 from .requestlog import Request
 
 PACKAGES = ("nginx-light",)
@@ -119,7 +120,7 @@ class WebServer:
             str(self._folder / "error.log"),
         ]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not (self._folder / "pid").exists():
             if self._process.poll() is not None or time.monotonic() > end:
                 raise LabError(f"nginx did not start: {(self._folder / 'error.log').read_text()}")
@@ -137,7 +138,7 @@ class WebServer:
         """
         before = self._workers()
         self._process.send_signal(signal.SIGHUP)
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while before & self._workers():
             if time.monotonic() > end:
                 raise LabError(f"nginx goes on: {(self._folder / 'error.log').read_text()}")
