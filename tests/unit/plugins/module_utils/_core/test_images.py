@@ -26,20 +26,10 @@ from ansible_collections.imagestore.lxd.plugins.module_utils._core.options.image
 )
 
 A = "3514a500ba85" + "a" * 52
-B = "3514a500ba85" + "b" * 52
 
 
-def image(fingerprint=A, aliases=(), **more):
-    raw = {
-        "fingerprint": fingerprint,
-        "type": "container",
-        "architecture": "x86_64",
-        "size": 10,
-        "aliases": [{"name": name, "description": ""} for name in aliases],
-        "expires_at": "1970-01-01T00:00:00Z",
-        **more,
-    }
-    return Image.parse(raw)
+def image(**described):
+    return Image.parse({"fingerprint": A, "architecture": "x86_64", **described})
 
 
 class TestInstances:
@@ -131,7 +121,7 @@ class TestFilter:
         ],
     )
     def test_an_image_must_match_all_criteria(self, chosen, matches):
-        held = image(aliases=["web"], properties={"os": "busybox"})
+        held = image(aliases=[{"name": "web"}], properties={"os": "busybox"})
         assert ImageFilter(**chosen).matches(held) is matches
 
 
