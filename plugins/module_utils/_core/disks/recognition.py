@@ -17,14 +17,12 @@ from ..archives import ArchiveError
 from ..archives.file_kinds import WORDS, file_kind
 from ..errors import FileError
 from ..images import CONTAINER, VIRTUAL_MACHINE
-from . import qcow2, raw, vdi, vhdx, vmdk
+from . import qcow2, raw, squashfs, vdi, vhdx, vmdk
 from .disk_bytes import (
     DiskBytes,
     HeadBytes,
     Incomplete,
     RefusedDisk,
-    number,
-    require_within,
     truncated,
 )
 
@@ -102,9 +100,8 @@ def _recognized(name: str, file: IO[bytes], deadline: Deadline, is_head: bool) -
     if kind in PACKINGS:
         return _recognized_packed(name, file, kind, deadline, is_head)
     if kind in ("tar", "squashfs"):
-        if kind == "squashfs" and not is_head:
-            squashfs_bytes = number(head, 40, 8)
-            require_within([squashfs_bytes], size)
+        if kind == "squashfs":
+            squashfs.check(head, None if is_head else size)
         if kind == "tar" or not is_head:
             # Imported late, as all that only some files need.
             from .root_contents import check_root

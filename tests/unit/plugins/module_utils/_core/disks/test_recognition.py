@@ -141,6 +141,13 @@ def tar(names):
     return buffer.getvalue()
 
 
+def squashfs(version=4, block=1 << 17, inodes=200, used=4096, end=0):
+    """The superblock of a squashfs, and zeros."""
+    fields = (b"hsqs", 5, 0, block, 1, 1, 17, 0, 1, version, 0, 0, used, 300, 0, inodes, 250, 0, 0)
+    superblock = struct.pack("<4sIIIIHHHHHHQQQQQQQQ", *fields)
+    return placed(4096 - end, (0, superblock))
+
+
 def zipped(*contents):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -273,6 +280,10 @@ REFUSED = {
     "docker": (tar(["manifest.json", "abc/layer.tar"]), "is a container image of Docker"),
     "two in a zip": (zipped(raw(), raw()), "is a zip file with 2 files"),
     "none in a zip": (zipped(), "is a zip file with no files"),
+    "truncated squashfs": (squashfs(end=1), "is truncated"),
+    "old squashfs": (squashfs(version=3), "is a squashfs of version 3.0, which servers"),
+    "squashfs of no blocks": (squashfs(block=0), "is a damaged squashfs"),
+    "squashfs without inodes": (squashfs(inodes=5000), "is a damaged squashfs"),
     "empty zip": (b"PK\5\6" + bytes(18), "is a zip file with no files"),
     "truncated zip": (
         zipped(os.urandom(5000))[:-30],
