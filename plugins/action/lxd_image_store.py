@@ -51,7 +51,7 @@ class ActionModule(ControllerFileAction):
             except AnsibleActionFail as error:
                 # It fails this entry alone, which is for the module to say.
                 name = str(entries[number][names[-1]])
-                known[number] = {"_file": {"name": name, "problem": str(error)}}
+                known[number] = _failed(name, error)
         return self._converge(known, images, options)
 
     def _file_options(self, entry: Any) -> list[str]:
@@ -89,7 +89,7 @@ class ActionModule(ControllerFileAction):
             try:
                 known[number] = self._sent(images[number], number, options[number])
             except AnsibleActionFail as error:
-                known[number] = {"_file": {"name": images[number].name, "problem": str(error)}}
+                known[number] = _failed(images[number].name, error)
         for image in images.values():
             if image.warning:
                 self._display.warning(image.warning)
@@ -105,3 +105,9 @@ class ActionModule(ControllerFileAction):
             sent = controller_files.send(self, paths, self._vars, f"{number}-")
         file = {"name": image.name, "archive": archive}
         return {"_file": file, "remote_src": True, **dict(zip(names, sent, strict=True))}
+
+
+def _failed(name: str, error: AnsibleActionFail) -> dict[str, Any]:
+    """What the module is told of a file that cannot be used; it says so in the middle of a sentence."""
+    problem = str(error)
+    return {"_file": {"name": name, "problem": problem[:1].lower() + problem[1:]}}
