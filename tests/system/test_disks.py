@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -350,52 +351,52 @@ def test_a_disk_without_any_room_is_a_clear_error(
     assert lxd.images() == {}
 
 
-def make_large(disks: Disks) -> Path:
-    """A raw disk whose conversion takes a while."""
-    path = disks.folder / "large.raw"
-    with path.open("wb") as file:
-        file.write(disks.make("raw").read_bytes())
-        for _number in range(48):
-            file.write(b"\xff" * (16 << 20))
+@pytest.fixture
+def halting(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A disk that has to be converted. What converts it halts before it begins, and goes on after SIGCONT."""
+    path = disks.make("raw")
+    program = disks.folder / "bin/qemu-img"
+    program.parent.mkdir()
+    program.write_text(
+        f"""#!/bin/sh
+[ "$1" != convert ] || kill -STOP $$
+exec {shutil.which("qemu-img")} "$@"
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     return path
 
 
 @pytest.mark.families("lxd")
 def test_a_disk_that_changes_while_it_is_converted_leaves_nothing(
-    lxd: Server, disks: Disks
+    lxd: Server, disks: Disks, halting: Path
 ) -> None:
-    path = make_large(disks)
-    run = disks.modules.start("lxd_image_import", **disks.params(path))
-    until(lambda: bool(converters(disks.temporary)))
-    processes = converters(disks.temporary)
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
-    os.utime(path, (1, 1))
-    for process in processes:
+    run = disks.modules.start("lxd_image_import", **disks.params(halting))
+    until(lambda: bool(halted_converters(disks.temporary)))
+    os.utime(halting, (1, 1))
+    for process in halted_converters(disks.temporary):
         os.kill(process, signal.SIGCONT)
     assert "changed while it was being read" in run.wait()["msg"]
     assert (lxd.images(), disks.left()) == ({}, [])
 
 
 @pytest.mark.families("lxd")
-def test_a_killed_task_leaves_nothing(lxd: Server, disks: Disks) -> None:
-    path = make_large(disks)
-    run = Run("lxd_image_import", {**disks.modules.defaults, **disks.params(path)})
-    until(lambda: bool(converters(disks.temporary)))
-    for process in converters(disks.temporary):
-        # It does not come to its end by itself.
-        os.kill(process, signal.SIGSTOP)
+def test_a_killed_task_leaves_nothing(lxd: Server, disks: Disks, halting: Path) -> None:
+    run = Run("lxd_image_import", {**disks.modules.defaults, **disks.params(halting)})
+    until(lambda: bool(halted_converters(disks.temporary)))
+    (converter,) = halted_converters(disks.temporary)
     os.kill(run.pid, signal.SIGKILL)
-    until(lambda: not converters(disks.temporary))
-    assert (lxd.images(), disks.left()) == ({}, [])
+    until(lambda: not Path(f"/proc/{converter}").exists() and disks.left() == [])
+    assert lxd.images() == {}
 
 
-def converters(folder: Path) -> list[int]:
-    """The processes of qemu-img that have a file in this folder open."""
+def halted_converters(folder: Path) -> list[int]:
+    """The halted processes of qemu-img that have a file in this folder open."""
     found: list[int] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if (process / "comm").read_text() == "qemu-img\n" and any(
+            if "(qemu-img) T " in (process / "stat").read_text() and any(
                 os.readlink(file).startswith(str(folder)) for file in (process / "fd").iterdir()
             ):
                 found.append(int(process.name))
