@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ SIZE = 8 * MIB
 MANY = 1000
 LARGE = 20_000
 PARALLEL = 4
+VERSIONS = 4
 
 
 def download(setting: Setting) -> Iterator[Row]:
@@ -65,26 +67,35 @@ def _downloads(
 
 def unchanged(setting: Setting) -> Iterator[Row]:
     """A mirror of a thousand images whose source has not changed."""
-    yield from _again(setting, "unchanged mirror of 1000 images", MANY, "*", 1000)
+    what = f"unchanged mirror of {MANY} images"
+    yield from _again(setting, what, lambda root: _split(root, 0, 1000), 3 * MANY, "*", 1000)
 
 
 def large(setting: Setting) -> Iterator[Row]:
-    """A mirror of a tenth of an index with twenty thousand items."""
-    # Each image has three items.
-    yield from _again(setting, "unchanged, of 20,000 items", LARGE // 3 + 1, "box/1?[0-4]*", None)
+    """An index of twenty thousand items, with what those of public servers say of each, mirrored in part and whole."""
+    for what, pattern in (("a tenth of", "box/1?[0-4]*"), ("all of", "*")):
+        yield from _again(setting, f"unchanged, {what} 20,000 items", _public, LARGE, pattern, None)
 
 
 def _again(
-    setting: Setting, what: str, number: int, pattern: str, limit: float | None
+    setting: Setting,
+    what: str,
+    product: Callable[[Path], Any],
+    items: int,
+    pattern: str,
+    limit: float | None,
 ) -> Iterator[Row]:
-    root = setting.folder / f"upstream-{number}"
-    first = _split(root, 0, 1000)
+    """A mirror of images that share their files, and its second run."""
+    folder = Path(tempfile.mkdtemp(dir=setting.folder))
+    first = product(folder / "upstream")
+    number = -(-items // sum(len(version["items"]) for version in first["versions"].values()))
     products = {f"box:{n:05d}:amd64": {**first, "aliases": f"box/{n}"} for n in range(number)}
-    _write(root, products)
-    authority = Authority(setting.folder / f"authority-{number}")
-    with WebServer(authority, root) as web:
-        options = _options(web, authority, setting.folder / f"mirror-{number}")
+    _write(folder / "upstream", products)
+    authority = Authority(folder / "authority")
+    with WebServer(authority, folder / "upstream") as web:
+        options = _options(web, authority, folder / "mirror")
         options["select"] = [pattern]
+        options["keep"] = VERSIONS
         made = setting.modules.run("lxd_image_mirror", **options)
 
         def again() -> list[Cost]:
@@ -94,8 +105,43 @@ def _again(
             return [cost]
 
         (cost,) = by_turns(setting.rounds, again=again)["again"]
-    yield Row(what, 1000 * cost.seconds, limit, "ms")
+    size = (folder / "upstream/streams/v1/images.json").stat().st_size
+    yield Row(what, 1000 * cost.seconds, limit, "ms", f"{number} products in {size / MIB:.1f} MiB")
     yield Row("its memory", max(made.memory, cost.memory) / MIB, 150, "MiB")
+
+
+def _public(root: Path) -> dict[str, Any]:
+    """Write the files of a container and a virtual machine; the entry of a product with versions of both."""
+    parts = {
+        ftype: _item(root, os.urandom(1000), ending)
+        for ftype, ending in (("squashfs", "squashfs"), ("disk-kvm.img", "qcow2"))
+    }
+    items: dict[str, Any] = {
+        **{f"root.{ftype}": {"ftype": ftype, **item} for ftype, item in parts.items()},
+        **{
+            f"{ftype}.{n}": {
+                "ftype": f"{ftype}.vcdiff",
+                "delta_base": f"202601{n:02d}_13:00",
+                **item,
+            }
+            for n, (ftype, item) in enumerate(2 * list(parts.items()))
+        },
+    }
+    for name in ("lxd.tar.xz", "incus.tar.xz"):
+        metadata = os.urandom(500)
+        items[name] = {"ftype": name, **_item(root, metadata, "tar.xz")}
+        for ftype, item in parts.items():
+            combined = hashlib.sha256(metadata + (root / item["path"]).read_bytes()).hexdigest()
+            items[name][f"combined_{ftype.replace('.', '-')}_sha256"] = combined
+        items[name]["combined_rootxz_sha256"] = items[name]["combined_sha256"] = "0" * 64
+    for item in items.values():
+        item["md5"] = "0" * 32
+    product = _product(0, items)
+    facts = {"release_codename": "Box", "support_eol": "2031-04-01", "supported": True}
+    (version,) = product["versions"].values()
+    version.update(label="release", pubname="box-0-amd64-server")
+    serials = (f"202601{day:02d}_13:00" for day in range(1, VERSIONS + 1))
+    return {**product, **facts, "versions": dict.fromkeys(serials, version)}
 
 
 def _unified(root: Path, number: int, size: int) -> dict[str, Any]:
