@@ -158,7 +158,7 @@ def ask(
     site: CatalogSite, method: str, path: str, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the web server's response, over a new connection."""
-    line = http.client.HTTPConnection(site.server.host, timeout=30)
+    line = http.client.HTTPConnection(site.server.host, timeout=120)
     line.request(method, path, headers=headers)
     response = line.getresponse()
     body = response.read()

@@ -423,4 +423,4 @@ def asked_for_its_revision(site: PublishedSite) -> str:
 
 def connection(site: PublishedSite) -> http.client.HTTPSConnection:
     context = ssl.create_default_context(cafile=str(site.authority.certificate))
-    return http.client.HTTPSConnection(site.server.host, context=context, timeout=30)
+    return http.client.HTTPSConnection(site.server.host, context=context, timeout=120)

@@ -88,9 +88,9 @@ class Private:
         if login:
             headers["Authorization"] = "Basic " + b64encode(":".join(login).encode()).decode()
         connection = (
-            http.client.HTTPSConnection(self.host, port, context=context, timeout=30)
+            http.client.HTTPSConnection(self.host, port, context=context, timeout=120)
             if port == 8443
-            else http.client.HTTPConnection(self.host, port, timeout=30)
+            else http.client.HTTPConnection(self.host, port, timeout=120)
         )
         connection.request(method, path, headers=headers)
         response = connection.getresponse()

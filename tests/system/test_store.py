@@ -224,7 +224,7 @@ def test_a_task_in_the_background_gets_the_files_that_the_store_lacks_before(
         for name, image in (("there", there), ("sent", sent), ("again", sent))
     ]
     params = {"images": images, "server": f"unix://{lxd.socket}"}
-    background: dict[str, Any] = {"async": 60, "poll": 1}
+    background: dict[str, Any] = {"async": 600, "poll": 1}
     done = on_host(tmp_path, ssh, params, **background)
     assert not done.failed, done.output
     assert done.results["it"]["actions"] == [

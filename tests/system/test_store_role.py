@@ -44,7 +44,7 @@ def test_it_waits_for_a_server_that_starts(lxd: Server, image: Image, tmp_path: 
             image_store_images=[{**files(image), "aliases": ["web"]}],
         )
         # It closes the connection that it is asked over, and is ready when it is asked again.
-        starting.settimeout(60)
+        starting.settimeout(300)
         starting.accept()[0].close()
         path.unlink()
         path.symlink_to(lxd.socket)
