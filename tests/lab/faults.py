@@ -89,8 +89,10 @@ class Faults:
     def heal(self) -> None:
         """End all faults: what is stalled, held or drips goes on as usual."""
         with self._changed:
-            for one in (*self._armed, *self._holds):
-                one.over = True
+            for fault in self._armed:
+                fault.over = True
+            for hold in self._holds:
+                hold.over = True
             self._armed.clear()
             self._holds.clear()
             self._changed.notify_all()

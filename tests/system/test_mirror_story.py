@@ -210,7 +210,7 @@ def test_the_tree_is_valid_after_each_run(life: Life) -> None:
     assert [run.faults for run in runs] == [[]] * 5
 
 
-def seen(images: list[dict[str, Any]]) -> dict[str, Any]:
+def seen(images: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     """What a client says of the images of a selection, by fingerprint and type."""
     return {
         (image["fingerprint"], image["type"]): {
