@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shlex
 import shutil
@@ -23,6 +24,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from mirrors import Upstream
 
 from lab import (
     Authority,
@@ -30,6 +32,7 @@ from lab import (
     KeyPair,
     LabError,
     Server,
+    WebServer,
     build_image,
     client_config,
     whole_machine,
@@ -43,6 +46,8 @@ pytestmark = pytest.mark.families("lxd")  # it uses servers of all families
 OWN = Path("/etc/nginx/image-server")
 SITE = Path("/etc/nginx/conf.d/image-server.conf")
 CERTIFICATE = OWN / "self-signed.crt"
+UNITS = Path("/etc/systemd/system")
+PROGRAM = Path("/usr/local/lib/image-server/refresh.pyz")
 PASSWORD = "correct horse battery"
 LOGIN = ("fleet", PASSWORD)
 
@@ -330,14 +335,63 @@ def test_invalid_variables_are_an_error(private: Private) -> None:
     assert private.ask("/images/web")[0] == 401
 
 
-def test_a_server_becomes_public_again(private: Private) -> None:
-    public = {
-        name: value
-        for name, value in private.variables.items()
-        if name not in ("image_server_users", "image_server_client_ca")
-    }
+SECRET = "of the source"
+
+
+@pytest.fixture
+def public(private: Private, authority: Authority) -> Iterator[dict[str, Any]]:
+    """The variables of the same server without credentials, which mirrors another private server by a timer."""
+    upstream = Upstream(private.folder / "upstream")
+    upstream.publish("alpine/3.23", "20260101")
+    users = private.folder / "upstream-users"
+    users.write_text(f"mirror:{{PLAIN}}{SECRET}\n")
+    settings = f"auth_basic private; auth_basic_user_file {users};"
+    with WebServer(authority, upstream.root, settings) as source:
+        mirror = {
+            "source_server": source.url,
+            "source_protocol": "simplestreams",
+            "source_cert": str(authority.certificate),
+            "source_username": "mirror",
+            "source_password": SECRET,
+            "select": ["alpine/*"],
+        }
+        yield {
+            **private.variables,
+            "image_server_users": [],
+            "image_server_client_ca": "",
+            "image_server_mirrors": [mirror],
+            "image_server_refresh": "daily",
+        }
+
+
+def test_a_server_becomes_public_again_and_renews_its_mirrors_by_itself_until_told_otherwise(
+    private: Private, public: dict[str, Any]
+) -> None:
     done = apply(private.folder, public)
     assert not done.failed, done.output
+    assert SECRET not in done.output + json.dumps(done.results)
     assert private.ask("/images/web")[0] == 200
     assert not (OWN / "users").exists()
     assert not (OWN / "check.password").exists()
+    listed = json.loads(private.ask("/streams/v1/images.json")[2])["products"]
+    assert "alpine:3.23:amd64" in listed
+
+    config = OWN / "mirrors.json"
+    assert (config.owner(), stat.S_IMODE(config.stat().st_mode)) == ("root", 0o600)
+    service, timer = (UNITS / f"image-server-refresh.{kind}" for kind in ("service", "timer"))
+    enabled = UNITS / "timers.target.wants" / timer.name
+    assert enabled.resolve() == timer
+    assert "OnCalendar=daily" in timer.read_text()
+    (line,) = (text for text in service.read_text().splitlines() if text.startswith("ExecStart="))
+    renewed = subprocess.run(
+        shlex.split(line.partition("=")[2]), capture_output=True, text=True, check=False
+    )
+    source = public["image_server_mirrors"][0]["source_server"]
+    assert renewed.stderr == ""
+    assert renewed.returncode == 0
+    assert renewed.stdout == f"{source}: 0 bytes downloaded\n"
+
+    stopped = apply(private.folder, {**public, "image_server_refresh": ""})
+    assert not stopped.failed, stopped.output
+    left = (config, service, timer, enabled, PROGRAM)
+    assert [path for path in left if os.path.lexists(path)] == []

@@ -369,3 +369,16 @@ def test_contributing_has_the_actual_layers():
         for packages in groups
         for package in packages
     }
+
+
+@pytest.mark.parametrize("role", ["image_server", "image_store"])
+def test_no_task_of_a_role_registers_a_result_under_the_name_of_a_variable(role):
+    folder = ROOT / "roles" / role
+    texts = [path.read_text() for path in (folder / "tasks").glob("*.yml")]
+    registered = {name for text in texts for name in re.findall(r"register: (\w+)", text)}
+    named: set[str] = set()
+    for path in folder.glob("*/main.yml"):
+        if path.parent.name in ("defaults", "vars"):
+            named.update(yaml.safe_load(path.read_text()) or {})
+    assert len(registered) > 1
+    assert registered & named == set()
