@@ -91,9 +91,11 @@ def home(session: nox.Session) -> str:
     """
     place = Path(session.virtualenv.location) / "home"
     for name in (".config/pip", ".cache/pip"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        if (Path.home() / name).is_dir() and not (place / name).is_symlink():
-            (place / name).symlink_to(Path.home() / name)
+        own = place / name
+        own.parent.mkdir(parents=True, exist_ok=True)
+        # A cache that pip has made here, when the user had none yet, stays.
+        if (Path.home() / name).is_dir() and not (own.is_symlink() or own.exists()):
+            own.symlink_to(Path.home() / name)
     (place / ".pip").mkdir(exist_ok=True)
     (place / ".pip/pip.conf").write_text("[global]\nquiet = 2\n")  # errors only
     return str(place)
