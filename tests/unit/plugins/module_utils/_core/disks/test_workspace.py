@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import pytest
 from ansible_collections.imagestore.lxd.plugins.module_utils._core.disks.workspace import (
@@ -25,8 +26,10 @@ def temporary(tmp_path):
 
 
 def wait_until_empty(number):
+    end = time.monotonic() + 120
     while os.fstat(number).st_size:
-        threading.Event().wait(0.01)
+        assert time.monotonic() < end, "it is not emptied"
+        time.sleep(0.01)
 
 
 class TestADiscardedFile:
